@@ -1,0 +1,1 @@
+"""The compiler: programs in, artifacts out.  Read `pipeline.py` first."""

@@ -1,0 +1,61 @@
+"""The catalogue of errors: every message a user can meet belongs to one of these classes.
+
+A message says what is wrong, where in the user's source, and how to mend it, in that order:
+`matmul: contracting sizes differ, 784 (x, axis 1) and 512 (w, axis 0), at mlp.py:12; transpose w or reshape x`.
+"""
+
+from __future__ import annotations
+
+
+class TenfoldError(Exception):
+    """The base of all errors that Tenfold raises on purpose.
+
+    `what`: what is wrong, beginning with the operation's name where there is one.
+    `where`: the place in the user's source, as `file:line`; empty where the traceback says it already.
+    `mend`: what to do about it; empty where `what` says it already.
+    """
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        self.what, self.where, self.mend = what, where, mend
+        super().__init__(what + (f", at {where}" if where else "") + (f"; {mend}" if mend else ""))
+
+
+class ShapeError(TenfoldError, ValueError):
+    """Shapes that do not fit together.  Mend: reshape, transpose or broadcast as the message says."""
+
+
+class DTypeError(TenfoldError, TypeError):
+    """Element types that an operation does not take.  Mend: convert with `x.to(dtype)`."""
+
+
+class ArgumentError(TenfoldError, ValueError):
+    """An argument with a value or of a kind that is not allowed (an axis out of range, an unknown mode)."""
+
+
+class TraceError(TenfoldError, TypeError):
+    """Python asked a traced tensor for its value (`if`, `while`, `bool()`, `int()`, `float()`), which is
+    known only when the compiled code runs.  Mend: `tn.where`, or mark the argument static."""
+
+
+class SpecError(TenfoldError, TypeError):
+    """A call or a request does not fit a function's argument specs, or specs are missing."""
+
+
+class UnsupportedError(TenfoldError, NotImplementedError):
+    """A thing that is meaningful but that Tenfold does not compile or differentiate (yet)."""
+
+
+class ParseError(TenfoldError, ValueError):
+    """Text that is not StableHLO, or not the part of it that Tenfold reads."""
+
+
+class VerificationError(TenfoldError, ValueError):
+    """IR that breaks a rule: from a hand-written or foreign file, or a defect in a pass."""
+
+
+class RequestError(TenfoldError, ValueError):
+    """A command-line or export request that cannot be met: no such function, an unwritable output."""
+
+
+class ArtifactError(TenfoldError, OSError):
+    """A shared library that cannot be made, loaded, or called with these arguments."""

@@ -1,0 +1,113 @@
+"""What a library holds: the entries, their arguments and the target it was made for.
+
+The compiler writes the manifest into every library as a JSON string; the loader, the header writer and the
+command line read it back.  Nothing else describes an artifact.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
+
+ABI_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """One dense, row-major tensor that an entry reads or writes.  A `str` in `shape` is a symbolic size."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One C function: `parameters` in, `results` out, in that order.
+
+    `donated` pairs (parameter, result) indices: that result may be written to the parameter's own memory.
+    `releases_gil` says whether a call from Python is long enough to let other Python threads run.
+    """
+
+    name: str
+    parameters: tuple[Buffer, ...]
+    results: tuple[Buffer, ...]
+    donated: tuple[tuple[int, int], ...] = ()
+    releases_gil: bool = False
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The contents of one library.  `cpu` and `features` are LLVM's names for what it was compiled for."""
+
+    library: str
+    version: str
+    triple: str
+    cpu: str
+    features: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def to_json(self) -> str:
+        """The manifest as it stands in the library; `from_json` reads it back."""
+        return json.dumps(
+            {
+                "abi": ABI_VERSION,
+                "library": self.library,
+                "version": self.version,
+                "target": {"triple": self.triple, "cpu": self.cpu, "features": list(self.features)},
+                "entries": [_entry_to_dict(entry) for entry in self.entries],
+            },
+            separators=(",", ":"),
+        )
+
+    @staticmethod
+    def from_json(text: str) -> Manifest:
+        """Read a manifest; `ValueError` where the text is not one of this ABI version."""
+        data = json.loads(text)
+        if data.get("abi") != ABI_VERSION:
+            raise ValueError(f"manifest has ABI version {data.get('abi')}, not {ABI_VERSION}")
+        target = data["target"]
+        return Manifest(
+            library=data["library"],
+            version=data["version"],
+            triple=target["triple"],
+            cpu=target["cpu"],
+            features=tuple(target["features"]),
+            entries=tuple(_entry_from_dict(entry) for entry in data["entries"]),
+        )
+
+
+def _entry_to_dict(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "parameters": [_buffer_to_list(buffer) for buffer in entry.parameters],
+        "results": [_buffer_to_list(buffer) for buffer in entry.results],
+        "donated": [list(pair) for pair in entry.donated],
+        "releases_gil": entry.releases_gil,
+        "doc": entry.doc,
+    }
+
+
+def _entry_from_dict(data: dict[str, Any]) -> Entry:
+    return Entry(
+        name=data["name"],
+        parameters=tuple(_buffer_from_list(item) for item in data["parameters"]),
+        results=tuple(_buffer_from_list(item) for item in data["results"]),
+        donated=tuple((parameter, result) for parameter, result in data["donated"]),
+        releases_gil=data["releases_gil"],
+        doc=data["doc"],
+    )
+
+
+def _buffer_to_list(buffer: Buffer) -> list[Any]:
+    return [buffer.name, buffer.dtype.name, list(buffer.shape)]
+
+
+def _buffer_from_list(data: list[Any]) -> Buffer:
+    name, dtype, shape = data
+    return Buffer(name, dtypes.BY_NAME[dtype], tuple(shape))

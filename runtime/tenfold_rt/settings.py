@@ -1,0 +1,44 @@
+"""Settings from the environment; nothing else in Tenfold reads it.
+
+`TENFOLD_CACHE_DIR`    where compiled code is kept (default: the user's cache directory)
+`TENFOLD_DUMP`         stage names, comma-separated, or `all`: write each stage's output as a numbered file
+`TENFOLD_DUMP_DIR`     where those files go (default: `tenfold-dump` in the working directory)
+`TENFOLD_VERIFY`       `1`: check the IR after every stage
+`TENFOLD_NUM_THREADS`  how many threads a compiled call may use (default: 1)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment asks for, read once per use so that a test or a program may change it."""
+
+    cache_dir: Path | None
+    dump: frozenset[str]
+    dump_dir: Path
+    verify: bool
+    num_threads: int
+
+    def dumps(self, stage: str) -> bool:
+        """Whether the output of `stage` is to be written to a file."""
+        return "all" in self.dump or stage in self.dump
+
+
+def settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ` (default: this process's environment)."""
+    env = os.environ if environ is None else environ
+    cache_dir = env.get("TENFOLD_CACHE_DIR")
+    threads = env.get("TENFOLD_NUM_THREADS", "1")
+    return Settings(
+        cache_dir=Path(cache_dir) if cache_dir else None,
+        dump=frozenset(name.strip() for name in env.get("TENFOLD_DUMP", "").split(",") if name.strip()),
+        dump_dir=Path(env.get("TENFOLD_DUMP_DIR", "tenfold-dump")),
+        verify=env.get("TENFOLD_VERIFY", "") not in ("", "0"),
+        num_threads=max(1, int(threads)) if threads.isdigit() else 1,
+    )
