@@ -1,0 +1,70 @@
+"""Types of the tensor IR: tensors with static or symbolic sizes, and function signatures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tenfold_rt.dtypes import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A size that is known only at run time; two symbols of one name are one size."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Dim: TypeAlias = int | Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """An element type and a shape; rank 0 is a scalar."""
+
+    dtype: DType
+    shape: tuple[Dim, ...] = ()
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape as integers; `ValueError` where a size is symbolic."""
+        return static_shape(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements; `ValueError` where a size is symbolic."""
+        return math.prod(self.sizes)
+
+    def with_shape(self, shape: tuple[Dim, ...]) -> TensorType:
+        return TensorType(self.dtype, shape)
+
+    def with_dtype(self, dtype: DType) -> TensorType:
+        return TensorType(dtype, self.shape)
+
+    def __str__(self) -> str:
+        """As a user writes it: `f32[32, 784]`."""
+        return f"{self.dtype.name}[{', '.join(str(dim) for dim in self.shape)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionType:
+    """Types of a function's parameters and results."""
+
+    parameters: tuple[TensorType, ...]
+    results: tuple[TensorType, ...]
+
+
+def static_shape(shape: tuple[Dim, ...]) -> tuple[int, ...]:
+    """`shape` as integers; `ValueError` where a size is symbolic."""
+    sizes = tuple(dim for dim in shape if isinstance(dim, int))
+    if len(sizes) != len(shape):
+        raise ValueError(f"shape has a symbolic size: ({', '.join(map(str, shape))})")
+    return sizes

@@ -1,0 +1,287 @@
+"""The loop IR: what a kernel does, element by element.  Its whole grammar:
+
+    Program    = name, parameters: Buffer*, results: Buffer*, temporaries: Buffer*, constants, kernels: Kernel*
+    Kernel     = name, body: Statement*, scratch: Buffer*
+    Statement  = For(axis, extent, body, carries, mode)     carries: values handed from turn to turn
+               | While(carries, condition, body)
+               | If(condition, then, otherwise)
+               | Store(buffer, index, value)
+               | MultiplyPanels(...)                         the register-tiled inner kernel of a contraction
+    Expr       = Constant(value) | Axis | Local | Load(buffer, index)
+               | Apply(primitive, operands) | Call(function, operands)
+    Buffer     = name, dtype, shape                          dense, row-major
+    Function   = name, parameters: Local*, body: Expr        a scalar function such as exp
+
+Expressions are immutable and compared by identity: an expression used twice within one scope is computed once.
+Every expression has a dtype; indices and extents are i64.  A bool is one bit in expressions, one byte in memory.
+Loops run from 0 to extent - 1; an extent of 0 runs nothing.  Nothing here depends on a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
+
+
+class Primitive(Enum):
+    """Scalar operations that every back end implements.  Arithmetic on integers wraps.
+
+    `DIV` and `REM` of integers truncate toward zero and need a divisor that is neither 0 nor overflows: op
+    records guard them.  Shifts need a count below the width.  `MAX` and `MIN` of floats give NaN if either
+    operand is NaN and order -0 below +0.  `EQ` to `GE` give bool and are false on NaN, save `NE`, which is true.
+    `CONVERT` rounds to nearest even into a float, truncates toward zero and saturates from float to integer
+    (NaN gives 0), wraps between integers, and gives x != 0 into bool.  `FMA` is a*b + c rounded once.
+    """
+
+    ADD = "add"
+    SUB = "sub"
+    MUL = "mul"
+    DIV = "div"
+    REM = "rem"
+    FMA = "fma"
+    NEG = "neg"
+    ABS = "abs"
+    MAX = "max"
+    MIN = "min"
+    SQRT = "sqrt"
+    FLOOR = "floor"
+    CEIL = "ceil"
+    TRUNC = "trunc"
+    ROUND_EVEN = "round_even"
+    COPYSIGN = "copysign"
+    AND = "and"
+    OR = "or"
+    XOR = "xor"
+    NOT = "not"
+    SHL = "shl"
+    SHR = "shr"
+    EQ = "eq"
+    NE = "ne"
+    LT = "lt"
+    LE = "le"
+    GT = "gt"
+    GE = "ge"
+    SELECT = "select"
+    CONVERT = "convert"
+    BITCAST = "bitcast"
+    POPCOUNT = "popcount"
+    COUNT_LEADING_ZEROS = "count_leading_zeros"
+
+
+COMPARISONS = frozenset({Primitive.EQ, Primitive.NE, Primitive.LT, Primitive.LE, Primitive.GT, Primitive.GE})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """Dense row-major memory.  `base`, where given, is the buffer whose memory this one views in another shape."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    base: Buffer | None = None
+
+    @property
+    def storage(self) -> Buffer:
+        """The buffer that owns the memory."""
+        return self if self.base is None else self.base.storage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """A scalar known at compile time."""
+
+    value: bool | int | float
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """The index of a loop."""
+
+    name: str
+
+    @property
+    def dtype(self) -> DType:
+        return dtypes.i64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Local:
+    """A value bound by a loop's carry or by a function's parameter."""
+
+    name: str
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Load:
+    """The element of `buffer` at `index`, which must lie inside."""
+
+    buffer: Buffer
+    index: tuple[Expr, ...]
+
+    @property
+    def dtype(self) -> DType:
+        return self.buffer.dtype
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Apply:
+    """A primitive applied.  `reassociate` marks an accumulator's addition that may be done in any order."""
+
+    primitive: Primitive
+    operands: tuple[Expr, ...]
+    dtype: DType
+    reassociate: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A scalar function applied."""
+
+    function: Function
+    operands: tuple[Expr, ...]
+
+    @property
+    def dtype(self) -> DType:
+        return self.function.body.dtype
+
+
+Expr: TypeAlias = Constant | Axis | Local | Load | Apply | Call
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function:
+    """A scalar function with one result, inlined where it is called; `name` is unique, as in `exp.f32`."""
+
+    name: str
+    parameters: tuple[Local, ...]
+    body: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carry:
+    """A value handed from one turn of a loop to the next.
+
+    `value` is `init` in the first turn and the previous turn's `next` after; `result` is its value after the loop.
+    `next` may use what the body's scope computes.
+    """
+
+    value: Local
+    init: Expr
+    next: Expr
+    result: Local
+
+
+class Mode(Enum):
+    """How a loop runs."""
+
+    SERIAL = "serial"
+    VECTOR = "vector"
+    UNROLLED = "unrolled"
+    PARALLEL = "parallel"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class For:
+    """`for axis in range(extent): body`."""
+
+    axis: Axis
+    extent: Expr
+    body: tuple[Statement, ...]
+    carries: tuple[Carry, ...] = ()
+    mode: Mode = Mode.SERIAL
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class While:
+    """Repeat `body` while `condition`, which sees the carried values, holds."""
+
+    carries: tuple[Carry, ...]
+    condition: Expr
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class If:
+    """Run `then` or `otherwise`."""
+
+    condition: Expr
+    then: tuple[Statement, ...]
+    otherwise: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Store:
+    """`buffer[index] = value`; `index` must lie inside."""
+
+    buffer: Buffer
+    index: tuple[Expr, ...]
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MultiplyPanels:
+    """`target[i, j] (+)= sum over k of lhs[lhs_panel, k, i] * rhs[rhs_panel, k, j]` for i < rows, j < columns.
+
+    `lhs` has shape (panels, depth, mr) and `rhs` (panels, depth, nr), packed so that the inner loop reads both in
+    order; `target` is two-dimensional and the tile begins at (`row`, `column`).  `depth` turns are taken from k = 0.
+    `rows` <= mr and `columns` <= nr are the part of the tile that lies inside `target`; panels are padded with
+    zeros to their full width.  `accumulate` adds to what `target` holds, else it is overwritten.
+    """
+
+    target: Buffer
+    row: Expr
+    column: Expr
+    lhs: Buffer
+    lhs_panel: Expr
+    rhs: Buffer
+    rhs_panel: Expr
+    depth: Expr
+    rows: int
+    columns: int
+    accumulate: bool
+
+
+Statement: TypeAlias = For | While | If | Store | MultiplyPanels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """One fused loop nest.  `scratch` buffers live only while it runs; `location` is the user's line."""
+
+    name: str
+    body: tuple[Statement, ...]
+    scratch: tuple[Buffer, ...] = ()
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """One entry as kernels in order.  `constants` gives the contents of read-only buffers.
+
+    `donated` pairs (parameter, result) indices whose memory may be one and the same when called.
+    """
+
+    name: str
+    parameters: tuple[Buffer, ...]
+    results: tuple[Buffer, ...]
+    temporaries: tuple[Buffer, ...]
+    constants: Mapping[Buffer, NDArray[Any]]
+    kernels: tuple[Kernel, ...]
+    donated: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Allocation:
+    """Where temporaries and scratch live: byte offsets in one workspace, 64-byte aligned."""
+
+    offsets: Mapping[Buffer, int]
+    workspace_bytes: int
