@@ -51,13 +51,13 @@ class Var:
 class Builder:
     """Collects the operations of one region.
 
-    `location` is stamped on every operation; `locate`, where given, is asked instead (tracing asks the stack).
+    Every operation is stamped with `location`; where that is None, `locate` is asked (tracing asks the stack).
     """
 
     def __init__(self, locate: Callable[[], Location | None] | None = None) -> None:
         self.operations: list[Operation] = []
         self.location: Location | None = None
-        self._locate = locate
+        self.locate = locate
 
     def var(self, value: Value) -> Var:
         """`value`, which must be visible in this region, as an operand for more operations."""
@@ -75,7 +75,9 @@ class Builder:
         regions: Sequence[Region] = (),
     ) -> tuple[Var, ...]:
         """Append an operation and return its results.  Type errors gain the user's file and line."""
-        location = self.location if self._locate is None else self._locate()
+        location = self.location
+        if location is None and self.locate is not None:
+            location = self.locate()
         values = tuple(operand.value for operand in operands)
         try:
             types = op.infer([value.type for value in values], attributes, regions)
@@ -89,7 +91,8 @@ class Builder:
 
     def inline(self, region: Region, arguments: Sequence[Var]) -> tuple[Var, ...]:
         """Repeat the operations of `region` here with its parameters replaced; returns its results."""
-        replaced = {parameter: argument.value for parameter, argument in zip(region.parameters, arguments, strict=True)}
+        pairs = zip(region.parameters, arguments, strict=True)
+        replaced = {parameter: argument.value for parameter, argument in pairs}
         for operation in region.operations:
             with self.at(operation.location):
                 self.operations.append(substitute(operation, replaced))
@@ -109,13 +112,15 @@ class Builder:
         return Region(tuple(p.value for p in parameters), tuple(self.operations), tuple(r.value for r in results))
 
 
-def build_region(types: Sequence[TensorType], body: Callable[..., Sequence[Var]], *, like: Builder | None = None) -> Region:
+def build_region(
+    types: Sequence[TensorType], body: Callable[..., Sequence[Var]], *, like: Builder | None = None
+) -> Region:
     """A region with parameters of `types`, computed by `body(*parameters)`.
 
     `like` is the builder of the surrounding region: its location is kept, and `body` may use its values through
     `inner.var(outer.value)`.
     """
-    builder = Builder(None if like is None else like._locate)  # pyright: ignore[reportPrivateUsage]
+    builder = Builder(None if like is None else like.locate)
     if like is not None:
         builder.location = like.location
     parameters = [builder.parameter(type_) for type_ in types]
