@@ -2,8 +2,8 @@
 
     python samples/black_scholes.py
 
-The formula is Black and Scholes (1973).  Delta, vega, theta and rho are first derivatives of one compiled price;
-gamma is a derivative of a derivative.  Each is checked against its closed form.
+The formula is Black and Scholes (1973).  Delta, vega, theta and rho are first derivatives of one compiled
+price; gamma is a derivative of a derivative.  Each is checked against its closed form.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def call_price(spot, strike, years, rate, volatility):
 
 
 def total(spot, strike, years, rate, volatility):
-    """The sum of all prices: each option depends on its own inputs alone, so its gradient holds each option's own."""
+    """The sum of all prices, whose gradient holds each option's own, as no option depends on another's inputs."""
     return tn.sum(call_price(spot, strike, years, rate, volatility))
 
 

@@ -2,9 +2,9 @@
 
     python samples/digits.py [--output DIRECTORY]
 
-Trains on scikit-learn's 1,797 digits of 8 x 8 pixels (bundled with it; nothing is downloaded), reports the accuracy on
-360 of them that it never saw, and writes `libdigits.so` with its header `digits.h`, and the test images and trained
-weights as plain binary files.  `samples/digits.c` then does the same from C.
+Trains on scikit-learn's 1,797 digits of 8 x 8 pixels (bundled with it; nothing is downloaded), reports the
+accuracy on 360 of them that it never saw, and writes `libdigits.so` with its header `digits.h`, and the images and
+trained weights as plain binary files.  `samples/digits.c` then does the same from C.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def initial_network(seed: int = 0) -> dict[str, NDArray[np.float32]]:
 
 
 def train(data: Digits, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Train for `EPOCHS` passes over `data` in random batches, the learning rate falling to zero along a cosine."""
+    """Train for `EPOCHS` passes over `data` in random batches, the learning rate falling along a cosine."""
     rng = np.random.default_rng(seed)
     network = initial_network(seed)
     velocity = {name: np.zeros_like(value) for name, value in network.items()}
@@ -117,7 +117,7 @@ def train(data: Digits, seed: int = 0) -> dict[str, NDArray[np.float32]]:
 def write_for_c(
     directory: Path, network: dict[str, NDArray[np.float32]], training: Digits, test: Digits
 ) -> None:
-    """The library and header, and what the C program reads: images, labels and weights as raw little-endian numbers."""
+    """The library and header, and what the C program reads: images, labels and weights as raw numbers."""
     tn.export([predict, train_step], directory / "libdigits.so")
     for name, value in network.items():
         value.tofile(directory / f"{name}.f32")
