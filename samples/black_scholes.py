@@ -29,7 +29,7 @@ def call_price(spot, strike, years, rate, volatility):
 
 
 def total(spot, strike, years, rate, volatility):
-    """The sum of all prices, whose gradient holds each option's own, as no option depends on another's inputs."""
+    """The sum of all prices, whose gradient holds each option's own: none depends on another's inputs."""
     return tn.sum(call_price(spot, strike, years, rate, volatility))
 
 
