@@ -3,8 +3,8 @@
     python samples/digits.py [--output DIRECTORY]
 
 Trains on scikit-learn's 1,797 digits of 8 x 8 pixels (bundled with it; nothing is downloaded), reports the
-accuracy on 360 of them that it never saw, and writes `libdigits.so` with its header `digits.h`, and the images
-and trained weights as plain binary files.  `samples/digits.c` then does the same from C.
+accuracy on 360 of them that it never saw, and writes `libdigits.so` with its header `digits.h`, and images
+and the trained weights as plain binary files.  `samples/digits.c` then does the same from C.
 """
 
 from __future__ import annotations
