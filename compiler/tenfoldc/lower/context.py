@@ -33,6 +33,14 @@ class LoweringContext(Protocol):
         """Store the element of a result, with fused consumers applied on the way."""
         ...
 
+    @property
+    def has_epilogue(self) -> bool:
+        """Whether consumers are fused: then what is accumulated in `result` must also go through `write`.
+
+        `result` may be used as scratch for partial sums until then; each element is written exactly once, at the end.
+        """
+        ...
+
     def region(self, number: int, arguments: Sequence[Expr]) -> tuple[Expr, ...]:
         """The results of one of the operation's scalar regions (a reducer, a comparator) on scalar arguments."""
         ...
