@@ -5,7 +5,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+
+from tenfold_rt import cpu
+from tenfold_rt.errors import RequestError
+
+_X86_64_TRIPLE = "x86_64-unknown-linux-gnu"
+_AARCH64_TRIPLE = "aarch64-unknown-linux-gnu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +41,30 @@ class Target:
     def has_fma(self) -> bool:
         """Whether a fused multiply-add is one instruction."""
         return "fma" in self.features or self.triple.startswith("aarch64")
+
+
+@functools.cache
+def host() -> Target:
+    """This machine: the highest level that it has, and every feature it has beyond.
+
+    The CPU's model is left out on purpose: what is known of it changes with LLVM's version, and a library
+    made for two machines with the same features is then the same library.
+    """
+    features = cpu.features()
+    match cpu.machine():
+        case "x86_64":
+            return Target(_X86_64_TRIPLE, cpu.level(features), tuple(sorted(features)))
+        case "aarch64":
+            return Target(_AARCH64_TRIPLE, "generic", tuple(sorted(features)))
+        case other:
+            raise RequestError(f"no code is generated for {other} processors; x86-64 and aarch64 are known")
+
+
+def named(level: str) -> Target:
+    """The target called `level`: `native`, or one of the x86-64 levels, which any machine can compile for."""
+    if level == "native":
+        return host()
+    if level in cpu.X86_64_LEVELS:
+        return Target(_X86_64_TRIPLE, level, tuple(sorted(cpu.X86_64_LEVELS[level])))
+    known = ", ".join(["native", *cpu.X86_64_LEVELS])
+    raise RequestError(f"there is no target called {level!r}", mend=f"choose one of {known}")

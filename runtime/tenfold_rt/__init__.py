@@ -1,1 +1,3 @@
-"""The runtime: artifacts in, results out.  Loads and calls shared libraries that the compiler made, and keeps them on disk."""
+"""The runtime: artifacts in, results out.  Loads and calls shared libraries that the compiler made, and keeps
+them on disk.
+"""

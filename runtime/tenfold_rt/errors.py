@@ -1,7 +1,7 @@
 """The catalogue of errors: every message a user can meet belongs to one of these classes.
 
-A message says what is wrong, where in the user's source, and how to mend it, in that order:
-`matmul: contracting sizes differ, 784 (x, axis 1) and 512 (w, axis 0), at mlp.py:12; transpose w or reshape x`.
+A message says what is wrong, where in the user's source, and how to mend it, in that order: `matmul:
+contracting sizes differ, 784 (x, axis 1) and 512 (w, axis 0), at mlp.py:12; transpose w or reshape x`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,10 @@ from tenfold_rt.dtypes import DType
 
 ABI_VERSION = 1
 
+# The manifest is an ELF note in every library: the loader reads it from the file before it runs any of its
+# code.
+NOTE_OWNER, NOTE_TYPE = b"Tenfold", ABI_VERSION
+
 
 @dataclass(frozen=True, slots=True)
 class Buffer:

@@ -1,0 +1,211 @@
+"""The library's interface as LLVM IR text, to be appended to the text of the compiled module.
+
+**In.** The emission stage defines, for each entry of the manifest,
+
+    define internal i32 @"NAME.impl"(ptr %workspace, ptr %p0, …, ptr %r0, …)
+
+with the parameters, then the results, as pointers to dense row-major data (a bool is one byte), aligned to
+their elements and no more; and a workspace of the promised size, 64-byte aligned (null where the size is 0).
+It returns a `Status`.  A result that is donated may be at its parameter's address; nothing else overlaps.
+NAME is the entry's name as it stands in the manifest (see `implementation`).
+
+**Out.** Per entry `NAME`, `NAME_ctx` and `NAME_workspace`; per library `LIBRARY_manifest`, `LIBRARY_status`
+and `LIBRARY_python` (see `python_entry`), under the names that `tenfold_rt.c_names` gives.
+
+**What the emitted module must be.**
+
+- Its target machine has `reloc="pic"` and `codemodel="default"` (llvmlite's default is the JIT's).
+- `target triple` and `target datalayout` are set.  No thread-local variables, ifuncs, or
+  `@llvm.global_ctors`.
+- It does not declare what is declared here, `DECLARED`; it may refer to them.  No name starts with `tenfold.`
+- Functions of libc and libm that it declares are best marked `nonlazybind`, and the module `!{i32 7,
+  !"RtLibUseGOT", i32 1}`: calls then go through the table at once, else by way of a stub (a nanosecond).
+- Large constants may be `external hidden constant`s, whose bytes `elf.link` is given as `data`.
+
+**Workspace.**  It comes from the context if that has one, else from the context's allocator, else it is the
+library's own block: a block as large as the largest entry needs, taken from one place by an atomic exchange,
+allocated if the place is empty, put back by an exchange, and freed if another call put back its own first.
+So calls from many threads never wait, and one block is kept, until the library is unloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenfold_rt.c_names import EntryNames, LibraryNames, library_names
+from tenfold_rt.dtypes import DType
+from tenfold_rt.errors import ArtifactError, UnsupportedError
+from tenfold_rt.manifest import NOTE_OWNER, NOTE_TYPE, Buffer, Entry, Manifest
+from tenfold_rt.status import Status
+from tenfoldc.artifact import abi_text, python_entry
+from tenfoldc.artifact.llvm_text import array_constant, bytes_literal, joined, string_constant, symbol
+
+DECLARED = frozenset({"aligned_alloc", "free"})
+
+
+def implementation(entry: Entry) -> str:
+    """The name of the function that the emission stage defines for `entry`, as IR text: `@"NAME.impl"`."""
+    return symbol(f"{entry.name}.impl")
+
+
+def interface(manifest: Manifest, workspace_bytes: Mapping[str, int]) -> str:
+    """The IR text of everything that the library exports.
+
+    `workspace_bytes` gives each entry's workspace by the entry's name.  `UnsupportedError` where an entry has
+    what the interface cannot pass yet; `ArtifactError` where the manifest contradicts itself.
+    """
+    for entry in manifest.entries:
+        _check(entry)
+    names = library_names(manifest)
+    largest = max([0, *(workspace_bytes[entry.name] for entry in manifest.entries)])
+    parts = [
+        abi_text.declarations(),
+        _manifest_note(manifest, names),
+        _status_function(names),
+        abi_text.CHECK_BUFFERS,
+        abi_text.workspace_functions(_rounded(largest)),
+    ]
+    for entry, entry_names in zip(manifest.entries, names.entries, strict=True):
+        parts += _entry_functions(entry, entry_names, workspace_bytes[entry.name])
+    parts.append(python_entry.functions(manifest, names))
+    return "\n".join(parts)
+
+
+def exports(manifest: Manifest) -> frozenset[str]:
+    """The names that a library with this manifest exports."""
+    return library_names(manifest).exported()
+
+
+def _check(entry: Entry) -> None:
+    for buffer in entry.parameters + entry.results:
+        for size in buffer.shape:
+            if isinstance(size, str):
+                raise UnsupportedError(
+                    f"{entry.name}: {buffer.name} has the symbolic size {size!r}, not supported yet",
+                    mend="compile with every size known",
+                )
+        if buffer.dtype.c is None or buffer.dtype.numpy is None:
+            raise UnsupportedError(
+                f"{entry.name}: {buffer.name} has dtype {buffer.dtype.name}, which a library cannot take yet"
+            )
+    for parameter, result in entry.donated:
+        source, target = entry.parameters[parameter], entry.results[result]
+        if (source.dtype, source.shape) != (target.dtype, target.shape):
+            raise ArtifactError(
+                f"{entry.name}: {source.name} is donated to {target.name}, which is unlike it"
+            )
+    for side in zip(*entry.donated, strict=True):
+        if len(set(side)) != len(side):
+            raise ArtifactError(f"{entry.name}: a parameter or result is donated twice")
+
+
+def _rounded(size: int) -> int:
+    """aligned_alloc wants a multiple of the alignment."""
+    return (size + 63) & -64
+
+
+def _alignment(dtype: DType) -> int:
+    """What C wants of a pointer to this element."""
+    return dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize
+
+
+def byte_size(buffer: Buffer) -> int:
+    """The bytes of a buffer whose sizes are all known."""
+    size = buffer.dtype.itemsize
+    for dimension in buffer.shape:
+        size *= int(dimension)
+    return size
+
+
+def _manifest_note(manifest: Manifest, names: LibraryNames) -> str:
+    """The manifest as an ELF note, which the loader reads before it trusts the file, and a string inside that
+    note.
+    """
+    text = manifest.to_json().encode() + b"\0"
+    text += bytes(-len(text) % 4)
+    owner = NOTE_OWNER + b"\0"
+    owner += bytes(-len(owner) % 4)
+    type_ = f"{{ i32, i32, i32, [{len(owner)} x i8], [{len(text)} x i8] }}"
+    return (
+        f"@tenfold.note = internal constant {type_} {{"
+        f" i32 {len(NOTE_OWNER) + 1}, i32 {len(text)}, i32 {NOTE_TYPE},"
+        f" [{len(owner)} x i8] {bytes_literal(owner)}, [{len(text)} x i8] {bytes_literal(text)} }},"
+        ' section ".note.tenfold", align 4\n'
+        f"{symbol(names.manifest)} = alias [{len(text)} x i8],"
+        f" getelementptr inbounds ({type_}, ptr @tenfold.note, i32 0, i32 4)\n"
+    )
+
+
+def _status_function(names: LibraryNames) -> str:
+    statuses = sorted(Status, reverse=True)
+    messages = [string_constant(f"tenfold.message.{-status}", status.message) for status in statuses]
+    table = array_constant(
+        "tenfold.messages", "ptr", [symbol(f"tenfold.message.{-status}") for status in statuses]
+    )
+    return "".join(messages) + table + abi_text.status_functions(symbol(names.status), len(statuses))
+
+
+def _entry_functions(entry: Entry, names: EntryNames, workspace_bytes: int) -> list[str]:
+    buffers = entry.parameters + entry.results
+    arguments = [f"%a{index}" for index in range(len(buffers))]
+    partner = {result: parameter for parameter, result in entry.donated}
+    constants = [
+        array_constant(f"{entry.name}.sizes", "i64", [byte_size(buffer) for buffer in buffers]),
+        array_constant(f"{entry.name}.masks", "i64", [_alignment(buffer.dtype) - 1 for buffer in buffers]),
+        array_constant(
+            f"{entry.name}.partners", "i64", [partner.get(index, -1) for index in range(len(entry.results))]
+        ),
+    ]
+    return [
+        *constants,
+        _run_function(entry, arguments, workspace_bytes),
+        _checked_function(entry, arguments),
+        f"define i32 {symbol(names.plain)}({joined(arguments)}) nounwind {{\n"
+        f"  %status = call i32 {symbol(f'{entry.name}.checked')}({joined(['null', *arguments])})\n"
+        "  ret i32 %status\n}\n",
+        abi_text.with_context(
+            symbol(names.with_context),
+            f"{symbol(f'{entry.name}.checked')}({joined(['%ctx', *arguments])})",
+            joined(["%ctx", *arguments]),
+        ),
+        f"define i64 {symbol(names.workspace)}() nounwind {{\n  ret i64 {_rounded(workspace_bytes)}\n}}\n",
+    ]
+
+
+def _run_function(entry: Entry, arguments: list[str], workspace_bytes: int) -> str:
+    """`NAME.run(ctx, …)`: find a workspace and run; the arguments are known to be good."""
+    signature = f"{symbol(f'{entry.name}.run')}({joined(['%ctx', *arguments])})"
+    if workspace_bytes == 0:
+        call = f"{implementation(entry)}({joined(['null', *arguments])})"
+        return (
+            f"define internal i32 {signature} nounwind {{\n"
+            f"  %status = call i32 {call}\n  ret i32 %status\n}}\n"
+        )
+    call = f"{implementation(entry)}({joined(['%workspace', *arguments])})"
+    return abi_text.run_with_workspace(signature, call, _rounded(workspace_bytes))
+
+
+def _checked_function(entry: Entry, arguments: list[str]) -> str:
+    """`NAME.checked(ctx, …)`: refuse bad pointers, then run."""
+    lines = [
+        f"define internal i32 {symbol(f'{entry.name}.checked')}({joined(['%ctx', *arguments])}) nounwind {{",
+        f"  %table = alloca [{len(arguments)} x ptr]",
+    ]
+    for index, argument in enumerate(arguments):
+        lines.append(f"  %at{index} = getelementptr ptr, ptr %table, i64 {index}")
+        lines.append(f"  store ptr {argument}, ptr %at{index}")
+    tables = ["%table", *(symbol(f"{entry.name}.{kind}") for kind in ("sizes", "masks", "partners"))]
+    counts = f"i64 {len(entry.parameters)}, i64 {len(arguments)}"
+    lines += [
+        f"  %bad = call i32 @tenfold.check({joined(tables)}, {counts})",
+        "  %good = icmp eq i32 %bad, 0",
+        "  br i1 %good, label %run, label %refuse",
+        "run:",
+        f"  %status = call i32 {symbol(f'{entry.name}.run')}({joined(['%ctx', *arguments])})",
+        "  ret i32 %status",
+        "refuse:",
+        "  ret i32 %bad",
+        "}",
+        "",
+    ]
+    return "\n".join(lines)

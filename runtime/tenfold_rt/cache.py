@@ -1,0 +1,173 @@
+"""The disk cache: compiled libraries by content key, safe to share between many processes.
+
+An entry is one file, `ab/abcd….so`: the library and then the SHA-256 of it, which the dynamic loader
+ignores.  A file appears complete, by a rename, and is never written to again, because another process may
+have mapped it and because the dynamic loader takes a path that it has seen for the library it has loaded.
+There are no locks: two writers of one key write the same bytes.  Where the directory cannot be written to,
+libraries go to a private place for the life of the process, so that a full or read-only disk costs time but
+not results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import warnings
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from tenfold_rt.errors import ArtifactError
+from tenfold_rt.settings import settings
+
+_DIGEST_BYTES = 32
+_STALE_SECONDS = 3600.0
+
+
+def default_directory() -> Path:
+    """Where compiled code is kept: `TENFOLD_CACHE_DIR`, else the user's cache directory."""
+    return settings().cache_dir or Path(platformdirs.user_cache_dir("tenfold"))
+
+
+class Cache:
+    """The cache in one directory, which is made on first use."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = default_directory() if directory is None else Path(directory)
+        self._private: dict[str, Path] = {}
+        self._private_directory: Path | None = None
+
+    def get(self, key: str) -> Path | None:
+        """The library stored under `key`, a hex digest, if it is there and whole; a damaged one is removed."""
+        path = self._path(key)
+        if key in self._private:
+            return self._private[key]
+        if not self._trusted():
+            return None
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        library = memoryview(content)[:-_DIGEST_BYTES]
+        if hashlib.sha256(library).digest() == content[-_DIGEST_BYTES:]:
+            return path
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+
+    def put(self, key: str, data: bytes) -> Path:
+        """Store `data` under `key`; return the path to load it from, which is elsewhere if the disk refuses."""
+        path = self._path(key)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._trusted():
+                raise PermissionError(0, "it belongs to or can be written by other users")
+            _write(path, data)
+        except OSError as error:
+            path = self._put_privately(key, data, error)
+        else:
+            _sweep(path.parent)
+        return path
+
+    def entries(self) -> int:
+        """How many libraries are stored."""
+        return sum(1 for _ in self._files())
+
+    def size(self) -> int:
+        """The bytes that they take."""
+        total = 0
+        for path in self._files():
+            with contextlib.suppress(OSError):
+                total += path.stat().st_size
+        return total
+
+    def clear(self) -> int:
+        """Remove all libraries; return how many there were.  Those in use stay mapped where they are used."""
+        removed = 0
+        for path in self._files():
+            with contextlib.suppress(OSError):
+                path.unlink()
+                removed += 1
+        for path in self.directory.glob("??/*.tmp"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        self._private.clear()
+        return removed
+
+    def _files(self) -> Iterator[Path]:
+        return self.directory.glob("??/*.so")
+
+    def _path(self, key: str) -> Path:
+        if len(key) < 8 or not set(key) <= set("0123456789abcdef"):
+            raise ArtifactError(f"a cache key is a hex digest, not {key!r}")
+        return self.directory / key[:2] / f"{key}.so"
+
+    def _trusted(self) -> bool:
+        """Whether only this user (or root) can put files there: what is found there will be run."""
+        try:
+            status = self.directory.stat()
+        except OSError:
+            return False
+        return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o002
+
+    def _put_privately(self, key: str, data: bytes, error: OSError) -> Path:
+        if self._private_directory is None and not self._private:
+            warnings.warn(
+                f"compiled code cannot be kept in {self.directory} ({error.strerror or error});"
+                " it is compiled anew in each process until TENFOLD_CACHE_DIR names a place that can",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        try:
+            path = self._temporary_directory() / f"{key}.so"
+            _write(path, data)
+        except OSError:
+            path = _in_memory(key, data)
+        self._private[key] = path
+        return path
+
+    def _temporary_directory(self) -> Path:
+        if self._private_directory is None:
+            self._private_directory = Path(tempfile.mkdtemp(prefix="tenfold-"))
+            weakref.finalize(self, shutil.rmtree, self._private_directory, ignore_errors=True)
+        return self._private_directory
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Make `path` appear with `data` and its digest, or leave nothing."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.write(hashlib.sha256(data).digest())
+        os.chmod(name, 0o500)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _in_memory(key: str, data: bytes) -> Path:
+    """A file in memory: no disk takes anything.  It is never closed, so its path always means this library."""
+    try:
+        descriptor = os.memfd_create(f"tenfold-{key}")
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+    except (OSError, AttributeError) as error:
+        raise ArtifactError(f"no place was found for {len(data)} bytes of compiled code: {error}") from error
+    return Path(f"/proc/self/fd/{descriptor}")
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what writers that were killed have left; no live writer takes an hour."""
+    for path in directory.glob("*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                path.unlink()
