@@ -235,6 +235,9 @@ class MultiplyPanels:
     order; `target` is two-dimensional and the tile begins at (`row`, `column`).  `depth` turns are taken from k = 0.
     `rows` <= mr and `columns` <= nr are the part of the tile that lies inside `target`; panels are padded with
     zeros to their full width.  `accumulate` adds to what `target` holds, else it is overwritten.
+
+    A two-dimensional `lhs` is read in place, as lhs[lhs_panel + i, lhs_first + k]; a two-dimensional `rhs` likewise,
+    as rhs[rhs_first + k, rhs_panel + j].
     """
 
     target: Buffer
@@ -248,6 +251,8 @@ class MultiplyPanels:
     rows: int
     columns: int
     accumulate: bool
+    lhs_first: Expr = Constant(0, dtypes.i64)
+    rhs_first: Expr = Constant(0, dtypes.i64)
 
 
 Statement: TypeAlias = For | While | If | Store | MultiplyPanels
