@@ -39,8 +39,9 @@ def _check_block(name: str, operand: TensorType, block: Sequence[Dim], starts: S
             f"there are {len(block)} axes and {len(starts)} starts"
         )
     for axis, (size, taken) in enumerate(zip(operand.shape, block, strict=True)):
-        symbolic = isinstance(size, Symbol) or isinstance(taken, Symbol)
-        if size != taken and (symbolic or not 0 <= taken <= size):
+        if size == taken:
+            continue
+        if isinstance(size, Symbol) or isinstance(taken, Symbol) or not 0 <= taken <= size:
             raise ShapeError(f"{name}: a block of size {taken} does not fit into {size} (axis {axis})")
     for number, start in enumerate(starts):
         if start.rank or not start.dtype.is_integer:
