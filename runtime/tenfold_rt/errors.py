@@ -13,11 +13,13 @@ class TenfoldError(Exception):
     `what`: what is wrong, beginning with the operation's name where there is one.
     `where`: the place in the user's source, as `file:line`; empty where the traceback says it already.
     `mend`: what to do about it; empty where `what` says it already.
+    `excerpt`: the lines of text or IR that it is about, where showing them helps.
     """
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
-        self.what, self.where, self.mend = what, where, mend
-        super().__init__(what + (f", at {where}" if where else "") + (f"; {mend}" if mend else ""))
+    def __init__(self, what: str, *, where: str = "", mend: str = "", excerpt: str = "") -> None:
+        self.what, self.where, self.mend, self.excerpt = what, where, mend, excerpt
+        message = what + (f", at {where}" if where else "") + (f"; {mend}" if mend else "")
+        super().__init__(message + (f"\n{excerpt}" if excerpt else ""))
 
 
 class ShapeError(TenfoldError, ValueError):
