@@ -1,0 +1,185 @@
+"""The compiler from end to end: a module of tensor IR in, one shared library out.  Read this file first.
+
+    tensor IR  ── simplify ── fuse ── lower ── schedule ── allocate ──  loop IR, buffers placed
+               ── emit ──  LLVM IR  ── with the entries for C and Python ── optimise ──  object code
+               ── link ──  one shared library
+
+Each stage is one function, IR in, IR out; `_loops` runs those for one entry, `_code` those for the whole library.
+An `Observer` is told of each stage as it ends: numbered dumps, progress and `stage_text` are nothing else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from tenfold_rt.manifest import Buffer as ManifestBuffer
+from tenfold_rt.manifest import Entry, Manifest
+from tenfold_rt.settings import Settings, settings
+from tenfold_rt.version import __version__
+from tenfoldc.allocate import allocate
+from tenfoldc.artifact import abi
+from tenfoldc.artifact.library import library as link
+from tenfoldc.emit import CompiledText, compile_text, emit_programs
+from tenfoldc.fuse import fuse
+from tenfoldc.ir.core import Function, Module, walk
+from tenfoldc.ir.op import Kind
+from tenfoldc.ir.printer import print_module
+from tenfoldc.ir.types import TensorType
+from tenfoldc.ir.verifier import verify
+from tenfoldc.loops.ir import Allocation, Program
+from tenfoldc.loops.printer import print_program
+from tenfoldc.loops.verifier import verify_program
+from tenfoldc.lower import lower
+from tenfoldc.schedule import schedule
+from tenfoldc.simplify import simplify
+from tenfoldc.target import Target
+
+T = TypeVar("T")
+
+GIL_WORK = 20_000
+"""A call that touches or computes more elements than this lets other Python threads run meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """A stage that has ended: its name, the entry it worked on (or the library), its time, and its output as text."""
+
+    stage: str
+    subject: str
+    seconds: float
+    text: Callable[[], str]
+
+
+Observer: TypeAlias = Callable[[StageReport], None]
+
+
+def compile_module(
+    module: Module, *, target: Target, library: str, observe: Observer | None = None
+) -> tuple[bytes, Manifest]:
+    """The shared library, named `library`, that holds the entries of `module` as native code for `target`.
+
+    `VerificationError` where the module breaks a rule; `UnsupportedError` where it holds what is not compiled.
+    """
+    run = _Run(observe)
+    manifest, code, data = _code(run, module, target, library)
+    return run.stage("link", library, lambda: link(code.object_code, manifest, data), lambda _: ""), manifest
+
+
+def compile_object(
+    module: Module, *, target: Target, library: str, observe: Observer | None = None
+) -> tuple[bytes, Manifest]:
+    """The same code as a relocatable object for the system's linker; it defines what the library would export."""
+    manifest, code, _ = _code(_Run(observe), module, target, library, inline_data=True)
+    return code.object_code, manifest
+
+
+def stage_text(module: Module, stage: str, *, target: Target, library: str | None = None) -> str:
+    """What stage `"tensor"`, `"loops"`, `"llvm"` or `"asm"` makes of `module`, as text."""
+    run = _Run(None)
+    if stage == "tensor":
+        return print_module(module)
+    if stage == "loops":
+        entries = [_loops(run, module, name, target) for name in module.entries]
+        return "\n".join(print_program(program, allocation) for program, allocation in entries)
+    _, code, _ = _code(run, module, target, library or module.entries[0])
+    return code.assembly() if stage == "asm" else code.optimised_text()
+
+
+def _loops(run: _Run, module: Module, name: str, target: Target) -> tuple[Program, Allocation]:
+    """One entry of `module` as loops, its buffers placed."""
+    function = run.stage("simplify", name, lambda: simplify(module, name), _function_text)
+    groups = run.stage("fuse", name, lambda: fuse(function), str)
+    program = run.stage("lower", name, lambda: lower(function, groups, target), print_program)
+    program = run.stage("schedule", name, lambda: schedule(program, target), print_program)
+    allocation = run.stage("allocate", name, lambda: allocate(program), lambda a: print_program(program, a))
+    return program, allocation
+
+
+def _code(
+    run: _Run, module: Module, target: Target, library: str, *, inline_data: bool = False
+) -> tuple[Manifest, CompiledText, dict[str, bytes]]:
+    """Machine code for all entries of `module` with their C and Python interface, and the constants beside it."""
+    if run.settings.verify:
+        verify(module)
+    programs = [_loops(run, module, name, target) for name in module.entries]
+    manifest = _manifest(module, target, library)
+    emitted = run.stage(
+        "emit", library, lambda: emit_programs(programs, target, inline_data=inline_data), lambda e: e.text
+    )
+    workspaces = {program.name: allocation.workspace_bytes for program, allocation in programs}
+    text = emitted.text + abi.interface(manifest, workspaces)
+    code = run.stage("optimise", library, lambda: compile_text(text, target), lambda c: c.optimised_text())
+    return manifest, code, dict(emitted.external_data)
+
+
+def _manifest(module: Module, target: Target, library: str) -> Manifest:
+    return Manifest(
+        library=library,
+        version=__version__,
+        triple=target.triple,
+        cpu=target.cpu,
+        features=target.features,
+        entries=tuple(_entry(module[name]) for name in module.entries),
+    )
+
+
+def _entry(function: Function) -> Entry:
+    parameters = _buffers("arg", function.parameter_names, function.type.parameters)
+    results = _buffers("result", function.result_names, function.type.results)
+    return Entry(function.name, parameters, results, function.donated, _is_long(function), function.doc)
+
+
+def _buffers(kind: str, names: Sequence[str], types: Sequence[TensorType]) -> tuple[ManifestBuffer, ...]:
+    labels = names or [f"{kind}{number}" for number in range(len(types))]
+    return tuple(
+        ManifestBuffer(label, type_.dtype, tuple(dim if isinstance(dim, int) else dim.name for dim in type_.shape))
+        for label, type_ in zip(labels, types, strict=True)
+    )
+
+
+def _is_long(function: Function) -> bool:
+    """Whether a call takes long enough (some 10 microseconds) that giving up the GIL is worth its price."""
+    touched = 0
+    for operation in walk(function.body):
+        if operation.op.kind in (Kind.CONTRACTION, Kind.SORT, Kind.CONTROL):
+            return True
+        touched += sum(result.type.size for result in operation.results)
+        if touched > GIL_WORK:
+            return True
+    return False
+
+
+def _function_text(function: Function) -> str:
+    return print_module(Module({function.name: function}, entries=(function.name,)))
+
+
+class _Run:
+    """One run of the pipeline: tells observers of each stage, and writes the dumps that the settings ask for."""
+
+    def __init__(self, observe: Observer | None) -> None:
+        self.settings: Settings = settings()
+        self._observe = observe
+        self._numbers = itertools.count(1)
+
+    def stage(self, name: str, subject: str, compute: Callable[[], T], text: Callable[[T], str]) -> T:
+        """The output of `compute`, a stage called `name`, once it has been reported."""
+        start = time.perf_counter()
+        output = compute()
+        report = StageReport(name, subject, time.perf_counter() - start, lambda: text(output))
+        if self._observe is not None:
+            self._observe(report)
+        number = next(self._numbers)
+        if self.settings.dumps(name):
+            self.settings.dump_dir.mkdir(parents=True, exist_ok=True)
+            path = self.settings.dump_dir / f"{number:02d}-{subject}-{name}.txt"
+            path.write_text(report.text(), encoding="utf-8")
+        if self.settings.verify:
+            if isinstance(output, Function):
+                verify(Module({output.name: output}, entries=(output.name,)))
+            elif isinstance(output, Program):
+                verify_program(output)
+        return output

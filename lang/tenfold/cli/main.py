@@ -1,0 +1,133 @@
+"""The `tenfold` command: parses what is asked, and turns every refusal into one line and exit status 2."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tenfold.cli import compiling, machine, running
+from tenfold_rt.cache import Cache
+from tenfold_rt.errors import TenfoldError
+from tenfold_rt.version import __version__
+
+BAD_REQUEST = 2
+
+
+class _Group(click.Group):
+    """Commands whose `TenfoldError`s are messages for the user, not tracebacks."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except TenfoldError as error:
+            click.echo(f"tenfold: {error}", err=True)
+            ctx.exit(BAD_REQUEST)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tenfold")
+def cli() -> None:
+    """Compile tensor programs ahead of time: Python or StableHLO in, one shared library and its C header out."""
+
+
+@cli.command("compile")
+@click.argument("source", metavar="FILE[:NAME]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write; text goes to standard output.")
+@click.option(
+    "--arg",
+    "arguments",
+    metavar="NAME=SPEC",
+    multiple=True,
+    help="The type of a parameter that has no annotation, as in x=f32[32,784].  Repeatable; needs FILE:NAME.",
+)
+@click.option(
+    "--emit",
+    type=click.Choice(compiling.KINDS),
+    default="so",
+    show_default=True,
+    help="so: library and header; object: for a linker, and header; the rest: text of that stage.",
+)
+@click.option(
+    "--cpu",
+    type=click.Choice(compiling.CPUS),
+    default="native",
+    show_default=True,
+    help="The processor to compile for: this machine's, or any that has the level.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show each stage and the time it took.")
+def compile_command(
+    source: str, output: Path | None, arguments: tuple[str, ...], emit: str, cpu: str, verbose: bool
+) -> None:
+    """Compile the functions of FILE into one library and one C header.
+
+    FILE.py: every function under @tn.compile whose parameters all have specs, or NAME alone.  FILE.mlir: every
+    public function.  The library for FILE is libFILE.so, unless -o says otherwise.
+
+    \b
+    tenfold compile model.py -o libmodel.so
+    tenfold compile model.py:predict --arg x=f32[32,784]
+    tenfold compile model.mlir --emit llvm
+    """
+    compiling.compile_file(source, output, arguments, emit=emit, cpu=cpu, verbose=verbose)
+
+
+@cli.command("run")
+@click.argument("source", metavar="FILE.mlir[:NAME]")
+@click.option("--inputs", type=click.Path(path_type=Path), help="An .npz file with an array for each parameter.")
+@click.option("--outputs", type=click.Path(path_type=Path), help="Where to write the results, as an .npz file.")
+def run_command(source: str, inputs: Path | None, outputs: Path | None) -> None:
+    """Compile a StableHLO function and run it once.
+
+    Arrays are matched to parameters by name if all names match, else by their order in the file.  Without
+    --outputs the results are printed.
+    """
+    running.run_file(source, inputs, outputs)
+
+
+@cli.group("cache", invoke_without_command=True)
+@click.pass_context
+def cache_command(ctx: click.Context) -> None:
+    """Where compiled code is kept, how much there is of it, and clearing it."""
+    if ctx.invoked_subcommand is None:
+        cache = Cache()
+        click.echo(f"{cache.directory}: {_amount(cache)}")
+
+
+@cache_command.command("where")
+def cache_where() -> None:
+    """Print the directory that compiled code is kept in (set TENFOLD_CACHE_DIR to move it)."""
+    click.echo(Cache().directory)
+
+
+@cache_command.command("size")
+def cache_size() -> None:
+    """Print how many libraries are kept, and how large they are together."""
+    click.echo(_amount(Cache()))
+
+
+@cache_command.command("clear")
+def cache_clear() -> None:
+    """Delete all kept libraries; programs that run keep what they have loaded."""
+    cache = Cache()
+    amount = _amount(cache)
+    cache.clear()
+    click.echo(f"cleared {amount}")
+
+
+def _amount(cache: Cache) -> str:
+    count = cache.entries()
+    return f"{count} librar{'y' if count == 1 else 'ies'}, {cache.size() / 1024:.0f} KiB"
+
+
+@cli.command("doctor")
+def doctor_command() -> None:
+    """Say what was found on this machine: processor, packages, C compiler, cache, GPU."""
+    for line in machine.findings():
+        click.echo(line)
+
+
+def main() -> None:
+    """The entry point of the `tenfold` command."""
+    sys.exit(cli.main(prog_name="tenfold", standalone_mode=True))

@@ -1,0 +1,81 @@
+"""`tenfold run`: a StableHLO file and arrays in, the results of one call out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold.cli.sources import read_mlir, split_source
+from tenfold.program import executable
+from tenfold_rt.errors import RequestError
+from tenfoldc.ir.core import Function
+
+Array = NDArray[Any]
+
+
+def run_file(source: str, inputs: Path | None, outputs: Path | None) -> None:
+    """Compile, call once, and write or print the results; `TenfoldError` says why it cannot be done."""
+    path, name = split_source(source)
+    if path.suffix != ".mlir" or not path.is_file():
+        raise RequestError(f"there is no StableHLO file {path}", mend="give a file that ends in .mlir")
+    module = read_mlir(path, name)
+    function = module[module.entries[0]]
+    arguments = _matched(function, _read(inputs), inputs)
+    returned = executable(module)(*arguments)
+    results: tuple[Array, ...] = returned if isinstance(returned, tuple) else (returned,)
+    labels = function.result_names or tuple(f"result{number}" for number in range(len(results)))
+    named = dict(zip(labels, results, strict=True))
+    if outputs is None:
+        for label, array in named.items():
+            click.echo(f"{label} = {np.array2string(array, threshold=20)}")
+    else:
+        _write(outputs, named)
+
+
+def _read(path: Path | None) -> dict[str, Array]:
+    if path is None:
+        return {}
+    try:
+        with np.load(path) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise RequestError(f"cannot read {path}: {error}", mend="give an .npz file, as numpy.savez writes") from error
+
+
+def _matched(function: Function, arrays: dict[str, Array], path: Path | None) -> list[Array]:
+    """The arrays in the order of the function's parameters, dense and of the right types."""
+    parameters = function.type.parameters
+    labels = function.parameter_names or tuple(f"arg{number}" for number in range(len(parameters)))
+    by_name = set(labels) == set(arrays)
+    given = [arrays[label] for label in labels] if by_name else list(arrays.values())
+    if len(given) != len(parameters):
+        source = "no --inputs" if path is None else f"{path}"
+        raise RequestError(f"{function.name} takes {len(parameters)} arrays, but {source} gives {len(given)}")
+    for label, type_, array in zip(labels, parameters, given, strict=True):
+        if array.dtype != type_.dtype.numpy or array.shape != type_.shape:
+            shape = ", ".join(map(str, array.shape))
+            raise RequestError(f"{function.name}: {label} must be {type_}, but the array is {array.dtype}[{shape}]")
+    return [np.ascontiguousarray(array).reshape(array.shape) for array in given]
+
+
+def _write(path: Path, arrays: dict[str, Array]) -> None:
+    """Write an .npz file that appears whole or not at all."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".npz")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                np.savez(file, **arrays)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise RequestError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,107 @@
+"""Writing compiled programs for others to use: a shared library, or an object for a linker, and its C header."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from tenfold.program import compiler, refuse_uncompiled
+from tenfold_rt.errors import RequestError
+from tenfold_rt.manifest import Manifest
+from tenfoldc import target as targets
+from tenfoldc.artifact.header import header
+from tenfoldc.ir.core import Module
+
+SUFFIXES: Mapping[str, str] = {"so": ".so", "object": ".o"}
+
+
+class HasModule(Protocol):
+    """What `Compiled.lower` gives."""
+
+    @property
+    def module(self) -> Module: ...
+
+
+class Exportable(Protocol):
+    """A compiled function, all of whose parameters have specs."""
+
+    def lower(self) -> HasModule: ...
+
+
+def export(functions: Sequence[Exportable], path: str | os.PathLike[str], *, target: str = "native") -> Path:
+    """Write one library that holds `functions` to `path`, and its C header beside it; returns the path.
+
+    Each of `functions` is under `@tn.compile` and has specs for all its parameters (`SpecError`).  `target` is
+    `native` or a level such as `x86-64-v3`.  The files appear whole or not at all; `RequestError` where they cannot
+    be written, or where two functions have one name.
+    """
+    return write_artifact(merge([function.lower().module for function in functions]), Path(path), target)
+
+
+def merge(modules: Iterable[Module]) -> Module:
+    """One module with the functions and entries of all `modules`; `RequestError` where two have one name."""
+    functions: dict[str, Any] = {}
+    entries: list[str] = []
+    for module in modules:
+        for name, function in module.functions.items():
+            if name in functions:
+                raise RequestError(f"two functions are called {name}", mend="rename one: a library has one of a name")
+            functions[name] = function
+        entries.extend(module.entries)
+    if not entries:
+        raise RequestError("there is no function to export")
+    return Module(functions, entries=tuple(entries))
+
+
+def write_artifact(
+    module: Module, path: Path, target: str, *, kind: str = "so", observe: Callable[..., None] | None = None
+) -> Path:
+    """Compile `module` for `target` to `path`, and write its header to the same directory.
+
+    `kind` is `so` or `object`.  Each file is written beside its place and renamed, so nothing half-written is ever
+    seen.  `RequestError` where a file cannot be written.
+    """
+    refuse_uncompiled(module)
+    machine = targets.named(target)
+    if path.suffix != SUFFIXES[kind]:
+        raise RequestError(f"{path} does not end in {SUFFIXES[kind]}", mend=f"call it {path.stem}{SUFFIXES[kind]}")
+    if not path.parent.is_dir():
+        raise RequestError(f"cannot write {path}: there is no directory {path.parent}")
+    name = path.stem.removeprefix("lib") or path.stem
+    make = compiler().compile_module if kind == "so" else compiler().compile_object
+    content: bytes
+    manifest: Manifest
+    content, manifest = make(module, target=machine, library=name, observe=observe)
+    mode = 0o755 if kind == "so" else 0o644
+    _write_all({path: (content, mode), path.with_name(f"{name}.h"): (header(manifest).encode(), 0o644)})
+    return path
+
+
+def _write_all(files: Mapping[Path, tuple[bytes, int]]) -> None:
+    """Write every file beside its place, and move them there once all are complete."""
+    with contextlib.ExitStack() as stack:
+        try:
+            written = [(stack.enter_context(_written(path, *content)), path) for path, content in files.items()]
+            for temporary, path in written:
+                temporary.replace(path)
+        except OSError as error:
+            path = next(iter(files))
+            raise RequestError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _written(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """A temporary file with `content` in the directory of `path`; removed afterwards if it is still there."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        temporary.chmod(mode)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
