@@ -1,0 +1,160 @@
+"""Scalar expressions as LLVM instructions: each is written once in the scope where it is first needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from tenfold_rt.errors import VerificationError
+from tenfoldc.emit.function_text import FunctionText
+from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.primitives import write_primitive
+from tenfoldc.emit.scalar_types import literal, memory_type, register_type
+from tenfoldc.loops.ir import Apply, Axis, Buffer, Call, Constant, Expr, Function, Load, Local
+
+
+def operands_of(expression: Expr) -> tuple[Expr, ...]:
+    """The expressions that `expression` is computed from."""
+    if isinstance(expression, Load):
+        return expression.index
+    return expression.operands if isinstance(expression, Apply | Call) else ()
+
+
+class ExpressionText:
+    """Writes expressions into one function, whose `pointers` name the memory of each storage buffer."""
+
+    def __init__(self, module: ModuleText, text: FunctionText, pointers: Mapping[Buffer, str]) -> None:
+        self.module = module
+        self.text = text
+        self.pointers = pointers
+
+    def value(self, expression: Expr) -> str:
+        """The name or literal of an expression, written first where it is not yet in scope."""
+        if isinstance(expression, Constant):
+            return literal(expression.value, expression.dtype)
+        known = self.text.find(expression)
+        return self._write_tree(expression) if known is None else known
+
+    def values(self, expressions: Iterable[Expr]) -> list[str]:
+        return [self.value(expression) for expression in expressions]
+
+    def typed(self, expression: Expr) -> str:
+        """An expression with its type, as an argument is written."""
+        return f"{register_type(expression.dtype)} {self.value(expression)}"
+
+    def _write_tree(self, root: Expr) -> str:
+        """Write `root` after all that it needs, without recursion: expressions can be thousands deep."""
+        pending = [root]
+        while pending:
+            expression = pending[-1]
+            if self.text.find(expression) is not None:
+                pending.pop()
+                continue
+            missing = [
+                operand
+                for operand in operands_of(expression)
+                if not isinstance(operand, Constant) and self.text.find(operand) is None
+            ]
+            if missing:
+                pending.extend(reversed(missing))
+                continue
+            self.text.bind(pending.pop(), self._write(expression))
+        return self.value(root)
+
+    def _write(self, expression: Expr) -> str:
+        """Write one expression whose operands are in scope."""
+        match expression:
+            case Apply():
+                return write_primitive(self.text, self.module.target, expression, self.values(expression.operands))
+            case Load():
+                return self._load(expression)
+            case Call():
+                arguments = ", ".join(self.typed(operand) for operand in expression.operands)
+                symbol = scalar_function(self.module, expression.function)
+                return self.text.pure(f"call {register_type(expression.dtype)} {symbol}({arguments})")
+            case Constant():
+                return literal(expression.value, expression.dtype)
+            case Axis() | Local():
+                raise VerificationError(f"{expression.name} is used outside the loop or function that binds it")
+
+    def _load(self, load: Load) -> str:
+        kind = memory_type(load.dtype)
+        address = self.address(load.buffer, load.index)
+        value = self.text.fresh(f"load {kind}, ptr {address}, align {load.dtype.itemsize}")
+        return self.text.pure(f"icmp ne i8 {value}, 0") if load.dtype.is_bool else value
+
+    def store(self, buffer: Buffer, index: Sequence[Expr], value: Expr) -> None:
+        """Write a store of one element."""
+        name = self.value(value)
+        if buffer.dtype.is_bool:
+            name = self.text.pure(f"zext i1 {name} to i8")
+        address = self.address(buffer, index)
+        kind = memory_type(buffer.dtype)
+        self.text.effect(f"store {kind} {name}, ptr {address}, align {buffer.dtype.itemsize}")
+
+    def address(self, buffer: Buffer, index: Sequence[Expr]) -> str:
+        """A pointer to an element; the arithmetic cannot overflow because the element lies inside."""
+        strides = [math.prod(buffer.shape[axis + 1 :]) for axis in range(len(buffer.shape))]
+        terms = [
+            (self.value(i), stride) for i, stride, size in zip(index, strides, buffer.shape, strict=True) if size != 1
+        ]
+        offset = self.weighted_sum(terms)
+        pointer = self.pointers[buffer.storage]
+        if offset == "0":
+            return pointer
+        return self.text.pure(f"getelementptr inbounds nuw {memory_type(buffer.dtype)}, ptr {pointer}, i64 {offset}")
+
+    def weighted_sum(self, terms: Sequence[tuple[str, int]]) -> str:
+        """The sum of index times stride.  An index split into quotient and remainder is made whole."""
+        total, known = "", 0
+        for name, stride in self._merge_quotients(terms):
+            if name.lstrip("-").isdecimal():
+                known += int(name) * stride
+                continue
+            term = name if stride == 1 else self.text.pure(f"mul nuw nsw i64 {name}, {stride}")
+            total = term if not total else self.text.pure(f"add nuw nsw i64 {total}, {term}")
+        if not total:
+            return str(known)
+        return total if known == 0 else self.text.pure(f"add nuw nsw i64 {total}, {known}")
+
+    def _merge_quotients(self, terms: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Replace x/c * (c*s) + x%c * s by x * s, as often as it occurs."""
+        merged = list(terms)
+        quotients, remainders = self.text.quotients, self.text.remainders
+        changed = True
+        while changed:
+            changed = False
+            for position, (name, stride) in enumerate(merged):
+                dividend, divisor = remainders.get(name, ("", 0))
+                partner = next(
+                    (
+                        other
+                        for other, (quotient, weight) in enumerate(merged)
+                        if divisor and weight == stride * divisor and quotients.get(quotient) == (dividend, divisor)
+                    ),
+                    None,
+                )
+                if partner is not None:
+                    merged[position] = (dividend, stride)
+                    del merged[partner]
+                    changed = True
+                    break
+        return merged
+
+
+def scalar_function(module: ModuleText, function: Function) -> str:
+    """The symbol of a scalar function, whose definition is written at its first use."""
+
+    def write(symbol: str) -> str:
+        text = FunctionText()
+        parameters: list[str] = []
+        for number, parameter in enumerate(function.parameters):
+            text.bind(parameter, f"%p{number}")
+            parameters.append(f"{register_type(parameter.dtype)} %p{number}")
+        result = ExpressionText(module, text, {}).typed(function.body)
+        text.effect(f"ret {result}")
+        kind = register_type(function.body.dtype)
+        attributes = f"alwaysinline memory(none) {module.function_attributes}"
+        return f"define internal {kind} {symbol}({', '.join(parameters)}) {attributes} {{\n{text}\n}}"
+
+    return module.once(function, function.name, write)

@@ -1,0 +1,247 @@
+"""The inner kernel of a contraction: a tile of the result held in vector registers while k runs.
+
+Each turn of k loads one row of the rhs panel as vectors and multiplies it by every element of the lhs
+panel's column (an outer product), as in BLIS (F. Van Zee and R. van de Geijn, "BLIS: A Framework for
+Rapidly Instantiating BLAS Functionality", 2015).  One function is written per tile shape and memory
+layout.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tenfold_rt.dtypes import DType
+from tenfold_rt.errors import UnsupportedError
+from tenfoldc.emit.expressions import ExpressionText
+from tenfoldc.emit.function_text import FunctionText
+from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.scalar_types import overload, register_type, vector_type
+from tenfoldc.loops.ir import MultiplyPanels
+from tenfoldc.target import Target
+
+_UNROLL = 4
+"""Turns of k per turn of the loop: enough to hide the loop's own instructions."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """All that a tile's function depends on.  Strides count elements."""
+
+    dtype: DType
+    rows: int
+    columns: int
+    accumulate: bool
+    lhs_row_stride: int
+    lhs_depth_stride: int
+    rhs_depth_stride: int
+    rhs_padded: bool
+    target_stride: int
+
+    @property
+    def name(self) -> str:
+        verb = "add" if self.accumulate else "set"
+        return f"multiply.{self.dtype.name}.{self.rows}x{self.columns}.{verb}"
+
+
+def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: str) -> None:
+    """Write the call that computes one tile; the function it calls is written at its first use."""
+    dtype = statement.target.dtype
+    if not dtype.is_float:
+        raise UnsupportedError(f"panels of {dtype.name} are not multiplied in registers; use plain loops")
+    lhs, rhs, target = statement.lhs, statement.rhs, statement.target
+    lhs_packed, rhs_packed = len(lhs.shape) == 3, len(rhs.shape) == 3
+    tile = _Tile(
+        dtype=dtype,
+        rows=statement.rows,
+        columns=statement.columns,
+        accumulate=statement.accumulate,
+        lhs_row_stride=1 if lhs_packed else lhs.shape[-1],
+        lhs_depth_stride=lhs.shape[-1] if lhs_packed else 1,
+        rhs_depth_stride=rhs.shape[-1],
+        rhs_padded=rhs_packed and rhs.shape[-1] % (caller.module.target.vector_bytes // dtype.itemsize) == 0,
+        target_stride=target.shape[-1],
+    )
+    lhs_panel, rhs_panel, row, column, lhs_first, rhs_first = caller.values(
+        (
+            statement.lhs_panel,
+            statement.rhs_panel,
+            statement.row,
+            statement.column,
+            statement.lhs_first,
+            statement.rhs_first,
+        )
+    )
+    lhs_terms = [(lhs_panel, math.prod(lhs.shape[1:])), (lhs_first, tile.lhs_depth_stride)]
+    rhs_terms = [
+        (rhs_panel, math.prod(rhs.shape[1:]) if rhs_packed else 1),
+        (rhs_first, tile.rhs_depth_stride),
+    ]
+    kind = register_type(dtype)
+    addresses = [
+        f"ptr {_element(caller, caller.pointers[buffer.storage], kind, terms)}"
+        for buffer, terms in (
+            (lhs, lhs_terms),
+            (rhs, rhs_terms),
+            (target, [(row, tile.target_stride), (column, 1)]),
+        )
+    ]
+    depth = caller.typed(statement.depth)
+    symbol = caller.module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(caller.module, tile, name))
+    caller.text.effect(f"call fastcc void {symbol}({', '.join(addresses)}, {depth})")
+
+
+def _element(caller: ExpressionText, pointer: str, kind: str, terms: list[tuple[str, int]]) -> str:
+    offset = caller.weighted_sum(terms)
+    return pointer if offset == "0" else caller.text.pure(f"getelementptr inbounds {kind}, ptr {pointer}, i64 {offset}")
+
+
+def _define(module: ModuleText, tile: _Tile, symbol: str) -> str:
+    """The function `symbol(lhs, rhs, target, depth)` whose pointers are to the first elements it touches."""
+    kernel = _MicroKernel(module.target, tile)
+    kernel.write()
+    parameters = "ptr noalias readonly %lhs, ptr noalias readonly %rhs, ptr noalias %target, i64 %depth"
+    attributes = f"noinline {module.function_attributes}"
+    return f"define internal fastcc void {symbol}({parameters}) {attributes} {{\n{kernel.text}\n}}"
+
+
+class _MicroKernel:
+    """Writes one tile's function."""
+
+    def __init__(self, target: Target, tile: _Tile) -> None:
+        self.text = FunctionText()
+        self.tile = tile
+        self.target = target
+        self.kind = register_type(tile.dtype)
+        lanes = target.vector_bytes // tile.dtype.itemsize
+        self.widths = _vector_widths(tile.columns, lanes, tile.rhs_padded)
+        """Lanes of the vectors that cover the columns; the last may reach beyond them."""
+
+    def write(self) -> None:
+        """Write all of the body."""
+        text, tile = self.text, self.tile
+        rows = [self._offset("%target", row * tile.target_stride) for row in range(tile.rows)]
+        for row in rows:
+            text.effect(f"call void @llvm.prefetch.p0(ptr {row}, i32 1, i32 3, i32 1)")
+        unrolled = text.pure(f"and i64 %depth, {-_UNROLL}")
+        zeros = ["zeroinitializer"] * (tile.rows * len(self.widths))
+        state = self._loop("0", unrolled, _UNROLL, ["%lhs", "%rhs", *zeros])
+        state = self._loop(unrolled, "%depth", 1, state)
+        for row, address in enumerate(rows):
+            self._finish_row(address, state[2 + row * len(self.widths) :][: len(self.widths)])
+        text.effect("ret void")
+
+    def _loop(self, start: str, end: str, turns: int, state: list[str]) -> list[str]:
+        """Run k from `start` to `end` by `turns`.  The state is both pointers and the accumulators."""
+        text = self.text
+        kinds = ["ptr", "ptr"] + [self._vector(width) for width in self.widths] * self.tile.rows
+        head, body, done = text.label("head"), text.label("body"), text.label("done")
+        before = text.block
+        text.branch(head)
+        text.start(head)
+        k, k_line = text.name(), text.reserve()
+        names = [text.name() for _ in state]
+        lines = [text.reserve() for _ in state]
+        text.branch_if(text.fresh(f"icmp ult i64 {k}, {end}"), body, done)
+        text.start(body)
+        with text.scope():
+            following = self._steps(turns, names)
+            next_k = text.fresh(f"add nuw nsw i64 {k}, {turns}")
+        text.branch(head)
+        text.fill(k_line, f"{k} = phi i64 [ {start}, %{before} ], [ {next_k}, %{body} ]")
+        for kind, name, line, init, last in zip(kinds, names, lines, state, following, strict=True):
+            text.fill(line, f"{name} = phi {kind} [ {init}, %{before} ], [ {last}, %{body} ]")
+        text.start(done)
+        return names
+
+    def _steps(self, turns: int, state: list[str]) -> list[str]:
+        lhs, rhs, *accumulators = state
+        tile = self.tile
+        for turn in range(turns):
+            row = [
+                self._load_rhs(rhs, turn * tile.rhs_depth_stride + sum(self.widths[:number]), number)
+                for number in range(len(self.widths))
+            ]
+            for i in range(tile.rows):
+                address = self._offset(lhs, i * tile.lhs_row_stride + turn * tile.lhs_depth_stride)
+                scalar = self.text.fresh(f"load {self.kind}, ptr {address}, align {tile.dtype.itemsize}")
+                for number, width in enumerate(self.widths):
+                    place = i * len(self.widths) + number
+                    factor = self._broadcast(scalar, width)
+                    accumulators[place] = self._multiply_add(factor, row[number], accumulators[place], width)
+        return [
+            self._offset(lhs, turns * tile.lhs_depth_stride),
+            self._offset(rhs, turns * tile.rhs_depth_stride),
+            *accumulators,
+        ]
+
+    def _load_rhs(self, pointer: str, offset: int, number: int) -> str:
+        """One vector of the rhs row; lanes beyond the columns are padding, or are not read."""
+        width = self.widths[number]
+        inside = min(width, self.tile.columns - sum(self.widths[:number]))
+        kind, itemsize = self._vector(width), self.tile.dtype.itemsize
+        address = self._offset(pointer, offset)
+        if inside == width or self.tile.rhs_padded:
+            packed_alignment = math.gcd(64, self.tile.rhs_depth_stride * itemsize, sum(self.widths[:number]) * itemsize)
+            alignment = packed_alignment if self.tile.rhs_padded else itemsize
+            return self.text.fresh(f"load {kind}, ptr {address}, align {max(alignment, itemsize)}")
+        mask = ", ".join(f"i1 {int(lane < inside)}" for lane in range(width))
+        suffix = f"v{width}{overload(self.tile.dtype)}.p0"
+        arguments = f"ptr align {itemsize} {address}, <{width} x i1> <{mask}>, {kind} zeroinitializer"
+        return self.text.fresh(f"call {kind} @llvm.masked.load.{suffix}({arguments})")
+
+    def _broadcast(self, scalar: str, width: int) -> str:
+        if width == 1:
+            return scalar
+        kind = self._vector(width)
+        first = self.text.pure(f"insertelement {kind} poison, {self.kind} {scalar}, i64 0")
+        return self.text.pure(f"shufflevector {kind} {first}, {kind} poison, <{width} x i32> zeroinitializer")
+
+    def _multiply_add(self, x: str, y: str, accumulator: str, width: int) -> str:
+        kind = self._vector(width)
+        if self.target.has_fma:
+            name = overload(self.tile.dtype) if width == 1 else f"v{width}{overload(self.tile.dtype)}"
+            return self.text.fresh(f"call {kind} @llvm.fma.{name}({kind} {x}, {kind} {y}, {kind} {accumulator})")
+        return self.text.fresh(f"fadd {kind} {accumulator}, {self.text.fresh(f'fmul {kind} {x}, {y}')}")
+
+    def _finish_row(self, address: str, accumulators: list[str]) -> None:
+        """Store one row of the tile; a ragged vector leaves in pieces of 2^n lanes."""
+        column = 0
+        for width, accumulator in zip(self.widths, accumulators, strict=True):
+            lane, end = 0, min(width, self.tile.columns - column)
+            while lane < end:
+                piece = 1 << ((end - lane).bit_length() - 1)
+                self._finish_piece(self._offset(address, column + lane), accumulator, width, lane, piece)
+                lane += piece
+            column += width
+
+    def _finish_piece(self, address: str, accumulator: str, width: int, lane: int, piece: int) -> None:
+        text, itemsize, kind = self.text, self.tile.dtype.itemsize, self._vector(piece)
+        value = accumulator
+        if piece == 1 and width > 1:
+            value = text.fresh(f"extractelement {self._vector(width)} {accumulator}, i64 {lane}")
+        elif piece < width:
+            mask = ", ".join(f"i32 {lane + i}" for i in range(piece))
+            whole = self._vector(width)
+            value = text.fresh(f"shufflevector {whole} {accumulator}, {whole} poison, <{piece} x i32> <{mask}>")
+        if self.tile.accumulate:
+            held = text.fresh(f"load {kind}, ptr {address}, align {itemsize}")
+            value = text.fresh(f"fadd {kind} {held}, {value}")
+        text.effect(f"store {kind} {value}, ptr {address}, align {itemsize}")
+
+    def _offset(self, pointer: str, elements: int) -> str:
+        if elements == 0:
+            return pointer
+        return self.text.pure(f"getelementptr inbounds {self.kind}, ptr {pointer}, i64 {elements}")
+
+    def _vector(self, width: int) -> str:
+        return vector_type(self.tile.dtype, width)
+
+
+def _vector_widths(columns: int, lanes: int, padded: bool) -> list[int]:
+    """Lanes of the vectors that cover `columns`: full ones, then the narrowest that covers the rest."""
+    widths = [lanes] * (columns // lanes)
+    rest = columns % lanes
+    if rest:
+        widths.append(1 << (rest - 1).bit_length() if padded else lanes)
+    return widths

@@ -1,0 +1,92 @@
+"""The text of one LLVM module as it is written: functions, data and metadata, each written once.
+
+The declarations of intrinsics are left out: LLVM's parser knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfoldc.target import Target
+
+INLINE_DATA_BYTES = 4096
+"""Constants above this size are left to the object writer: a large one takes long to print and to parse."""
+
+
+class ModuleText:
+    """A module under construction for one target."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.external_data: dict[str, bytes] = {}
+        self._parts: list[str] = []
+        self._names: dict[Hashable, str] = {}
+        self._taken: set[str] = set()
+        self._data: dict[bytes, str] = {}
+        self._metadata: list[str] = []
+
+    @property
+    def function_attributes(self) -> str:
+        """Attributes of every function that computes."""
+        features = ",".join(f"+{feature}" for feature in self.target.features)
+        return (
+            f'nounwind "target-cpu"="{self.target.cpu}" "target-features"="{features}" '
+            f'"prefer-vector-width"="{8 * self.target.vector_bytes}"'
+        )
+
+    def append(self, part: str) -> None:
+        """Add a finished top-level definition."""
+        self._parts.append(part)
+
+    def symbol(self, name: str) -> str:
+        """A global name as text, `@"name"`, with a number added where it is taken."""
+        unique, number = name, 1
+        while unique in self._taken:
+            unique, number = f"{name}.{number}", number + 1
+        self._taken.add(unique)
+        return f'@"{"".join(_escaped(byte) for byte in unique.encode())}"'
+
+    def once(self, key: Hashable, name: str, write: Callable[[str], str]) -> str:
+        """The symbol of the function known by `key`; `write(symbol)` gives its text the first time."""
+        known = self._names.get(key)
+        if known is None:
+            known = self._names[key] = self.symbol(name)
+            self.append(write(known))
+        return known
+
+    def data(self, name: str, array: NDArray[Any]) -> str:
+        """The symbol of a 64-byte aligned constant that holds `array`; equal contents are shared."""
+        content = np.ascontiguousarray(array).tobytes()
+        known = self._data.get(content)
+        if known is not None:
+            return known
+        symbol = self._data[content] = self.symbol(name)
+        kind = f"[{len(content)} x i8]"
+        if len(content) > INLINE_DATA_BYTES:
+            self.external_data[name] = content
+            self.append(f"{symbol} = external hidden constant {kind}, align 64")
+        else:
+            body = "".join(f"\\{byte:02X}" for byte in content)
+            self.append(f'{symbol} = internal unnamed_addr constant {kind} c"{body}", align 64')
+        return symbol
+
+    def loop_metadata(self, properties: list[str]) -> str:
+        """What follows a loop's last branch to give it `properties`, each the inside of a metadata node."""
+        if not properties:
+            return ""
+        number = len(self._metadata)
+        nodes = [number + 1 + offset for offset in range(len(properties))]
+        self._metadata.append(f"!{number} = distinct !{{!{number}, {', '.join(f'!{node}' for node in nodes)}}}")
+        self._metadata += [f"!{node} = !{{{inside}}}" for node, inside in zip(nodes, properties, strict=True)]
+        return f", !llvm.loop !{number}"
+
+    def __str__(self) -> str:
+        return "\n\n".join([*self._parts, "\n".join(self._metadata)]) + "\n"
+
+
+def _escaped(byte: int) -> str:
+    return chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\' else f"\\{byte:02X}"

@@ -1,0 +1,217 @@
+"""Programs of the loop IR as one LLVM module: loop IR, allocations and a target in; text out.
+
+A program NAME becomes `define internal i32 @"NAME.impl"(ptr workspace, ptr parameters..., ptr
+results...)`, which calls one function per kernel.  The text has neither triple nor module flags
+(`compile_text` adds them), so other text, such as the exported entries that call `NAME.impl`, can be
+appended.  Numbered metadata in appended text would clash and is not to be used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tenfoldc.emit.expressions import operands_of
+from tenfoldc.emit.function_text import FunctionText
+from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.statements import StatementText
+from tenfoldc.loops.ir import (
+    Allocation,
+    Buffer,
+    Carry,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Load,
+    MultiplyPanels,
+    Program,
+    Statement,
+    Store,
+    While,
+)
+from tenfoldc.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class LlvmText:
+    """LLVM IR text, and the bytes of the hidden symbols that it declares but leaves to the object writer."""
+
+    text: str
+    external_data: Mapping[str, bytes]
+
+
+def emit_program(program: Program, allocation: Allocation, target: Target) -> LlvmText:
+    """`emit_programs` for one program."""
+    return emit_programs([(program, allocation)], target)
+
+
+def emit_programs(programs: Iterable[tuple[Program, Allocation]], target: Target) -> LlvmText:
+    """One module for all `programs`, whose names differ; they share scalar functions, tiles and constants."""
+    module = ModuleText(target)
+    for program, allocation in programs:
+        _ProgramText(module, program, allocation).write()
+    return LlvmText(str(module), module.external_data)
+
+
+class _ProgramText:
+    """Writes one program into a module."""
+
+    def __init__(self, module: ModuleText, program: Program, allocation: Allocation) -> None:
+        self.module = module
+        self.program = program
+        self.allocation = allocation
+        self.text = FunctionText()
+        self.arguments = {buffer.storage: f"%p{number}" for number, buffer in enumerate(program.parameters)}
+        self.arguments |= {buffer.storage: f"%r{number}" for number, buffer in enumerate(program.results)}
+        self.constants = {buffer.storage: array for buffer, array in program.constants.items()}
+        self.donated = {
+            (program.parameters[parameter].storage, program.results[result].storage)
+            for parameter, result in program.donated
+        }
+
+    def write(self) -> None:
+        """Write the kernels and the function that calls them in order."""
+        for number, kernel in enumerate(self.program.kernels):
+            self._call_kernel(f"{self.program.name}.kernel{number}.{kernel.name}", kernel)
+        self.text.effect("ret i32 0")
+        parameters = [f"ptr %p{number}" for number in range(len(self.program.parameters))]
+        results = [f"ptr %r{number}" for number in range(len(self.program.results))]
+        signature = ", ".join(["ptr noalias align 64 %workspace", *parameters, *results])
+        symbol = self.module.symbol(f"{self.program.name}.impl")
+        attributes = f"noinline {self.module.function_attributes}"
+        self.module.append(f"define internal i32 {symbol}({signature}) {attributes} {{\n{self.text}\n}}")
+
+    def _call_kernel(self, name: str, kernel: Kernel) -> None:
+        """Call a kernel.  One that touches a donated pair is written twice, for equal and distinct memory."""
+        text = self.text
+        memory = {buffer: self._memory(buffer) for buffer in _used_storage(kernel)}
+        pairs = [(p, r) for p, r in self.donated if p in memory and r in memory]
+        if not pairs:
+            text.effect(self._define_kernel(name, kernel, memory, set()))
+            return
+        general = self._define_kernel(name, kernel, memory, {buffer for pair in pairs for buffer in pair})
+        shared = memory | {parameter: memory[result] for parameter, result in pairs}
+        in_place = self._define_kernel(f"{name}.in_place", kernel, shared, set())
+        is_same = "true"
+        for parameter, result in pairs:
+            is_equal = text.fresh(f"icmp eq ptr {memory[parameter]}, {memory[result]}")
+            is_same = text.fresh(f"and i1 {is_same}, {is_equal}")
+        same, distinct, done = text.label("same"), text.label("distinct"), text.label("done")
+        text.branch_if(is_same, same, distinct)
+        for label, call in ((same, in_place), (distinct, general)):
+            text.start(label)
+            text.effect(call)
+            text.branch(done)
+        text.start(done)
+
+    def _memory(self, buffer: Buffer) -> str:
+        """The pointer to a buffer in the function that calls the kernels."""
+        if buffer in self.arguments:
+            return self.arguments[buffer]
+        if buffer in self.constants:
+            return self.module.data(f"{self.program.name}.{buffer.name}", self.constants[buffer])
+        offset = self.allocation.offsets[buffer]
+        return self.text.pure(f"getelementptr inbounds i8, ptr %workspace, i64 {offset}")
+
+    def _define_kernel(
+        self, name: str, kernel: Kernel, memory: Mapping[Buffer, str], may_alias: Collection[Buffer]
+    ) -> str:
+        """Write a kernel's function, which takes each distinct pointer once; the text of a call of it."""
+        sharing: dict[str, list[Buffer]] = {}
+        for buffer, pointer in memory.items():
+            sharing.setdefault(pointer, []).append(buffer)
+        overlapping = self._overlapping(memory)
+        pointers: dict[Buffer, str] = {}
+        parameters: list[str] = []
+        for pointer, buffers in sharing.items():
+            local = pointer if pointer.startswith("@") else f"%b{len(parameters)}"
+            pointers |= dict.fromkeys(buffers, local)
+            if not pointer.startswith("@"):
+                is_alone = not any(buffer in may_alias or buffer in overlapping for buffer in buffers)
+                parameters.append(f"ptr {self._pointer_attributes(buffers, is_alone)} {local}")
+        writer = StatementText(self.module, FunctionText(), pointers, self.program.name)
+        writer.statements(kernel.body)
+        writer.text.effect("ret void")
+        symbol = self.module.symbol(name)
+        attributes = f"noinline {self.module.function_attributes}"
+        signature = ", ".join(parameters)
+        self.module.append(f"define internal fastcc void {symbol}({signature}) {attributes} {{\n{writer.text}\n}}")
+        return f"call fastcc void {symbol}({', '.join(f'ptr {p}' for p in sharing if not p.startswith('@'))})"
+
+    def _pointer_attributes(self, buffers: Sequence[Buffer], is_alone: bool) -> str:
+        """What is true of a kernel's pointer to `buffers`, which are one piece of memory."""
+        in_workspace = all(buffer in self.allocation.offsets for buffer in buffers)
+        alignment = 64 if in_workspace else max(buffer.dtype.itemsize for buffer in buffers)
+        size = max(_bytes(buffer) for buffer in buffers)
+        attributes = ["noalias"] if is_alone else []
+        attributes.append(f"align {alignment}")
+        if size:
+            attributes.append(f"dereferenceable({size})")
+        return " ".join(attributes)
+
+    def _overlapping(self, memory: Mapping[Buffer, str]) -> set[Buffer]:
+        """Buffers in the workspace that share bytes with another one but do not begin where it does."""
+        placed = [buffer for buffer in memory if buffer in self.allocation.offsets]
+        placed.sort(key=self.allocation.offsets.__getitem__)
+        overlapping: set[Buffer] = set()
+        for number, first in enumerate(placed):
+            start = self.allocation.offsets[first]
+            for second in placed[number + 1 :]:
+                offset = self.allocation.offsets[second]
+                if offset >= start + _bytes(first):
+                    break
+                if offset != start:
+                    overlapping |= {first, second}
+        return overlapping
+
+
+def _bytes(buffer: Buffer) -> int:
+    return math.prod(buffer.shape) * buffer.dtype.itemsize
+
+
+def _used_storage(kernel: Kernel) -> list[Buffer]:
+    """The buffers that own the memory a kernel touches, in order of first use."""
+    seen: set[Expr] = set()
+    return list(dict.fromkeys(buffer.storage for buffer in _touched(kernel.body, seen)))
+
+
+def _touched(statements: Sequence[Statement], seen: set[Expr]) -> Iterator[Buffer]:
+    """The buffers that statements read or write; `seen` expressions are not looked at again."""
+    for statement in statements:
+        match statement:
+            case Store():
+                yield statement.buffer
+                yield from _read((*statement.index, statement.value), seen)
+            case For():
+                yield from _read((statement.extent, *_carried(statement.carries)), seen)
+                yield from _touched(statement.body, seen)
+            case While():
+                yield from _read((statement.condition, *_carried(statement.carries)), seen)
+                yield from _touched(statement.body, seen)
+            case If():
+                yield from _read((statement.condition,), seen)
+                yield from _touched((*statement.then, *statement.otherwise), seen)
+            case MultiplyPanels():
+                yield from (statement.lhs, statement.rhs, statement.target)
+                yield from _read((statement.row, statement.column, statement.lhs_panel, statement.rhs_panel), seen)
+                yield from _read((statement.depth, statement.lhs_first, statement.rhs_first), seen)
+
+
+def _carried(carries: Sequence[Carry]) -> Iterator[Expr]:
+    for carry in carries:
+        yield from (carry.init, carry.next)
+
+
+def _read(roots: Sequence[Expr], seen: set[Expr]) -> Iterator[Buffer]:
+    """The buffers that expressions load from."""
+    pending = list(roots)
+    while pending:
+        expression = pending.pop()
+        if expression in seen:
+            continue
+        seen.add(expression)
+        pending.extend(operands_of(expression))
+        if isinstance(expression, Load):
+            yield expression.buffer

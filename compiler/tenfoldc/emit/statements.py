@@ -1,0 +1,205 @@
+"""Statements of the loop IR as LLVM blocks: loops with carries, branches, stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tenfoldc.emit.expressions import ExpressionText, operands_of
+from tenfoldc.emit.function_text import FunctionText
+from tenfoldc.emit.micro_kernel import multiply_panels
+from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.scalar_types import register_type
+from tenfoldc.loops.ir import (
+    Apply,
+    Buffer,
+    Call,
+    Carry,
+    Constant,
+    Expr,
+    For,
+    If,
+    Load,
+    Mode,
+    MultiplyPanels,
+    Statement,
+    Store,
+    While,
+)
+
+_LONG_BODY = 24
+"""Operations above which a vector loop gains from two turns in flight, given 32 registers to hold them."""
+
+
+class StatementText(ExpressionText):
+    """Writes statements into one function."""
+
+    def __init__(self, module: ModuleText, text: FunctionText, pointers: Mapping[Buffer, str], prefix: str) -> None:
+        super().__init__(module, text, pointers)
+        self.prefix = prefix
+
+    def statements(self, statements: Sequence[Statement]) -> None:
+        for statement in statements:
+            self._statement(statement)
+
+    def _statement(self, statement: Statement) -> None:
+        match statement:
+            case Store():
+                self.store(statement.buffer, statement.index, statement.value)
+            case For():
+                self._for(statement)
+            case While():
+                self._while(statement)
+            case If():
+                self._if(statement)
+            case MultiplyPanels():
+                multiply_panels(self, statement, self.prefix)
+
+    def _for(self, loop: For) -> None:
+        if not isinstance(loop.extent, Constant):
+            self._for_some(loop)
+        elif loop.extent.value > 0:
+            self._for_at_least_once(loop)
+        else:
+            for carry in loop.carries:
+                self.text.bind(carry.result, self.value(carry.init))
+
+    def _for_at_least_once(self, loop: For) -> None:
+        """A loop tested at its end; values after the loop are those of the last turn."""
+        text = self.text
+        inits = self.values(carry.init for carry in loop.carries)
+        extent = self.value(loop.extent)
+        body, done = text.label("loop"), text.label("done")
+        before = text.block
+        text.branch(body)
+        text.start(body)
+        axis, axis_phi = text.name(), text.reserve()
+        carried, carry_phis = self._reserve_phis(loop.carries)
+        with text.scope():
+            text.bind(loop.axis, axis)
+            self.statements(loop.body)
+            nexts = self.values(carry.next for carry in loop.carries)
+            latch = text.block
+            following = text.fresh(f"add nuw nsw i64 {axis}, 1")
+            again = text.fresh(f"icmp ult i64 {following}, {extent}")
+            text.branch_if(again, body, done, self._loop_metadata(loop))
+        text.fill(axis_phi, f"{axis} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]")
+        self._fill_phis(loop.carries, carried, carry_phis, inits, before, nexts, latch)
+        text.start(done)
+        for carry, name in zip(loop.carries, nexts, strict=True):
+            text.bind(carry.result, name)
+
+    def _for_some(self, loop: For) -> None:
+        """A loop tested at its start, for an extent that may be 0."""
+        text = self.text
+        inits = self.values(carry.init for carry in loop.carries)
+        extent = self.value(loop.extent)
+        head, body, done = text.label("head"), text.label("loop"), text.label("done")
+        before = text.block
+        text.branch(head)
+        text.start(head)
+        axis, axis_phi = text.name(), text.reserve()
+        carried, carry_phis = self._reserve_phis(loop.carries)
+        text.branch_if(text.fresh(f"icmp slt i64 {axis}, {extent}"), body, done)
+        text.start(body)
+        with text.scope():
+            text.bind(loop.axis, axis)
+            self.statements(loop.body)
+            nexts = self.values(carry.next for carry in loop.carries)
+            latch = text.block
+            following = text.fresh(f"add nuw nsw i64 {axis}, 1")
+            text.effect(f"br label %{head}{self._loop_metadata(loop)}")
+        text.fill(axis_phi, f"{axis} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]")
+        self._fill_phis(loop.carries, carried, carry_phis, inits, before, nexts, latch)
+        text.start(done)
+        for carry, name in zip(loop.carries, carried, strict=True):
+            text.bind(carry.result, name)
+
+    def _while(self, loop: While) -> None:
+        text = self.text
+        inits = self.values(carry.init for carry in loop.carries)
+        head, body, done = text.label("head"), text.label("loop"), text.label("done")
+        before = text.block
+        text.branch(head)
+        text.start(head)
+        carried, phis = self._reserve_phis(loop.carries)
+        with text.scope():
+            text.branch_if(self.value(loop.condition), body, done)
+            text.start(body)
+            self.statements(loop.body)
+            nexts = self.values(carry.next for carry in loop.carries)
+            latch = text.block
+            text.branch(head)
+        self._fill_phis(loop.carries, carried, phis, inits, before, nexts, latch)
+        text.start(done)
+        for carry, name in zip(loop.carries, carried, strict=True):
+            text.bind(carry.result, name)
+
+    def _if(self, statement: If) -> None:
+        text = self.text
+        condition = self.value(statement.condition)
+        then, done = text.label("then"), text.label("done")
+        otherwise = text.label("else") if statement.otherwise else done
+        text.branch_if(condition, then, otherwise)
+        for label, body in ((then, statement.then), (otherwise, statement.otherwise)):
+            if body or label == then:
+                text.start(label)
+                with text.scope():
+                    self.statements(body)
+                text.branch(done)
+        text.start(done)
+
+    def _reserve_phis(self, carries: Sequence[Carry]) -> tuple[list[str], list[int]]:
+        """Names and reserved lines for the carried values."""
+        names: list[str] = []
+        lines: list[int] = []
+        for carry in carries:
+            names.append(self.text.name())
+            lines.append(self.text.reserve())
+            self.text.bind(carry.value, names[-1])
+        return names, lines
+
+    def _fill_phis(
+        self,
+        carries: Sequence[Carry],
+        names: Sequence[str],
+        lines: Sequence[int],
+        inits: Sequence[str],
+        before: str,
+        nexts: Sequence[str],
+        latch: str,
+    ) -> None:
+        for carry, name, line, init, following in zip(carries, names, lines, inits, nexts, strict=True):
+            kind = register_type(carry.value.dtype)
+            self.text.fill(line, f"{name} = phi {kind} [ {init}, %{before} ], [ {following}, %{latch} ]")
+
+    def _loop_metadata(self, loop: For) -> str:
+        if loop.mode is Mode.UNROLLED:
+            return self.module.loop_metadata(['!"llvm.loop.unroll.full"'])
+        if loop.mode is Mode.VECTOR and self.module.target.vector_registers >= 32 and _size(loop) > _LONG_BODY:
+            return self.module.loop_metadata(['!"llvm.loop.interleave.count", i32 2'])
+        return ""
+
+
+def _size(loop: For) -> int:
+    """How many primitives one turn of a loop computes, calls counted with their bodies."""
+    roots = [root for statement in loop.body for root in _roots(statement)]
+    return _primitives(roots + [carry.next for carry in loop.carries])
+
+
+def _roots(statement: Statement) -> Iterator[Expr]:
+    if isinstance(statement, Store):
+        yield statement.value
+
+
+def _primitives(roots: Sequence[Expr]) -> int:
+    pending, seen, count = list(roots), set[Expr](), 0
+    while pending:
+        expression = pending.pop()
+        if expression in seen or isinstance(expression, Load):
+            continue
+        seen.add(expression)
+        pending.extend(operands_of(expression))
+        count += isinstance(expression, Apply)
+        if isinstance(expression, Call):
+            count += _primitives([expression.function.body])
+    return count
