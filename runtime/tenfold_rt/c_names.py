@@ -112,12 +112,11 @@ def argument_names(entry: Entry) -> tuple[str, ...]:
 def identifier(name: str, default: str) -> str:
     """`name` with what C does not allow replaced; `default` where nothing is left."""
     text = re.sub(r"[^0-9A-Za-z_]+", "_", name)
-    if name != text:
-        text = text.strip("_")
-    text = re.sub(r"_{2,}", "_", text)  # C++ reserves double underscores
-    if not text.strip("_"):
+    # C and C++ keep names that begin with an underscore or hold two together to themselves.
+    text = re.sub(r"_{2,}", "_", text.rstrip("_") if text != name else text).lstrip("_")
+    if not text:
         return default
-    return f"_{text}" if text[0].isdigit() else text
+    return f"n{text}" if text[0].isdigit() else text
 
 
 def _entry_family(name: str) -> tuple[str, str, str]:

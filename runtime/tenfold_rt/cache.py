@@ -10,14 +10,15 @@ not results.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
 import tempfile
 import time
 import warnings
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,10 +42,10 @@ class Cache:
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = default_directory() if directory is None else Path(directory)
         self._private: dict[str, Path] = {}
-        self._private_directory: Path | None = None
+        self._warned = False
 
     def get(self, key: str) -> Path | None:
-        """The library stored under `key`, a hex digest, if it is there and whole; a damaged one is removed."""
+        """The library stored under `key`, a hex digest, if it is there; a damaged one is removed."""
         path = self._path(key)
         if key in self._private:
             return self._private[key]
@@ -62,12 +63,13 @@ class Cache:
         return None
 
     def put(self, key: str, data: bytes) -> Path:
-        """Store `data` under `key`; return the path to load it from, which is elsewhere if the disk refuses."""
+        """Store `data` under `key`; return where to load it from, which is elsewhere if the disk refuses."""
         path = self._path(key)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._trusted():
                 raise PermissionError(0, "it belongs to or can be written by other users")
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             _write(path, data)
         except OSError as error:
             path = self._put_privately(key, data, error)
@@ -94,9 +96,8 @@ class Cache:
             with contextlib.suppress(OSError):
                 path.unlink()
                 removed += 1
-        for path in self.directory.glob("??/*.tmp"):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        for shard in self.directory.glob("??"):
+            _sweep(shard)
         self._private.clear()
         return removed
 
@@ -117,7 +118,8 @@ class Cache:
         return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o002
 
     def _put_privately(self, key: str, data: bytes, error: OSError) -> Path:
-        if self._private_directory is None and not self._private:
+        if not self._warned:
+            self._warned = True
             warnings.warn(
                 f"compiled code cannot be kept in {self.directory} ({error.strerror or error});"
                 " it is compiled anew in each process until TENFOLD_CACHE_DIR names a place that can",
@@ -125,18 +127,27 @@ class Cache:
                 stacklevel=3,
             )
         try:
-            path = self._temporary_directory() / f"{key}.so"
+            path = _private_directory() / f"{key}.so"
             _write(path, data)
         except OSError:
             path = _in_memory(key, data)
         self._private[key] = path
         return path
 
-    def _temporary_directory(self) -> Path:
-        if self._private_directory is None:
-            self._private_directory = Path(tempfile.mkdtemp(prefix="tenfold-"))
-            weakref.finalize(self, shutil.rmtree, self._private_directory, ignore_errors=True)
-        return self._private_directory
+
+@functools.cache
+def _private_directory() -> Path:
+    """A directory for this process alone, removed when it ends."""
+    directory = Path(tempfile.mkdtemp(prefix="tenfold-"))
+    owner = os.getpid()
+
+    def remove() -> None:
+        # A forked child that exits must not take its parent's files with it.
+        if os.getpid() == owner:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    atexit.register(remove)
+    return directory
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -155,7 +166,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _in_memory(key: str, data: bytes) -> Path:
-    """A file in memory: no disk takes anything.  It is never closed, so its path always means this library."""
+    """A file in memory, where no disk takes anything.  It stays open, so its path always means this file."""
     try:
         descriptor = os.memfd_create(f"tenfold-{key}")
         with os.fdopen(descriptor, "wb", closefd=False) as file:

@@ -10,7 +10,7 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tenfold_rt.manifest import Entry, Manifest
 
 # An entry takes arrays and numbers; it returns an array, a tuple of arrays, or NotImplemented.
 EntryFunction = Callable[..., Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Library:
@@ -44,7 +45,7 @@ class Library:
             known = ", ".join(self._functions) or "nothing"
             raise ArtifactError(f"{self.path} has no entry {name!r}; it has {known}") from None
 
-    def call(self, name: str, arguments: Sequence[object]) -> tuple[np.ndarray[Any, Any], ...]:
+    def call(self, name: str, arguments: Sequence[object]) -> tuple[Array, ...]:
         """Call the entry `name` and return its results as a tuple; `SpecError` says which argument does not
         fit.
         """
@@ -52,7 +53,7 @@ class Library:
         if result is NotImplemented:
             entry = next(entry for entry in self.manifest.entries if entry.name == name)
             raise SpecError(f"{name}: {_misfit(entry, arguments)}")
-        return result if isinstance(result, tuple) else (result,)
+        return cast("tuple[Array, ...]", result) if isinstance(result, tuple) else (result,)
 
 
 def load(path: str | os.PathLike[str]) -> Library:
@@ -114,7 +115,7 @@ def _misfit(entry: Entry, arguments: Sequence[object]) -> str:
         wanted = f"{parameter.name} must be {parameter.dtype.name}{list(parameter.shape)}"
         if not isinstance(argument, np.ndarray):
             return f"{wanted}, not {type(argument).__name__} {argument!r:.40}"
-        array: np.ndarray[Any, np.dtype[Any]] = argument
+        array = cast(Array, argument)
         if array.dtype != parameter.dtype.numpy or array.shape != parameter.shape:
             return f"{wanted}, not {array.dtype}{list(array.shape)}"
         if not (array.flags.c_contiguous and array.flags.aligned):

@@ -13,10 +13,10 @@ class Status(IntEnum):
     """A status by its name in the C header, less the `TENFOLD_` prefix."""
 
     OK = 0
-    ENULL = -1
+    EARG = -1
     ESHAPE = -2
     EALIGN = -3
-    EOVERLAP = -4
+    EALIAS = -4
     ENOMEM = -5
     EABI = -6
     ECPU = -7
@@ -29,10 +29,10 @@ class Status(IntEnum):
 
 _MESSAGES = {
     Status.OK: "success",
-    Status.ENULL: "a pointer to a tensor that is not empty is null",
+    Status.EARG: "a pointer to a tensor that is not empty is null",
     Status.ESHAPE: "a size is negative or larger than the function was compiled for",
     Status.EALIGN: "a pointer is not aligned to its elements, or the workspace not to 64 bytes",
-    Status.EOVERLAP: "a result overlaps a parameter or another result",
+    Status.EALIAS: "a result overlaps a parameter or another result",
     Status.ENOMEM: "out of memory for the workspace",
     Status.EABI: "tenfold_ctx.size is smaller than this library's tenfold_ctx",
     Status.ECPU: "this CPU lacks instructions that the library was compiled for",

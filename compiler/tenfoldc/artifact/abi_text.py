@@ -80,11 +80,11 @@ buffer.next:
 good:
   ret i32 0
 null:
-  ret i32 {Status.ENULL:d}
+  ret i32 {Status.EARG:d}
 misaligned:
   ret i32 {Status.EALIGN:d}
 overlap:
-  ret i32 {Status.EOVERLAP:d}
+  ret i32 {Status.EALIAS:d}
 }}
 """
 

@@ -69,7 +69,7 @@ def link(
 
 @dataclass(slots=True)
 class _Indirection:
-    """A symbol's slot in the global offset table and, if it is called directly, its stub; both are offsets."""
+    """A symbol's slot in the global offset table and, if it is called directly, its stub, by offset."""
 
     slot: int
     stub: int | None = None

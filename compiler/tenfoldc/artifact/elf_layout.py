@@ -177,7 +177,8 @@ def assign(layout: Layout, page: int) -> list[SegmentHeader]:
     for number, (flags, sections) in enumerate(groups):
         if not sections:
             continue
-        start = 0 if number == 0 else align(cursor, sections[0].alignment)
+        cursor = align(cursor, sections[0].alignment)
+        start = 0 if number == 0 else cursor
         end, memory_end = _place(sections, cursor, number * page)
         address = start + number * page
         headers.append(

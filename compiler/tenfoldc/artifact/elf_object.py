@@ -57,7 +57,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Relocation:
-    """At `offset` in `section`, the address of symbol number `symbol` plus `addend`, encoded as `type` says."""
+    """At `offset` in `section` goes the address of symbol number `symbol` plus `addend`, as `type` says."""
 
     section: int
     offset: int

@@ -212,7 +212,7 @@ def _give_up(text: FunctionText, overlap_declines: bool) -> None:
     """
     text.block("failed")
     if overlap_declines:
-        overlap = text.value(f"icmp eq i32 %status, {Status.EOVERLAP:d}")
+        overlap = text.value(f"icmp eq i32 %status, {Status.EALIAS:d}")
         text.do(f"br i1 {overlap}, label %drop.decline, label %raise")
         text.block("drop.decline")
         text.do("%drop.count = load i64, ptr %made")
