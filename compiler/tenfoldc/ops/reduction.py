@@ -159,7 +159,7 @@ def reduce_or(x: Var, dimensions: Sequence[int]) -> Var:
 
 
 def argmax(x: Var, dimension: int, index_dtype: DType = dtypes.i32) -> Var:
-    """The index of the largest element along `dimension`: the first of equals, the first NaN if there is one.
+    """The index of the largest element along `dimension`: the first of equals, or the first NaN.
 
     Raises `ShapeError` where there is no element to choose.
     """
@@ -167,7 +167,7 @@ def argmax(x: Var, dimension: int, index_dtype: DType = dtypes.i32) -> Var:
 
 
 def argmin(x: Var, dimension: int, index_dtype: DType = dtypes.i32) -> Var:
-    """The index of the smallest element along `dimension`: the first of equals, the first NaN if there is one.
+    """The index of the smallest element along `dimension`: the first of equals, or the first NaN.
 
     Raises `ShapeError` where there is no element to choose.
     """
