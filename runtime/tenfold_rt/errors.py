@@ -6,6 +6,8 @@ contracting sizes differ, 784 (x, axis 1) and 512 (w, axis 0), at mlp.py:12; tra
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class TenfoldError(Exception):
     """The base of all errors that Tenfold raises on purpose.
@@ -20,6 +22,12 @@ class TenfoldError(Exception):
         self.what, self.where, self.mend, self.excerpt = what, where, mend, excerpt
         message = what + (f", at {where}" if where else "") + (f"; {mend}" if mend else "")
         super().__init__(message + (f"\n{excerpt}" if excerpt else ""))
+
+    def at(self, where: object) -> Self:
+        """This error with its place added, unless it has one or `where` is None."""
+        if self.where or where is None:
+            return self
+        return type(self)(self.what, where=str(where), mend=self.mend, excerpt=self.excerpt)
 
 
 class ShapeError(TenfoldError, ValueError):

@@ -82,9 +82,7 @@ class Builder:
         try:
             types = op.infer([value.type for value in values], attributes, regions)
         except TenfoldError as error:
-            if error.where or location is None:
-                raise
-            raise type(error)(error.what, where=str(location), mend=error.mend) from None
+            raise error.at(location) from None
         results = tuple(Value(type_) for type_ in types)
         self.operations.append(Operation(op, values, results, attributes, tuple(regions), location))
         return tuple(Var(result, self) for result in results)
@@ -100,10 +98,12 @@ class Builder:
 
     @contextmanager
     def at(self, location: Location | None) -> Iterator[None]:
-        """Stamp `location` on what is emitted inside."""
+        """Stamp `location` on what is emitted inside, and on errors."""
         saved, self.location = self.location, location if location is not None else self.location
         try:
             yield
+        except TenfoldError as error:
+            raise error.at(location) from None
         finally:
             self.location = saved
 

@@ -46,7 +46,4 @@ class Replay:
 
 def no_rule(operation: Operation, rule: str) -> UnsupportedError:
     """The error for an op whose record lacks a rule that a transformation needs."""
-    where = "" if operation.location is None else str(operation.location)
-    return UnsupportedError(
-        f"{operation.op.name} has no {rule} rule", where=where, mend="express it with ops that have one"
-    )
+    return UnsupportedError(f"{operation.op.name} has no {rule} rule", mend="express it with ops that have one")

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ir.op import Site
-from tenfoldc.ops.arithmetic import add
+from tenfoldc.ops import add
 from tenfoldc.transform.replay import Replay, no_rule
 
 Pullback: TypeAlias = Callable[[Sequence[Var | None]], tuple[Var | None, ...]]

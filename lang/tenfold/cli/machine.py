@@ -32,7 +32,8 @@ def findings() -> Iterator[str]:
     host = target.host()
     notable = [feature for feature in _NOTABLE if feature in host.features]
     yield f"tenfold   {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    yield f"processor {host.cpu}: {', '.join(notable) or 'no vector extensions of note'}; {8 * host.vector_bytes}-bit vectors"
+    extensions = ", ".join(notable) or "no vector extensions of note"
+    yield f"processor {host.cpu}: {extensions}; {8 * host.vector_bytes}-bit vectors"
     yield "packages  " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     yield "linker    built in: nothing else is needed to write shared libraries"
     yield f"C         {_compiler() or 'no C compiler found; only needed to build C programs that use a library'}"

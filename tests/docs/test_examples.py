@@ -1,0 +1,53 @@
+"""Every example in the documentation runs: Python blocks of a page in one namespace, console blocks in one directory.
+
+A console block's `$` lines are commands; lines below a command must appear in what it prints.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(?P<language>python|console)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+FILE_LINE = re.compile(r"^# (?P<name>\w+\.py)$")
+
+
+def command_environment() -> dict[str, str]:
+    """The environment in which `tenfold` is the command of the Python that runs the tests."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run_console(block: str, directory: Path) -> None:
+    for command in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        line, _, expected = command.partition("\n")
+        done = subprocess.run(
+            line, shell=True, cwd=directory, env=command_environment(), capture_output=True, text=True, timeout=120
+        )
+        printed = done.stdout + done.stderr
+        assert done.returncode == 0 or "tenfold: " in expected, f"$ {line}\n{printed}"
+        for wanted in expected.splitlines():
+            pattern = re.escape(wanted.strip()).replace(r"\.\.\.", ".*")
+            assert re.search(pattern, printed), f"$ {line}\nwanted: {wanted}\nprinted: {printed}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    namespace: dict[str, object] = {"__name__": "example"}
+    for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        body = match["body"]
+        if match["language"] == "console":
+            run_console(body, tmp_path)
+            continue
+        if named := FILE_LINE.match(body.partition("\n")[0]):
+            (tmp_path / named["name"]).write_text(body, encoding="utf-8")
+        line = page.read_text(encoding="utf-8")[: match.start()].count("\n") + 2
+        exec(compile("\n" * (line - 1) + body, str(page), "exec"), namespace)
