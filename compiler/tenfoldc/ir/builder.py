@@ -5,7 +5,7 @@ Programs are built by functions over `Var`s (`tenfoldc.ops`); nothing global say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ class Builder:
         return tuple(Var(replaced.get(result, result), self) for result in region.results)
 
     @contextmanager
-    def at(self, location: Location | None) -> Iterator[None]:
+    def at(self, location: Location | None) -> Generator[None]:
         """Stamp `location` on what is emitted inside, and on errors."""
         saved, self.location = self.location, location if location is not None else self.location
         try:
