@@ -1,0 +1,1 @@
+"""The text language: StableHLO's MLIR syntax, read into tensor IR."""
