@@ -51,6 +51,8 @@ class Group:
     maps: Mapping[Value, tuple[AxisMap, ...]] = field(default_factory=dict[Value, tuple[AxisMap, ...]])
     operand_maps: Mapping[Operation, AxisMap] = field(default_factory=dict[Operation, AxisMap])
     """For each reduction, the axes that run over its operands."""
+    costly: frozenset[Value] = frozenset()
+    """Values that are better kept than computed twice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

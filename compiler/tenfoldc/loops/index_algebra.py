@@ -41,7 +41,7 @@ class IndexAlgebra:
 
     def declare(self, axis: Axis, extent: int) -> Axis:
         """Let `axis` run from 0 to `extent` - 1."""
-        self._ranges[axis] = (0, max(extent - 1, 0))
+        self._ranges[axis] = (0, extent - 1 if extent else 1)
         return axis
 
     def simplify(self, expression: Expr) -> Expr:
@@ -108,10 +108,25 @@ class IndexAlgebra:
             return Affine((), int(expression.value))
         if not isinstance(expression, Apply) or expression.dtype != dtypes.i64:
             return self._atom_form(expression)
-        rule = _RULES.get(expression.primitive)
-        return self._atom_form(expression) if rule is None else rule(self, expression)
+        operands = [self.form(operand) for operand in expression.operands]
+        match expression.primitive, operands:
+            case Primitive.ADD, [left, right]:
+                return self._sum(left, right)
+            case Primitive.SUB, [left, right]:
+                return self._sum(left, right, -1)
+            case Primitive.NEG, [operand]:
+                return self._sum(Affine((), 0), operand, -1)
+            case Primitive.MUL, [left, right]:
+                return self._product(left, right)
+            case (Primitive.DIV | Primitive.REM | Primitive.MIN | Primitive.MAX) as primitive, [left, right]:
+                return self._bounded(primitive, left, right)
+            case _:
+                return self._atom_form(expression)
 
     def _atom_form(self, atom: Expr) -> Affine:
+        low, high = self._ranges.get(atom, _UNKNOWN)
+        if low == high:
+            return Affine((), low)
         self._serial.setdefault(atom, len(self._serial))
         return Affine(((atom, 1),), 0)
 
@@ -150,29 +165,19 @@ class IndexAlgebra:
         terms.sort(key=lambda term: self._serial[term[0]])
         return Affine(tuple(terms), constant)
 
-    def _add(self, expression: Apply) -> Affine:
-        left, right = expression.operands
-        return self._sum(self.form(left), self.form(right))
-
-    def _subtract(self, expression: Apply) -> Affine:
-        left, right = expression.operands
-        return self._sum(self.form(left), self.form(right), -1)
-
-    def _negate(self, expression: Apply) -> Affine:
-        return self._sum(Affine((), 0), self.form(expression.operands[0]), -1)
-
-    def _multiply(self, expression: Apply) -> Affine:
-        left, right = (self.form(operand) for operand in expression.operands)
+    def _product(self, left: Affine, right: Affine) -> Affine:
         if left.terms and right.terms:
             return self._new_atom(Primitive.MUL, (left, right), _UNKNOWN)
         variable, factor = (left, right.constant) if left.terms else (right, left.constant)
         return self._sum(Affine((), 0), variable, factor)
 
-    def _divide(self, expression: Apply) -> Affine:
-        left, right = (self.form(operand) for operand in expression.operands)
+    def _bounded(self, primitive: Primitive, left: Affine, right: Affine) -> Affine:
+        if primitive in (Primitive.MIN, Primitive.MAX):
+            return self._extreme(primitive, left, right)
         if right.terms or right.constant <= 0 or self.range_of(left)[0] < 0:
-            return self._new_atom(Primitive.DIV, (left, right), _UNKNOWN)
-        return self._quotient(left, right.constant)
+            return self._new_atom(primitive, (left, right), _UNKNOWN)
+        rule = self._quotient if primitive is Primitive.DIV else self._remainder
+        return rule(left, right.constant)
 
     def _split(self, form: Affine, divisor: int) -> tuple[Affine, Affine]:
         """`form` as `divisor` * whole + rest, where rest takes the terms that `divisor` does not divide."""
@@ -198,16 +203,10 @@ class IndexAlgebra:
                 if not by.terms and by.constant > 0 and atom.primitive is Primitive.DIV:
                     return self._quotient(inner, by.constant * divisor)
                 if not by.terms and by.constant % divisor == 0 and atom.primitive is Primitive.REM:
-                    return self._remainder_of(self._quotient(inner, divisor), by.constant // divisor)
+                    return self._remainder(self._quotient(inner, divisor), by.constant // divisor)
         return self._new_atom(Primitive.DIV, (form, Affine((), divisor)), bounds)
 
-    def _remainder(self, expression: Apply) -> Affine:
-        left, right = (self.form(operand) for operand in expression.operands)
-        if right.terms or right.constant <= 0 or self.range_of(left)[0] < 0:
-            return self._new_atom(Primitive.REM, (left, right), _UNKNOWN)
-        return self._remainder_of(left, right.constant)
-
-    def _remainder_of(self, form: Affine, divisor: int) -> Affine:
+    def _remainder(self, form: Affine, divisor: int) -> Affine:
         _, rest = self._split(form, divisor)
         low, high = self.range_of(rest)
         if low < 0:
@@ -220,35 +219,16 @@ class IndexAlgebra:
             if isinstance(atom, Apply) and atom.primitive is Primitive.REM:
                 inner, by = (self.form(operand) for operand in atom.operands)
                 if not by.terms and by.constant % divisor == 0:
-                    return self._remainder_of(inner, divisor)
+                    return self._remainder(inner, divisor)
         return self._new_atom(Primitive.REM, (rest, Affine((), divisor)), (0, divisor - 1))
 
-    def _extreme(self, expression: Apply) -> Affine:
-        left, right = (self.form(operand) for operand in expression.operands)
+    def _extreme(self, primitive: Primitive, left: Affine, right: Affine) -> Affine:
         (low, high), (other_low, other_high) = self.range_of(left), self.range_of(right)
-        if expression.primitive is Primitive.MIN:
-            if high <= other_low:
-                return left
-            if other_high <= low:
-                return right
-            return self._new_atom(Primitive.MIN, (left, right), (min(low, other_low), min(high, other_high)))
-        if low >= other_high:
-            return left
-        if other_low >= high:
-            return right
-        return self._new_atom(Primitive.MAX, (left, right), (max(low, other_low), max(high, other_high)))
-
-
-_RULES: dict[Primitive, Callable[[IndexAlgebra, Apply], Affine]] = {
-    Primitive.ADD: IndexAlgebra._add,  # pyright: ignore[reportPrivateUsage]
-    Primitive.SUB: IndexAlgebra._subtract,  # pyright: ignore[reportPrivateUsage]
-    Primitive.NEG: IndexAlgebra._negate,  # pyright: ignore[reportPrivateUsage]
-    Primitive.MUL: IndexAlgebra._multiply,  # pyright: ignore[reportPrivateUsage]
-    Primitive.DIV: IndexAlgebra._divide,  # pyright: ignore[reportPrivateUsage]
-    Primitive.REM: IndexAlgebra._remainder,  # pyright: ignore[reportPrivateUsage]
-    Primitive.MIN: IndexAlgebra._extreme,  # pyright: ignore[reportPrivateUsage]
-    Primitive.MAX: IndexAlgebra._extreme,  # pyright: ignore[reportPrivateUsage]
-}
+        left_is_least, right_is_least = high <= other_low, other_high <= low
+        if left_is_least or right_is_least:
+            return left if left_is_least == (primitive is Primitive.MIN) else right
+        choose = min if primitive is Primitive.MIN else max
+        return self._new_atom(primitive, (left, right), (choose(low, other_low), choose(high, other_high)))
 
 
 def _all_or_none(always: bool, never: bool) -> bool | None:

@@ -45,8 +45,8 @@ class LoweringContext(Protocol):
         """The results of one of the operation's scalar regions (a reducer, a comparator) on scalar arguments."""
         ...
 
-    def axis(self, name: str) -> Axis:
-        """A loop index with a name not used before in this kernel."""
+    def axis(self, name: str, extent: int | None = None) -> Axis:
+        """A loop index with a name not used before in this kernel; a known `extent` makes for simpler indices."""
         ...
 
     def scratch(self, name: str, dtype: DType, shape: Sequence[int]) -> Buffer:
