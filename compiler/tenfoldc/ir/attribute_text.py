@@ -10,7 +10,8 @@ what a parser read.  A field's type says how it is spelled:
     a dataclass                    #stablehlo.gather<offset_dims = [1]>, empty fields left out
     an array                       dense<...> : tensor<...>
 
-Fields that repeat the signature (TensorType, DType, FunctionType, a field named shape) have no text.
+Fields that repeat the signature (TensorType, DType, FunctionType, a field named shape) have no text; a
+`DType | None` is None where the result has the dtype of the first operand.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def text_fields(attributes: type[Attributes]) -> tuple[FieldText, ...]:
         FieldText(
             field.name,
             hints[field.name],
-            print_symbol if field.name == "callee" else _printer(hints[field.name]),
+            _NAMED_PRINTERS.get(field.name) or _printer(hints[field.name]),
             field.default,
         )
         for field in sorted(fields(attributes), key=lambda field: field.name)
@@ -126,7 +127,7 @@ def decode_attributes(kind: type[Attributes], values: Mapping[str, object], sign
 
 def _is_derived(name: str, hint: Any) -> bool:
     types = get_origin(hint) is tuple and get_args(hint)[0] is TensorType
-    return types or hint in _DERIVED or name == "shape"
+    return types or _without_none(hint) in _DERIVED or name == "shape"
 
 
 def _derive(name: str, hint: Any, signature: FunctionType) -> Any:
@@ -134,10 +135,15 @@ def _derive(name: str, hint: Any, signature: FunctionType) -> Any:
         return signature
     if get_origin(hint) is tuple and name != "shape":
         return signature.results
+    if not signature.results:
+        raise ValueError("the result's type is missing")
     result = signature.results[0]
     if hint is TensorType:
         return result
-    return result.dtype if hint is DType else result.shape
+    if _without_none(hint) is not DType:
+        return result.shape
+    same_as_operands = hint is not DType and result.dtype == signature.parameters[0].dtype
+    return None if same_as_operands else result.dtype
 
 
 def print_symbol(name: str) -> str:
@@ -156,6 +162,16 @@ def parse_string(text: str) -> str:
     return escape.sub(lambda match: _ESCAPED.get(match[1]) or chr(int(match[1], 16)), text[1:-1])
 
 
+def _print_precision(words: Sequence[str]) -> str:
+    return f"[{', '.join(f'#stablehlo<precision {word}>' for word in words)}]"
+
+
+_NAMED_PRINTERS: Mapping[str, Callable[[Any], str]] = {
+    "callee": print_symbol,
+    "precision_config": _print_precision,
+}
+
+
 def _without_none(hint: Any) -> Any:
     """`X` for `X | None`."""
     if hint != Dim and get_origin(hint) in (Union, UnionType):
@@ -171,9 +187,9 @@ def _is_array(hint: Any) -> bool:
 
 
 @cache
-def _printer(hint: Any) -> Callable[[Any], str]:
-    """The function that prints values of a field annotated with `hint`."""
-    hint = _without_none(hint)
+def _printer(annotation: Any) -> Callable[[Any], str]:
+    """The function that prints values of a field annotated so."""
+    hint = _without_none(annotation)
     if _is_array(hint):
         return lambda array: f"dense<{print_dense(array)}> : {_array_type(array)}"
     if get_origin(hint) is tuple:
@@ -239,9 +255,9 @@ def print_structure(value: Any) -> str:
 # Decoding
 
 
-def decode_value(value: object, hint: Any) -> Any:
-    """`value` as a field annotated with `hint` holds it; `ValueError` where it is something else."""
-    hint = _without_none(hint)
+def decode_value(value: object, annotation: Any) -> Any:
+    """`value` as a field annotated so holds it; `ValueError` where it is something else."""
+    hint = _without_none(annotation)
     if _is_array(hint) and isinstance(value, Dense):
         return parse_dense(value.text, parse_type(value.type))
     if get_origin(hint) is tuple:
@@ -250,14 +266,14 @@ def decode_value(value: object, hint: Any) -> Any:
         return value
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    if hint is str and isinstance(value, str):
-        return str(value)
+    if hint is str and isinstance(value, str | Dialect):
+        return _word(value)
     if hint == Dim and isinstance(value, int | str):
         return Symbol(value) if isinstance(value, str) else value
     if isinstance(hint, type) and issubclass(hint, Enum) and isinstance(value, str | Dialect):
         return _decode_enum(value, hint)
-    if is_dataclass(hint) and isinstance(value, Dialect):
-        return _decode_structure(value.text, cast(type[Any], hint))
+    if isinstance(value, Dialect) and is_dataclass(cast(object, hint)):
+        return _decode_structure(value.text, cast(Any, hint))
     raise ValueError(f"{_describe(value)} is not {_expected(hint)}")
 
 
@@ -291,11 +307,16 @@ def _decode_tuple(value: object, items: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _decode_enum(value: str | Dialect, kind: type[Enum]) -> Enum:
-    word = value if isinstance(value, str) else value.text.rstrip("> ").rpartition(" ")[2]
+    word = _word(value)
     try:
         return kind[word]
     except KeyError:
         raise ValueError(f"{word} is not one of {', '.join(member.name for member in kind)}") from None
+
+
+def _word(value: str | Dialect) -> str:
+    """The word of a string or of `#stablehlo<kind WORD>`."""
+    return str(value) if isinstance(value, str) else value.text.rstrip("> ").rpartition(" ")[2]
 
 
 def _decode_structure(text: str, kind: type[Any]) -> Any:

@@ -190,10 +190,10 @@ def _parse_bits(token: str, dtype: DType) -> Any:
 
 
 def _parse_integer(value: int, dtype: DType) -> Any:
-    scalar = dtype.require_numpy().type
+    scalar: Any = dtype.require_numpy().type
     if dtype.is_bool:
         return scalar(value != 0)
-    limits = np.iinfo(scalar)
-    if not limits.min <= value <= limits.max:
-        raise ValueError(f"{value} does not fit {dtype}")
-    return scalar(value)
+    try:
+        return scalar(value)
+    except OverflowError:
+        raise ValueError(f"{value} does not fit {dtype}") from None

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from tenfoldc.ir.attribute_text import (
+    print_convolution_dimensions,
     print_fields,
     print_string,
     print_symbol,
@@ -23,7 +24,7 @@ from tenfoldc.ir.attribute_text import (
 )
 from tenfoldc.ir.core import Function, Module, Operation, Region, Value
 from tenfoldc.ir.op import Kind
-from tenfoldc.ir.pretty import KEYWORDS, natural_comparison
+from tenfoldc.ir.pretty import KEYWORDS, WINDOW, natural_comparison
 from tenfoldc.ir.type_text import print_signature, print_type, print_types
 
 _SURROUNDINGS = 3
@@ -324,11 +325,36 @@ def _compare(printer: _Printer, operation: Operation) -> str:
     return f"stablehlo.compare {text} : {_signature(operation)}"
 
 
+def _dot_general(printer: _Printer, operation: Operation) -> str:
+    attributes: Any = operation.attributes
+    numbers = attributes.dot_dimension_numbers
+    words = [printer.uses(operation.operands)]
+    if numbers.lhs_batching_dimensions:
+        lhs, rhs = _list(numbers.lhs_batching_dimensions), _list(numbers.rhs_batching_dimensions)
+        words.append(f"batching_dims = {lhs} x {rhs}")
+    lhs, rhs = _list(numbers.lhs_contracting_dimensions), _list(numbers.rhs_contracting_dimensions)
+    words.append(f"contracting_dims = {lhs} x {rhs}")
+    words.append(f"precision = {_list(attributes.precision_config)}")
+    return f"stablehlo.dot_general {', '.join(words)} : {_signature(operation)}"
+
+
+def _convolution(printer: _Printer, operation: Operation) -> str:
+    attributes: Any = operation.attributes
+    numbers = print_convolution_dimensions(attributes.dimension_numbers)
+    window = ", ".join([f"{word} = {_list(getattr(attributes, name))}" for word, name in WINDOW.items()])
+    spoken = {*WINDOW.values(), "dimension_numbers"}
+    rest = ", ".join([f"{name} = {text}" for name, text in print_fields(attributes) if name not in spoken])
+    head = f"stablehlo.convolution({printer.uses(operation.operands)}) dim_numbers = {numbers}"
+    return f"{head}, window = {{{window}}} {{{rest}}} : {_signature(operation)}"
+
+
 _Form: TypeAlias = Callable[[_Printer, Operation], str | None]
 _FORMS: dict[str, _Form] = {
     "func.call": _call,
     "stablehlo.compare": _compare,
     "stablehlo.constant": _constant,
+    "stablehlo.convolution": _convolution,
+    "stablehlo.dot_general": _dot_general,
     "stablehlo.select": _select,
     "stablehlo.slice": _slice,
 }

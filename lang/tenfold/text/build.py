@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -12,14 +12,14 @@ from tenfold.text.forms import attribute_values
 from tenfold.text.reader import excerpt, parse_error
 from tenfold.text.syntax import Alias, FilePlace, Function, Parameter, Region, Signature, Statement, Text
 from tenfold_rt.errors import TenfoldError, UnsupportedError
-from tenfoldc import ops as _records  # noqa: F401 - importing defines them
 from tenfoldc.ir import core
 from tenfoldc.ir.attribute_text import decode_attributes, parse_string
 from tenfoldc.ir.op import OPS
 from tenfoldc.ir.type_text import parse_type, print_types
 from tenfoldc.ir.types import FunctionType, TensorType
+from tenfoldc.ops.control import CALL
 
-_RENAMED = {"call": "func.call"}
+_RENAMED = {"call": CALL.name}
 """Short names that MLIR allows inside a function."""
 
 _RETURNS = ("func.return", "stablehlo.return")
@@ -196,7 +196,7 @@ class _Builder:
         return excerpt(self.text, token.line or 0, token.column or 0)
 
     @contextmanager
-    def place(self, token: Token) -> Iterator[None]:
+    def place(self, token: Token) -> Generator[None]:
         """Give errors raised inside the place of `token`."""
         try:
             yield

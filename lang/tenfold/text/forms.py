@@ -16,6 +16,7 @@ from tenfoldc.ir.type_text import print_type
 from tenfoldc.ir.types import FunctionType
 
 Values = dict[str, object]
+_NO_AXES: tuple[list[int], list[int]] = ([], [])
 _NO_KEYWORDS: Mapping[str, str] = {}
 
 
@@ -60,7 +61,7 @@ def _dot_general(statement: Statement, values: Values, signature: FunctionType) 
     if "dot_dimension_numbers" not in values:
         parts: list[str] = []
         for word, role in (("batching_dims", "batching"), ("contracting_dims", "contracting")):
-            sides = cast(tuple[list[int], ...], values.pop(word, ([], [])))
+            sides = cast(tuple[list[int], ...], values.pop(word, _NO_AXES))
             parts += [f"{side}_{role}_dimensions = {axes}" for side, axes in zip(("lhs", "rhs"), sides, strict=False)]
         values["dot_dimension_numbers"] = Dialect(f"#stablehlo.dot<{', '.join(parts)}>")
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from tenfold.text.syntax import Alias, FilePlace, Function, Parameter, Region, Result, Signature, Statement, Text
 from tenfold_rt.errors import ParseError
 from tenfoldc.ir.attribute_text import Dense, Dialect, SymbolName, parse_string
+
+Values: TypeAlias = dict[str, object]
 
 _GRAMMAR = Path(__file__).with_name("grammar.lark")
 _EXPECTED = {"SSA": "a value", "NAME": "a word", "STRING": "a string", "TENSOR": "a type", "COLON": "':'"}
@@ -22,7 +24,7 @@ _EXPECTED = {"SSA": "a value", "NAME": "a word", "STRING": "a string", "TENSOR":
 def read(text: str, file: str) -> Text:
     """The syntax of `text`; `ParseError` where it is not StableHLO."""
     try:
-        return cast(Text, _parser().parse(text))
+        return _parse(text)
     except UnexpectedInput as error:
         raise parse_error(_unexpected(error), text, file, error.line, error.column) from None
 
@@ -40,24 +42,33 @@ def excerpt(text: str, line: int, column: int) -> str:
     return f"    {shown[start : start + 120]}\n    {' ' * (max(column, 1) - 1 - start)}^"
 
 
-def _unexpected(error: UnexpectedInput) -> str:
+def _unexpected(error: Any) -> str:
     if isinstance(error, UnexpectedCharacters):
-        return f"unexpected character {error.char!r}"
-    if isinstance(error, UnexpectedToken) and error.token.type != "$END":
-        expected = sorted(words for name, words in _EXPECTED.items() if name in error.expected)
-        return f"unexpected {str(error.token)!r}" + (f", expected {' or '.join(expected)}" if expected else "")
+        return f"unexpected character {cast(Any, error).char!r}"
+    if isinstance(error, UnexpectedToken):
+        token: Token = cast(Any, error).token
+        if token.type != "$END":
+            expected = sorted(words for name, words in _EXPECTED.items() if name in error.expected)
+            return f"unexpected {str(token)!r}" + (f", expected {' or '.join(expected)}" if expected else "")
     return "the text ends too early"
 
 
 @cache
-def _parser() -> Lark:
+def _parser() -> Any:
     grammar = _GRAMMAR.read_text(encoding="utf-8")
     return Lark(grammar, parser="lalr", maybe_placeholders=True, transformer=_Syntax())
 
 
+def _parse(text: str) -> Text:
+    return _parser().parse(text)
+
+
 def _present(children: list[Any], kind: type[Any]) -> tuple[Any, ...]:
-    """The children of one class; a token counts as one only where tokens are asked for."""
     return tuple(child for child in children if isinstance(child, kind))
+
+
+def _merged(*dictionaries: Values | None) -> Values:
+    return {key: value for dictionary in dictionaries if dictionary for key, value in dictionary.items()}
 
 
 class _Syntax(Transformer[Token, Any]):
@@ -66,7 +77,7 @@ class _Syntax(Transformer[Token, Any]):
     def start(self, children: list[Any]) -> Text:
         parts: list[Any] = []
         for child in children:
-            parts.extend(child if isinstance(child, list) else [child])
+            parts += cast(list[Any], child) if isinstance(child, list) else [child]
         aliases = dict(_present(parts, tuple))
         return Text(_present(parts, Function), aliases)
 
@@ -128,7 +139,7 @@ class _Syntax(Transformer[Token, Any]):
     def generic(self, children: list[Any]) -> Statement:
         name, operands, properties, regions, attributes, signature = children
         name = name.update(value=parse_string(name))
-        values = {**(properties or {}), **(attributes or {})}
+        values = _merged(properties, attributes)
         return Statement(name, operands or (), values, regions=regions or (), signature=signature)
 
     def regions(self, children: list[Any]) -> tuple[Region, ...]:
@@ -152,7 +163,7 @@ class _Syntax(Transformer[Token, Any]):
     def reduce(self, children: list[Any]) -> Statement:
         name, *reductions, applied, dimensions, attributes, signature, region = children
         operands = (*(x for x, _ in reductions), *(init for _, init in reductions))
-        values = {**(attributes or {}), "dimensions": dimensions}
+        values = _merged(attributes, {"dimensions": dimensions})
         statement = Statement(name, operands, values, signature=signature)
         if region is not None:
             statement.regions = (region,)
