@@ -58,9 +58,7 @@ def _infer(
     inputs, inits = operands[:count], operands[count:]
     for number, (operand, init) in enumerate(zip(inputs, inits, strict=True)):
         if operand.shape != inputs[0].shape:
-            raise ShapeError(
-                f"reduce: shapes differ, {inputs[0]} (operand 0) and {operand} (operand {number})"
-            )
+            raise ShapeError(f"reduce: shapes differ, {inputs[0]} (operand 0) and {operand} (operand {number})")
         if init != TensorType(operand.dtype):
             raise DTypeError(f"reduce: initial value {number} is {init}, needs {TensorType(operand.dtype)}")
     check_axes("reduce", "dimensions", attributes.dimensions, inputs[0].rank)
@@ -110,9 +108,7 @@ REDUCE = Op("reduce", Kind.REDUCTION, attributes=ReduceAttributes, infer=_infer,
 # Functions
 
 
-def reduce(
-    operands: Sequence[Var], inits: Sequence[Var], dimensions: Sequence[int], body: Body
-) -> tuple[Var, ...]:
+def reduce(operands: Sequence[Var], inits: Sequence[Var], dimensions: Sequence[int], body: Body) -> tuple[Var, ...]:
     """Combine tensors of one shape along `dimensions`, beginning with the scalars `inits`.
 
     `body(*accumulators, *elements)` gives the new accumulators, all scalars.  Raises `ShapeError` where
@@ -310,9 +306,7 @@ def _(site: Site[ReduceAttributes], cotangents: Sequence[Var | None]) -> Sequenc
 
 
 @REDUCE.batch
-def _(
-    site: Site[ReduceAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[ReduceAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     count = len(site.operands) // 2
     inputs = [
         operand if flag else add_batch_axis(operand, size)

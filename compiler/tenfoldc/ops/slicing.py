@@ -44,14 +44,10 @@ class SliceAttributes(Attributes):
 
 def _sliced_size(axis: int, size: Dim, start: int, limit: Dim, stride: int) -> Dim:
     if stride < 1:
-        raise ArgumentError(
-            f"slice: stride {stride} (axis {axis}) is not positive", mend="use reverse to go backwards"
-        )
+        raise ArgumentError(f"slice: stride {stride} (axis {axis}) is not positive", mend="use reverse to go backwards")
     if isinstance(size, Symbol) or isinstance(limit, Symbol):
         if (start, limit, stride) != (0, size, 1):
-            raise ShapeError(
-                f"slice: axis {axis} has the symbolic size {size}, of which only the whole can be taken"
-            )
+            raise ShapeError(f"slice: axis {axis} has the symbolic size {size}, of which only the whole can be taken")
         return size
     if not 0 <= start <= limit <= size:
         raise ShapeError(f"slice: {start} to {limit} (axis {axis}) does not lie in 0 to {size}")
@@ -75,9 +71,7 @@ def _infer_slice(
 def _slice_reference(
     arrays: Sequence[Array], attributes: SliceAttributes, regions: Sequence[RegionFunction]
 ) -> Sequence[Array]:
-    bounds = zip(
-        attributes.start_indices, static_shape(attributes.limit_indices), attributes.strides, strict=True
-    )
+    bounds = zip(attributes.start_indices, static_shape(attributes.limit_indices), attributes.strides, strict=True)
     return (arrays[0][tuple(slice(*bound) for bound in bounds)],)
 
 
@@ -92,9 +86,7 @@ def _slice_element(
         0,
         [
             scalar.add(scalar.mul(position, scalar.index(stride)), scalar.index(start))
-            for position, start, stride in zip(
-                index, attributes.start_indices, attributes.strides, strict=True
-            )
+            for position, start, stride in zip(index, attributes.start_indices, attributes.strides, strict=True)
         ],
     )
 
@@ -145,9 +137,7 @@ def _(site: Site[SliceAttributes], cotangents: Sequence[Var | None]) -> Sequence
 
 
 @SLICE.batch
-def _(
-    site: Site[SliceAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[SliceAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     (x,), of = site.operands, site.attributes
     return (slice_(x, (0, *of.start_indices), (size, *of.limit_indices), (1, *of.strides)),), (True,)
 
@@ -199,26 +189,27 @@ def _pad_reference(
     arrays: Sequence[Array], attributes: PadAttributes, regions: Sequence[RegionFunction]
 ) -> Sequence[Array]:
     x, value = arrays
-    edges = list(
-        zip(
-            attributes.edge_padding_low,
-            attributes.edge_padding_high,
-            attributes.interior_padding,
-            strict=True,
-        )
+    return (
+        pad_array(x, value, attributes.edge_padding_low, attributes.edge_padding_high, attributes.interior_padding),
     )
-    dilated = [
-        size + max(size - 1, 0) * interior for size, (_, _, interior) in zip(x.shape, edges, strict=True)
+
+
+def pad_array(x: Array, value: Array | int, low: Sequence[int], high: Sequence[int], interior: Sequence[int]) -> Array:
+    """`x` padded as `pad` does it, with NumPy; an axis from which too much is removed is empty."""
+    edges = list(zip(x.shape, low, high, interior, strict=True))
+    extents = [size + max(size - 1, 0) * gap for size, _, _, gap in edges]
+    added = [max(before, 0) + max(after, 0) for _, before, after, _ in edges]
+    spread = np.full([extent + more for extent, more in zip(extents, added, strict=True)], value, x.dtype)
+    filled = [
+        slice(max(before, 0), max(before, 0) + extent, gap + 1)
+        for extent, (_, before, _, gap) in zip(extents, edges, strict=True)
     ]
-    spread = np.full(
-        [size + max(low, 0) + max(high, 0) for size, (low, high, _) in zip(dilated, edges, strict=True)],
-        value,
-        x.dtype,
-    )
-    inside = zip(dilated, edges, strict=True)
-    spread[tuple(slice(max(low, 0), max(low, 0) + size, gap + 1) for size, (low, _, gap) in inside)] = x
-    kept = zip(spread.shape, edges, strict=True)
-    return (spread[tuple(slice(max(-low, 0), size - max(-high, 0)) for size, (low, high, _) in kept)],)
+    spread[tuple(filled)] = x
+    kept = [
+        slice(max(-before, 0), max(size - max(-after, 0), 0))
+        for size, (_, before, after, _) in zip(spread.shape, edges, strict=True)
+    ]
+    return spread[tuple(kept)]
 
 
 def _pad_element(
@@ -233,9 +224,7 @@ def _pad_element(
         return value
     source: list[Expr] = []
     inside: list[Expr] = []
-    edges = zip(
-        attributes.edge_padding_low, attributes.edge_padding_high, attributes.interior_padding, strict=True
-    )
+    edges = zip(attributes.edge_padding_low, attributes.edge_padding_high, attributes.interior_padding, strict=True)
     for position, size, (low, high, interior) in zip(index, x.shape, edges, strict=True):
         if isinstance(size, Symbol):
             source.append(position)
@@ -271,9 +260,7 @@ PAD = Op(
 )
 
 
-def pad(
-    x: Var, value: Var, low: Sequence[int], high: Sequence[int], interior: Sequence[int] | None = None
-) -> Var:
+def pad(x: Var, value: Var, low: Sequence[int], high: Sequence[int], interior: Sequence[int] | None = None) -> Var:
     """`x` with the scalar `value` added at both edges of each axis and, `interior` times, between neighbours.
 
     Negative `low` and `high` remove elements instead.  Raises `ShapeError` where more are removed than there
@@ -344,14 +331,10 @@ def _infer_concatenate(
         if operand.dtype != first.dtype:
             raise DTypeError(f"concatenate: operand 0 is {first.dtype}, operand {number} is {operand.dtype}")
         if operand.rank != first.rank:
-            raise ShapeError(
-                f"concatenate: ranks differ, {first} (operand 0) and {operand} (operand {number})"
-            )
+            raise ShapeError(f"concatenate: ranks differ, {first} (operand 0) and {operand} (operand {number})")
         for axis, (expected, size) in enumerate(zip(first.shape, operand.shape, strict=True)):
             if axis != dimension and size != expected:
-                raise ShapeError(
-                    f"concatenate: axis {axis} is {expected} in operand 0 and {size} in operand {number}"
-                )
+                raise ShapeError(f"concatenate: axis {axis} is {expected} in operand 0 and {size} in operand {number}")
         size = operand.shape[dimension]
         if isinstance(size, Symbol):
             raise ShapeError(
@@ -381,9 +364,7 @@ def _concatenate_element(
 ) -> Expr:
     dimension = attributes.dimension
     ends = _ends(operands, dimension)
-    present = [
-        (number, start, end) for number, (start, end) in enumerate(pairwise([0, *ends])) if start < end
-    ]
+    present = [(number, start, end) for number, (start, end) in enumerate(pairwise([0, *ends])) if start < end]
     if not present:
         return scalar.constant(0, result.dtype)
     chosen: Expr | None = None
@@ -443,11 +424,8 @@ def _(site: Site[ConcatenateAttributes], cotangents: Sequence[Var | None]) -> Se
 
 
 @CONCATENATE.batch
-def _(
-    site: Site[ConcatenateAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[ConcatenateAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     parts = [
-        operand if flag else add_batch_axis(operand, size)
-        for operand, flag in zip(site.operands, batched, strict=True)
+        operand if flag else add_batch_axis(operand, size) for operand, flag in zip(site.operands, batched, strict=True)
     ]
     return (concatenate(parts, site.attributes.dimension + 1),), (True,)
