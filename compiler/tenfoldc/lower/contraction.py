@@ -1,0 +1,134 @@
+"""Lowering of contractions to loops: dot_general as a batch of matrix products, whatever the order of its axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tenfold_rt.dtypes import DType
+from tenfoldc.ir.core import Operation
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Buffer, Expr, Load, Statement
+from tenfoldc.lower.blocked_product import lower_blocked
+from tenfoldc.lower.blocking import blocking
+from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.direct_product import lower_direct
+from tenfoldc.lower.product import Operand, Place, Product, delinearise, is_row_major, strides_in_memory
+from tenfoldc.ops.contraction import DotGeneralAttributes
+from tenfoldc.target import Target
+
+_SMALLEST_TILED = 512
+"""Multiplications below which the loops around a register tile cost more than it saves."""
+
+
+def lower_dot_general(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
+    """The loops of a `dot_general`."""
+    return lower_product(ctx, _dot_product(operation, ctx), target)
+
+
+def lower_product(ctx: LoweringContext, product: Product, target: Target) -> Sequence[Statement]:
+    """The loops of a batch of matrix products: around a register tile where its shape allows, else plain."""
+    if 0 in (product.batch, product.rows, product.columns):
+        return []
+    work = product.rows * product.columns * product.depth
+    is_thin = product.rows == 1 or product.columns < 4
+    if not product.dtype.is_float or is_thin or work < _SMALLEST_TILED:
+        return lower_direct(ctx, product)
+    blocks = blocking(target, product.rows, product.columns, product.depth, product.dtype)
+    return lower_blocked(ctx, product, blocks, target)
+
+
+def _dot_product(operation: Operation, ctx: LoweringContext) -> Product:
+    """A `dot_general` as a product of matrices: free axes are made one, and so are batching and contracting ones."""
+    attributes = operation.attributes
+    assert isinstance(attributes, DotGeneralAttributes)
+    numbers = attributes.dot_dimension_numbers
+    lhs = _Factor(ctx, operation, 0, numbers.lhs_batching_dimensions, numbers.lhs_contracting_dimensions)
+    rhs = _Factor(ctx, operation, 1, numbers.rhs_batching_dimensions, numbers.rhs_contracting_dimensions)
+    result = operation.results[0].type
+    batch, rows, columns = math.prod(lhs.batch_sizes), math.prod(lhs.free_sizes), math.prod(rhs.free_sizes)
+
+    def write(b: Expr, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
+        index = (
+            *delinearise(b, lhs.batch_sizes),
+            *delinearise(i, lhs.free_sizes),
+            *delinearise(j, rhs.free_sizes),
+        )
+        return ctx.write(index, value)
+
+    place = None
+    if not ctx.has_epilogue:
+        matrix = Buffer("product", result.dtype, (batch * rows, columns), base=ctx.result())
+        place = Place(matrix, lambda b: scalar.mul(b, scalar.index(rows)), lambda b: scalar.index(0))
+    return Product(
+        batch=batch,
+        rows=rows,
+        columns=columns,
+        positions=1,
+        channels=math.prod(lhs.contracting_sizes),
+        dtype=result.dtype,
+        lhs=lhs.operand(result.dtype, lines_first=True),
+        rhs=rhs.operand(result.dtype, lines_first=False),
+        write=write,
+        place=place,
+    )
+
+
+class _Factor:
+    """One operand of a `dot_general`, with its axes in three groups."""
+
+    def __init__(
+        self,
+        ctx: LoweringContext,
+        operation: Operation,
+        number: int,
+        batching: Sequence[int],
+        contracting: Sequence[int],
+    ) -> None:
+        self.ctx = ctx
+        self.number = number
+        self.sizes = operation.operands[number].type.sizes
+        self.batching = tuple(batching)
+        self.contracting = tuple(contracting)
+        self.free = tuple(axis for axis in range(len(self.sizes)) if axis not in {*batching, *contracting})
+        self.batch_sizes = tuple(self.sizes[axis] for axis in self.batching)
+        self.contracting_sizes = tuple(self.sizes[axis] for axis in self.contracting)
+        self.free_sizes = tuple(self.sizes[axis] for axis in self.free)
+
+    def read(self, batch: Expr, line: Expr, position: Expr, channel: Expr) -> Expr:
+        """The element at these places in the three groups; there is one position only."""
+        parts = dict(zip(self.batching, delinearise(batch, self.batch_sizes), strict=True))
+        parts |= zip(self.free, delinearise(line, self.free_sizes), strict=True)
+        parts |= zip(self.contracting, delinearise(channel, self.contracting_sizes), strict=True)
+        return self.ctx.read(self.number, [parts[axis] for axis in range(len(self.sizes))])
+
+    def operand(self, dtype: DType, *, lines_first: bool) -> Operand:
+        """This factor of a product of `dtype`; `lines_first` tells an lhs, whose rows are its lines, from an rhs."""
+        if 0 in self.sizes:
+            return Operand(self.read, lines_adjoin=False)
+        axes = [self.ctx.axis("axis") for _ in self.sizes]
+        element = self.ctx.read(self.number, axes)
+        strides = strides_in_memory(element, axes)
+        matrix = None
+        if strides is None:
+            strides = tuple(math.prod(self.sizes[axis + 1 :]) for axis in range(len(self.sizes)))
+        elif isinstance(element, Load) and element.dtype == dtype:
+            order = (*self.batching, *self.free, *self.contracting)
+            if not lines_first:
+                order = (*self.batching, *self.contracting, *self.free)
+            matrix = self._matrix(element.buffer, strides, order, lines_first)
+        return Operand(self.read, self._lines_adjoin(strides), matrix)
+
+    def _lines_adjoin(self, strides: Sequence[int]) -> bool:
+        line_strides = [strides[axis] for axis in self.free if self.sizes[axis] > 1]
+        channel_strides = [strides[axis] for axis in self.contracting if self.sizes[axis] > 1]
+        if not line_strides:
+            return False
+        return not channel_strides or line_strides[-1] <= channel_strides[-1]
+
+    def _matrix(self, buffer: Buffer, strides: Sequence[int], order: Sequence[int], lines_first: bool) -> Buffer | None:
+        sizes = [self.sizes[axis] for axis in order]
+        if not is_row_major([strides[axis] for axis in order], sizes) or math.prod(sizes) != math.prod(buffer.shape):
+            return None
+        width = math.prod(self.contracting_sizes if lines_first else self.free_sizes)
+        return Buffer("matrix", buffer.dtype, (math.prod(sizes) // width, width), base=buffer)
