@@ -234,7 +234,9 @@ def take_along_axis(x: Var, indices: Var, dimension: int) -> Var:
 
     `indices` are integers of the shape of `x`, save along `dimension`, where they may have any size.
     """
-    return gather(x, indices, _along(x.rank, dimension), (1,) * x.rank)
+    sizes = [1] * x.rank
+    sizes[dimension] = 0 if x.shape[dimension] == 0 else 1
+    return gather(x, indices, _along(x.rank, dimension), sizes)
 
 
 def put_along_axis(x: Var, indices: Var, updates: Var, dimension: int, unique_indices: bool = False) -> Var:
