@@ -1,0 +1,186 @@
+"""Defining scalar functions: a rule over expressions becomes one `loops.ir.Function` for each element type.
+
+Also the few forms that all of them are made of: polynomials, and floats taken apart and put together as integers.
+Everything is straight-line code over primitives (no branch, call or table), so that any loop around it vectorises.
+Rounding to an integer adds a large number and takes it away again: that is exact, needs no instruction that an old
+target lacks, and leaves the integer in the low bits of the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
+from tenfoldc.loops.ir import Apply, Call, Constant, Expr, Function, Local, Primitive
+from tenfoldc.loops.scalar import add, apply, bitcast, convert, equal, fma, greater, less, logical_or, mul, select, sub
+
+INFINITY = float("inf")
+NAN = float("nan")
+
+
+class ScalarFunction:
+    """A mathematical function of floats, called on expressions: `exp(x)` is a `Call` of `exp.f32` or `exp.f64`."""
+
+    def __init__(self, name: str, rule: Callable[..., Expr]) -> None:
+        self.name = name
+        self.arity = rule.__code__.co_argcount
+        self.__doc__ = rule.__doc__
+        self._rule = rule
+        self._definitions: dict[DType, Function] = {}
+
+    def __call__(self, *operands: Expr) -> Expr:
+        return Call(self.definition(operands[0].dtype), operands)
+
+    def definition(self, dtype: DType) -> Function:
+        """The one function of this name for operands of `dtype`, f32 or f64."""
+        if dtype not in self._definitions:
+            parameters = tuple(Local(f"x{number}", dtype) for number in range(self.arity))
+            self._definitions[dtype] = Function(f"{self.name}.{dtype.name}", parameters, self._rule(*parameters))
+        return self._definitions[dtype]
+
+
+def scalar_function(name: str) -> Callable[[Callable[..., Expr]], ScalarFunction]:
+    """Make a `ScalarFunction` of a rule that gives the result for operands of one dtype."""
+    return lambda rule: ScalarFunction(name, rule)
+
+
+def through_f64(function: ScalarFunction, *operands: Expr) -> Expr:
+    """`function` of f32 operands computed in f64 and rounded: right to little more than half an ulp."""
+    return convert(function(*(convert(operand, dtypes.f64) for operand in operands)), operands[0].dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a float is laid out in bits.  `rounder` is 1.5 * 2^mantissa: adding it rounds to a whole number."""
+
+    integer: DType
+    mantissa: int
+    bias: int
+    smallest_normal: float
+
+    @property
+    def rounder(self) -> float:
+        return 1.5 * 2.0**self.mantissa
+
+    @property
+    def rounder_bits(self) -> int:
+        return ((self.bias + self.mantissa) << self.mantissa) | (1 << (self.mantissa - 1))
+
+    @property
+    def one_bits(self) -> int:
+        return self.bias << self.mantissa
+
+
+_FORMATS = {
+    dtypes.f32: Format(dtypes.u32, 23, 127, 2.0**-126),
+    dtypes.f64: Format(dtypes.u64, 52, 1023, 2.0**-1022),
+}
+
+
+def format_of(x: Expr) -> Format:
+    return _FORMATS[x.dtype]
+
+
+def number(value: float, like: Expr) -> Constant:
+    """A constant of the dtype of `like`."""
+    return Constant(value, like.dtype)
+
+
+def integer(value: int, like: Expr) -> Constant:
+    """A constant of the unsigned integer type as wide as the float `like`."""
+    return Constant(value, format_of(like).integer)
+
+
+def bits_of(x: Expr) -> Expr:
+    return bitcast(x, format_of(x).integer)
+
+
+def float_of(bits: Expr, like: Expr) -> Expr:
+    return bitcast(bits, like.dtype)
+
+
+def polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
+    """sum over k of coefficients[k] * x^k, by Horner's rule."""
+    result: Expr = number(coefficients[-1], x)
+    for coefficient in reversed(coefficients[:-1]):
+        result = fma(result, x, number(coefficient, x))
+    return result
+
+
+def round_with_bits(x: Expr) -> tuple[Expr, Expr]:
+    """The nearest whole number, as a float and as the low bits of an integer; for |x| < 2^(mantissa - 1)."""
+    rounder = number(format_of(x).rounder, x)
+    shifted = add(x, rounder)
+    return sub(shifted, rounder), bits_of(shifted)
+
+
+def whole_to_float(whole: Expr, like: Expr) -> Expr:
+    """An unsigned integer below 2^(mantissa - 1) as a float."""
+    form = format_of(like)
+    return sub(float_of(add(whole, integer(form.rounder_bits, like)), like), number(form.rounder, like))
+
+
+def power_of_two(exponent: Expr, like: Expr, offset: int = 0) -> Expr:
+    """2^(exponent + offset) for an integer whose low bits are `exponent`; the sum must be that of a normal number."""
+    form = format_of(like)
+    shifted = apply(Primitive.SHL, exponent, integer(form.mantissa, like))
+    return float_of(add(shifted, integer((form.bias + offset) << form.mantissa, like)), like)
+
+
+def bounded(x: Expr, low: float, high: float) -> Expr:
+    """`x` kept between two numbers; NaN stays NaN."""
+    above = select(greater(number(low, x), x), number(low, x), x)
+    return select(less(number(high, x), above), number(high, x), above)
+
+
+def is_nan(x: Expr) -> Expr:
+    return apply(Primitive.NE, x, x)
+
+
+def is_either_nan(x: Expr, y: Expr) -> Expr:
+    return logical_or(is_nan(x), is_nan(y))
+
+
+def is_zero(x: Expr) -> Expr:
+    return equal(x, number(0.0, x))
+
+
+def copysign(x: Expr, sign: Expr) -> Expr:
+    return apply(Primitive.COPYSIGN, x, sign)
+
+
+def square_root(x: Expr) -> Expr:
+    return apply(Primitive.SQRT, x)
+
+
+def exclusive_or(x: Expr, y: Expr) -> Expr:
+    return apply(Primitive.XOR, x, y)
+
+
+def shift_left(x: Expr, places: int) -> Expr:
+    return Apply(Primitive.SHL, (x, Constant(places, x.dtype)), x.dtype)
+
+
+def shift_right(x: Expr, places: int) -> Expr:
+    return Apply(Primitive.SHR, (x, Constant(places, x.dtype)), x.dtype)
+
+
+def two_sum(x: Expr, y: Expr) -> tuple[Expr, Expr]:
+    """x + y and its rounding error (Knuth)."""
+    total = add(x, y)
+    rest = sub(total, x)
+    return total, add(sub(x, sub(total, rest)), sub(y, rest))
+
+
+def fast_two_sum(x: Expr, y: Expr) -> tuple[Expr, Expr]:
+    """x + y and its rounding error, for |x| >= |y| (Dekker)."""
+    total = add(x, y)
+    return total, sub(y, sub(total, x))
+
+
+def two_product(x: Expr, y: Expr) -> tuple[Expr, Expr]:
+    """x * y and its rounding error, which needs a fused primitive to be more than 0."""
+    product = mul(x, y)
+    return product, fma(x, y, apply(Primitive.NEG, product))

@@ -1,0 +1,191 @@
+"""The error function, its complement and its inverse.
+
+For f32, erf is x + x p(x^2) up to 0.93 and 1 - e^(-|x| q(|x|)) beyond, where q fits -log(erfc x) / x, both by
+Lawson's weighted least squares to the relative error of the result, coefficients rounded one by one.
+
+For f64, erfc x = e^(-x^2) P(t) / (1 + 2 x) with t = (x - 4) / (x + 4) for all x >= 0 (Shepherd and Laframboise,
+1981), with x^2 formed exactly; erf is x + x p(x^2) up to 0.85 and 1 - erfc x beyond.  P and p are Chebyshev
+interpolations in 45 digits.
+
+The inverse starts from polynomials in w = -log(1 - x^2), or in its square root from w = 5 on (Giles, 2010), fitted
+in the same way; for f64 one step of Halley's method on erf or erfc follows.
+"""
+
+from __future__ import annotations
+
+from tenfold_rt import dtypes
+from tenfoldc.loops.ir import Expr, Primitive
+from tenfoldc.loops.math.definition import (
+    INFINITY,
+    NAN,
+    bits_of,
+    copysign,
+    float_of,
+    integer,
+    number,
+    polynomial,
+    scalar_function,
+    square_root,
+    through_f64,
+)
+from tenfoldc.loops.math.exponential import exp, exp_of_sum, scaled_expm1
+from tenfoldc.loops.math.logarithm import log
+from tenfoldc.loops.scalar import abs_, add, apply, div, equal, fma, greater, less, mul, neg, select, sub
+
+_ERF_NEAR = {
+    dtypes.f32: (
+        0.12837915122509003,
+        -0.3761249780654907,
+        0.11281827092170715,
+        -0.026766231283545494,
+        0.00499176187440753,
+        -0.0005980213754810393,
+    ),
+    dtypes.f64: (
+        0.1283791670955126,
+        -0.3761263890318375,
+        0.11283791670954685,
+        -0.02686617064501726,
+        0.005223977623916789,
+        -0.0008548326902886471,
+        0.00012055326932054655,
+        -1.4925450090912942e-05,
+        1.6457676496214065e-06,
+        -1.6300495998065118e-07,
+        1.4189584294135369e-08,
+        -8.837207342835496e-10,
+    ),
+}
+_ERF_FAR_F32 = (
+    1.1286542415618896,
+    0.6351280212402344,
+    0.10627530515193939,
+    -0.023795081302523613,
+    0.0036580346059054136,
+    -0.00032662649755366147,
+    1.1612503840296995e-05,
+)
+_ERFC = (
+    1.2329951186255526,
+    -0.13962111684056286,
+    0.015379652102621091,
+    0.0680970542547336,
+    -0.10103906603637362,
+    0.09373283499690535,
+    -0.0663303658110103,
+    0.03716751556105671,
+    -0.016197734065502876,
+    0.005031969765051122,
+    -0.0007577732963739462,
+    -0.00019925553476007838,
+    0.0001506220523230599,
+    -2.4403160497192634e-05,
+    -1.1224293594679385e-05,
+    5.718067004785881e-06,
+    3.006053020270926e-07,
+    -8.356886054802244e-07,
+    6.326381936013846e-08,
+    1.1597564919712835e-07,
+    -7.796210935750394e-09,
+    -1.3952812123042384e-08,
+    -1.907388627007971e-09,
+)
+_INVERSE_NEAR = (
+    0.8862269242011682,
+    0.23201371276215604,
+    0.011549165116928104,
+    -0.0023352705948701527,
+    -0.00012653947431268868,
+    4.404880432626899e-05,
+    4.150663236592616e-06,
+    -2.0082713391637707e-06,
+    2.243043015262031e-07,
+    -8.931925970244222e-09,
+)
+_INVERSE_FAR = {
+    dtypes.f32: (
+        -1.9337561510735395,
+        9.329959763913447,
+        -13.144834394480988,
+        10.844979598913461,
+        -5.4376180598295765,
+        1.757859603515792,
+        -0.37064759277730036,
+        0.04947652076909922,
+        -0.0038094540496346713,
+        0.00012924175469266932,
+    ),
+    dtypes.f64: (
+        2.7609091510727906,
+        -4.190526501855158,
+        4.031937630559487,
+        -1.7920538225988005,
+        0.49738980314654924,
+        -0.08804144800399666,
+        0.009689767009350867,
+        -0.0006056852739890518,
+        1.645405120770816e-05,
+    ),
+}
+_HALF_ROOT_PI = 0.886226925452758
+
+
+def _erf_near(x: Expr) -> Expr:
+    return fma(polynomial(mul(x, x), _ERF_NEAR[x.dtype]), x, x)
+
+
+def _complement(a: Expr) -> Expr:
+    """erfc of an f64 a >= 0."""
+    one, four = number(1.0, a), number(4.0, a)
+    t = div(sub(a, four), add(a, four))
+    factor = div(polynomial(t, _ERFC), fma(a, number(2.0, a), one))
+    coarse = float_of(apply(Primitive.AND, bits_of(a), integer(0xFFFFFFFFF8000000, a)), a)
+    low = neg(mul(sub(a, coarse), add(a, coarse)))
+    return mul(exp_of_sum(neg(mul(coarse, coarse)), low), factor)
+
+
+@scalar_function("erf")
+def erf(x: Expr) -> Expr:
+    """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
+    near_end, far_end = (0.93, 4.0) if x.dtype == dtypes.f32 else (0.85, 6.0)
+    a, last = abs_(x), number(far_end, x)
+    bounded = select(less(last, a), last, a)
+    if x.dtype == dtypes.f32:
+        far = neg(scaled_expm1(neg(mul(bounded, polynomial(bounded, _ERF_FAR_F32)))))
+    else:
+        far = sub(number(1.0, x), _complement(bounded))
+    return select(greater(a, number(near_end, x)), copysign(far, x), _erf_near(x))
+
+
+@scalar_function("erfc")
+def erfc(x: Expr) -> Expr:
+    """1 - erf x, accurate for large x too; for f32, formed in f64."""
+    if x.dtype == dtypes.f32:
+        return through_f64(erfc, x)
+    a, last = abs_(x), number(28.0, x)
+    complement = _complement(select(less(last, a), last, a))
+    return select(less(x, number(0.0, x)), sub(number(2.0, x), complement), complement)
+
+
+@scalar_function("erf_inv")
+def erf_inv(x: Expr) -> Expr:
+    """The y with erf y = x; infinite at -1 and 1, NaN beyond."""
+    one, a = number(1.0, x), abs_(x)
+    w = neg(log(mul(sub(one, a), add(one, a))))
+    far = greater(w, number(5.0, x))
+    near_value = polynomial(w, _INVERSE_NEAR)
+    far_value = polynomial(square_root(w), _INVERSE_FAR[x.dtype])
+    y = mul(select(far, far_value, near_value), a)
+    if x.dtype == dtypes.f64:
+        y = _halley_step(y, a)
+    y = copysign(select(equal(a, one), number(INFINITY, x), y), x)
+    return select(greater(a, one), number(NAN, x), y)
+
+
+def _halley_step(y: Expr, a: Expr) -> Expr:
+    """A y with erf y nearer to `a`; from 0.5 on through erfc, where 1 - a is exact."""
+    upper = greater(a, number(0.5, a))
+    below = sub(_erf_near(y), a)
+    above = sub(sub(number(1.0, a), a), _complement(y))
+    u = mul(mul(select(upper, above, below), exp(mul(y, y))), number(_HALF_ROOT_PI, a))
+    return sub(y, div(u, fma(y, u, number(1.0, a))))

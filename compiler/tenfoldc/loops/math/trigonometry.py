@@ -1,0 +1,227 @@
+"""Sine, cosine and tangent of radians.
+
+The argument is reduced to r = |x| - n pi/2 with |r| <= pi/4 and n modulo 4.
+
+For f32 that is done in f64 after Payne and Hanek (1983), without a table: |x| 2/pi needs 27-bit pieces of 2/pi from
+a place that depends on the magnitude of x, and four places serve all floats, chosen by comparison.  The first piece
+gives multiples of 4 and the integer part, the rest the fraction, so every f32 is reduced right.
+
+For f64 it is done after Cody and Waite with pi/2 in pieces whose products with n are exact, in two steps (multiples
+of 2^26 pi/2, then of pi/2) that keep the result to twice the precision.  That is right for |x| < 2^52; from there
+on neighbouring numbers are whole turns apart, and the functions give those of 0.
+
+The polynomials in r^2 are minimax fits to the relative error for f32 (Lawson's weighted least squares, on a range a
+little past pi/4, as the fraction is rounded before its last piece is added) and Chebyshev interpolations for f64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tenfold_rt import dtypes
+from tenfoldc.loops.ir import Constant, Expr, Primitive
+from tenfoldc.loops.math.definition import (
+    INFINITY,
+    bits_of,
+    exclusive_or,
+    fast_two_sum,
+    float_of,
+    format_of,
+    integer,
+    number,
+    polynomial,
+    round_with_bits,
+    scalar_function,
+    shift_left,
+    two_sum,
+)
+from tenfoldc.loops.scalar import (
+    abs_,
+    add,
+    apply,
+    convert,
+    div,
+    fma,
+    greater_equal,
+    less,
+    logical_and,
+    mul,
+    neg,
+    select,
+    sub,
+)
+
+_SINE = {
+    dtypes.f32: (-0.1666666716337204, 0.008333367295563221, -0.00019847173825837672, 2.7669946121022804e-06),
+    dtypes.f64: (
+        -0.16666666666666666,
+        0.0083333333333307,
+        -0.00019841269836385435,
+        2.7557315910939e-06,
+        -2.5051092308431318e-08,
+        1.5915309183057952e-10,
+    ),
+}
+_COSINE = {
+    dtypes.f32: (0.0416666679084301, -0.0013888956746086478, 2.4812447009026073e-05, -2.7935337243434333e-07),
+    dtypes.f64: (
+        0.041666666666666664,
+        -0.0013888888888887241,
+        2.480158729853226e-05,
+        -2.7557317151858866e-07,
+        2.0876121534608454e-09,
+        -1.1380868171449914e-11,
+    ),
+}
+_TANGENT_SINE = (-0.16666666659209123, 0.008333330303087656, -0.0001983934461391113, 2.7165398032575986e-06)
+_TANGENT_COSINE = (0.04166666666044307, -0.0013888886360094719, 2.4799980861435067e-05, -2.7230394578890816e-07)
+
+# 2/pi from bit 27 j on: two pieces of 27 bits and the rest, for |x| < 2^(52 + 27 j).
+_TWO_OVER_PI = tuple(
+    tuple(float.fromhex(piece) for piece in pieces)
+    for pieces in (
+        ("0x1.45f306cp-1", "0x1.c9c8828p-29", "0x1.29fc2757d1f53p-56"),
+        ("0x1.c9c8828p-29", "0x1.29fc27p-56", "0x1.5f47d4d377037p-82"),
+        ("0x1.29fc27p-56", "0x1.5f47d4cp-82", "0x1.377036d8a5665p-110"),
+        ("0x1.5f47d4cp-82", "0x1.3770368p-110", "0x1.6295993c43904p-136"),
+    )
+)
+_WINDOW_BITS = 27
+_FIRST_WINDOW = 2.0**52
+
+_HALF_PI = 1.5707963267948966
+_TWO_OVER_PI_F64 = 0.6366197723675814
+# pi/2 in three pieces of 26 binary places each, and the rest.
+_HALF_PI_PIECES = tuple(
+    float.fromhex(piece) for piece in ("0x1.921fb54p+0", "0x1.10b46p-30", "0x1.1a6263p-54", "0x1.8a2e03707344ap-81")
+)
+_STEP = 2.0**26
+_LIMIT = 2.0**52
+
+
+@dataclass(frozen=True, slots=True)
+class _Reduced:
+    """r = `high` + `low`, and n modulo 4 in the low bits of `quadrant`; |x| = n pi/2 + r."""
+
+    high: Expr
+    low: Expr
+    quadrant: Expr
+
+
+def _reduce_f32(x: Expr) -> tuple[Expr, Expr]:
+    """r in f64 and the bits of n, as u64, for an f32."""
+    magnitude = convert(abs_(x), dtypes.f64)
+    pieces: list[Expr] = [number(piece, magnitude) for piece in _TWO_OVER_PI[0]]
+    for window in range(1, len(_TWO_OVER_PI)):
+        limit = number(_FIRST_WINDOW * 2.0 ** (_WINDOW_BITS * (window - 1)), magnitude)
+        beyond = greater_equal(magnitude, limit)
+        later = _TWO_OVER_PI[window]
+        pieces = [select(beyond, number(new, magnitude), old) for new, old in zip(later, pieces, strict=True)]
+    product = mul(magnitude, pieces[0])
+    shift = number(2.0**52, magnitude)
+    shifted = add(product, shift)
+    fraction = sub(product, sub(shifted, shift))
+    fraction = fma(magnitude, pieces[1], fraction)
+    whole, more = round_with_bits(fraction)
+    fraction = fma(magnitude, pieces[2], sub(fraction, whole))
+    return mul(fraction, number(_HALF_PI, magnitude)), add(bits_of(shifted), more)
+
+
+def _subtract_multiple(high: Expr, low: Expr, times: Expr, scale: float) -> tuple[Expr, Expr]:
+    """high + low - times * scale * pi/2, for a whole `times` up to 2^26 that leaves little of `high`."""
+    first, second, third, rest = (number(-piece * scale, high) for piece in _HALF_PI_PIECES)
+    high = add(high, mul(times, first))
+    high, error = two_sum(high, mul(times, second))
+    high, last_error = two_sum(high, mul(times, third))
+    low = add(low, fma(times, rest, add(error, last_error)))
+    return fast_two_sum(high, low)
+
+
+def _reduce_f64(x: Expr) -> _Reduced:
+    magnitude = abs_(x)
+    finite = less(magnitude, number(INFINITY, x))
+    too_large = logical_and(greater_equal(magnitude, number(_LIMIT, x)), finite)
+    magnitude = select(too_large, number(0.0, x), magnitude)
+    steps, _ = round_with_bits(mul(magnitude, number(_TWO_OVER_PI_F64 / _STEP, x)))
+    high, low = _subtract_multiple(magnitude, number(0.0, x), steps, _STEP)
+    turns, quadrant = round_with_bits(mul(high, number(_TWO_OVER_PI_F64, x)))
+    high, low = _subtract_multiple(high, low, turns, 1.0)
+    return _Reduced(high, low, quadrant)
+
+
+def _sine_and_cosine_f32(r: Expr) -> tuple[Expr, Expr]:
+    z = mul(r, r)
+    sine = fma(mul(r, z), polynomial(z, _SINE[r.dtype]), r)
+    cosine = fma(mul(z, z), polynomial(z, _COSINE[r.dtype]), fma(z, number(-0.5, r), number(1.0, r)))
+    return sine, cosine
+
+
+def _sine_and_cosine_f64(r: Expr, tail: Expr) -> tuple[Expr, Expr]:
+    """Of r + tail, after FreeBSD's k_sin.c and k_cos.c: what 1 - r^2/2 rounds off is added back."""
+    one = number(1.0, r)
+    z = mul(r, r)
+    half = mul(z, number(0.5, r))
+    most = sub(one, half)
+    correction = fma(mul(z, r), polynomial(z, _SINE[r.dtype]), mul(tail, most))
+    lost = sub(sub(one, most), half)
+    rest = fma(mul(z, z), polynomial(z, _COSINE[r.dtype]), sub(lost, mul(r, tail)))
+    return add(r, correction), add(most, rest)
+
+
+def _turned(x: Expr, *, quarter_turns: int) -> Expr:
+    """The sine of |x| + `quarter_turns` * pi/2."""
+    if x.dtype == dtypes.f32:
+        r, wide_quadrant = _reduce_f32(x)
+        sine, cosine = _sine_and_cosine_f32(convert(r, dtypes.f32))
+        quadrant = convert(wide_quadrant, dtypes.u32)
+    else:
+        reduced = _reduce_f64(x)
+        sine, cosine = _sine_and_cosine_f64(reduced.high, reduced.low)
+        quadrant = reduced.quadrant
+    quadrant = add(quadrant, integer(quarter_turns, x))
+    value = select(_odd(quadrant), cosine, sine)
+    second_bit = apply(Primitive.AND, quadrant, integer(2, x))
+    return _with_sign_flipped(value, shift_left(second_bit, format_of(x).integer.bits - 2))
+
+
+def _odd(quadrant: Expr) -> Expr:
+    one = Constant(1, quadrant.dtype)
+    return apply(Primitive.NE, apply(Primitive.AND, quadrant, one), Constant(0, quadrant.dtype))
+
+
+def _with_sign_flipped(x: Expr, sign: Expr) -> Expr:
+    """`x`, its sign bit turned over where that of `sign` is set."""
+    return float_of(exclusive_or(bits_of(x), sign), x)
+
+
+def _sign_bit(x: Expr) -> Expr:
+    return apply(Primitive.AND, bits_of(x), integer(1 << (format_of(x).integer.bits - 1), x))
+
+
+@scalar_function("sin")
+def sin(x: Expr) -> Expr:
+    """Sine; of -0, -0; NaN where x is infinite.  For f64, see the module about |x| >= 2^52."""
+    return _with_sign_flipped(_turned(x, quarter_turns=0), _sign_bit(x))
+
+
+@scalar_function("cos")
+def cos(x: Expr) -> Expr:
+    """Cosine; NaN where x is infinite.  For f64, see the module about |x| >= 2^52."""
+    return _turned(x, quarter_turns=1)
+
+
+@scalar_function("tan")
+def tan(x: Expr) -> Expr:
+    """Tangent, as a quotient: sin / cos in even quadrants and -cos / sin in odd ones; for f32, formed in f64."""
+    if x.dtype == dtypes.f32:
+        r, quadrant = _reduce_f32(x)
+        z = mul(r, r)
+        sine = fma(mul(r, z), polynomial(z, _TANGENT_SINE), r)
+        cosine = fma(mul(z, z), polynomial(z, _TANGENT_COSINE), fma(z, number(-0.5, r), number(1.0, r)))
+    else:
+        reduced = _reduce_f64(x)
+        quadrant = reduced.quadrant
+        sine, cosine = _sine_and_cosine_f64(reduced.high, reduced.low)
+    odd = _odd(quadrant)
+    quotient = div(select(odd, neg(cosine), sine), select(odd, sine, cosine))
+    return _with_sign_flipped(convert(quotient, x.dtype), _sign_bit(x))
