@@ -1,0 +1,190 @@
+"""`@tn.compile`: a Python function in, a callable that runs native code out.
+
+A `Compiled` traces its function once for each signature it is called with (trees, element types, shapes and
+static values), compiles what it learnt, and keeps it, also on disk.  A call whose arguments are plain arrays goes
+straight to the compiled code.  `lower` gives a `Lowered`, which shows the program at each stage; `export` writes a
+shared library and its C header.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import MethodType
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from tenfold.export import write_artifact
+from tenfold.program import Entry, Program, Traced, compile_traced, compiler, trace_function
+from tenfold.signature import Request, Signature, array_type, example_types
+from tenfold.tracing import TensorValue, is_tracing
+from tenfold_rt.errors import ArgumentError, SpecError
+from tenfoldc import target as targets
+from tenfoldc.ir.core import Module
+from tenfoldc.ir.printer import print_module
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+STAGES = ("tensor", "loops", "llvm", "asm")
+
+
+def _not_compiled(*_: object) -> object:
+    return NotImplemented
+
+
+class Compiled(Generic[P, R]):
+    """A function that runs as native code; made by `tn.compile`."""
+
+    def __init__(self, function: Callable[P, R], static_argnames: Sequence[str], donate: Sequence[str]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._static, self._donate = static_argnames, donate
+        self._programs: dict[Request, Program] = {}
+        self._lock = threading.RLock()
+        self._hot: Entry = _not_compiled
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not kwargs:
+            result = self._hot(*args)
+            if result is not NotImplemented:
+                return result
+        return cast("R", self._call(args, kwargs))
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self._function, '__qualname__', self._function)!s}>"
+
+    @functools.cached_property
+    def signature(self) -> Signature:
+        """The function's parameters and their specs; read at the first call, when annotations can be evaluated."""
+        return Signature(self._function, self._static, self._donate)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if is_tracing():
+            return self._function(*args, **kwargs)
+        signature = self.signature
+        parts = signature.take_apart(args, kwargs)
+        arrays = signature.arrays(parts)
+        request = signature.request(parts, [array_type(array) for array in arrays])
+        program = self._program(request)
+        as_tensors = any(isinstance(leaf, TensorValue) for leaf in parts.leaves)
+        return program.run(arrays, as_tensors=as_tensors)
+
+    def _program(self, request: Request) -> Program:
+        program = self._programs.get(request)
+        if program is None:
+            with self._lock:
+                program = self._programs.get(request)
+                if program is None:
+                    program = self._programs[request] = compile_traced(self._trace(request))
+        self._hot = program.entry if self._takes_arrays_as_they_are(request, program) else _not_compiled
+        return program
+
+    def _takes_arrays_as_they_are(self, request: Request, program: Program) -> bool:
+        """Whether the entry may be called with a call's own arguments.
+
+        It takes any Python number for a scalar parameter, which is right only where a spec gives the scalar's type.
+        """
+        signature = self.signature
+        return (
+            signature.is_flat(request)
+            and program.returns_as_compiled
+            and all(
+                type_.rank > 0 or name in signature.specs
+                for (name, _), type_ in zip(request.trees, request.types, strict=True)
+            )
+        )
+
+    def _trace(self, request: Request) -> Traced:
+        return trace_function(
+            lambda leaves: self.signature.call(self._function, request, leaves),
+            self.signature.arguments(request),
+            self.signature.name,
+            self.__doc__ or "",
+        )
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """The program for arguments like these: specs, arrays, or nothing where annotations give all specs.
+
+        `SpecError` where specs are missing or the arguments do not fit them.
+        """
+        signature = self.signature
+        if not args and not kwargs and signature.signature.parameters:
+            if not signature.specified():
+                missing = [name for name in signature.signature.parameters if name not in signature.specs]
+                raise SpecError(
+                    f"{signature.name}: argument `{missing[0]}` has no spec",
+                    mend=f"annotate it, as in `{missing[0]}: tn.f32[32, 784]`, or give specs or example arguments",
+                )
+            kwargs = dict(signature.specs)
+        parts = signature.take_apart(args, kwargs)
+        request = signature.request(parts, example_types(parts))
+        return Lowered(self._trace(request))
+
+    def export(self, path: str | Path, *args: Any, target: str = "native", **kwargs: Any) -> Path:
+        """Write the library for arguments like these to `path` and its C header beside it; returns the path.
+
+        `target` is `native` or a level such as `x86-64-v3`.  Both files appear whole or not at all.  `RequestError`
+        where they cannot be written; else as `lower`.
+        """
+        return write_artifact(self.lower(*args, **kwargs).module, Path(path), target)
+
+
+class Lowered:
+    """A traced program, not yet compiled: `module` is its tensor IR."""
+
+    def __init__(self, traced: Traced) -> None:
+        self._traced = traced
+
+    @property
+    def module(self) -> Module:
+        return self._traced.module
+
+    def text(self, stage: str = "tensor") -> str:
+        """The program as text: `tensor` IR (StableHLO), `loops`, `llvm` IR or `asm`."""
+        if stage not in STAGES:
+            raise ArgumentError(f"there is no stage {stage!r}", mend=f"the stages are {', '.join(STAGES)}")
+        if stage == "tensor":
+            return print_module(self.module)
+        return compiler().stage_text(self.module, stage, target=targets.host())
+
+    def compile(self) -> Callable[..., Any]:
+        """The program as native code: takes its leaves as dense arrays, in order; gives what the function gives."""
+        program = compile_traced(self._traced)
+
+        def run(*arrays: Any) -> Any:
+            return program.run(arrays, as_tensors=False)
+
+        return run
+
+    def __repr__(self) -> str:
+        return f"<lowered {self._traced.function.name}>"
+
+
+@overload
+def compile(  # noqa: A001 - what PyTorch calls it
+    function: Callable[P, R], *, static_argnames: Sequence[str] = (), donate: Sequence[str] = ()
+) -> Compiled[P, R]: ...
+@overload
+def compile(  # noqa: A001
+    function: None = None, *, static_argnames: Sequence[str] = (), donate: Sequence[str] = ()
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
+def compile(  # noqa: A001
+    function: Callable[P, R] | None = None, *, static_argnames: Sequence[str] = (), donate: Sequence[str] = ()
+) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
+    """Compile `function`; a decorator, with or without arguments.
+
+    `static_argnames` names the parameters whose values are part of the program (hashable; a new value compiles
+    anew).  `donate` names those whose arrays may be overwritten: results of the same type are written to their
+    memory.  Parameters may be tensors, Python numbers (rank-0 tensors), or pytrees of both.  Annotations that are
+    specs are checked at every call.  All-NumPy arguments give NumPy results, a `Tensor` among them gives Tensors.
+    """
+    static = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    donated = (donate,) if isinstance(donate, str) else tuple(donate)
+    if function is None:
+        return lambda given: Compiled(given, static, donated)
+    return Compiled(function, static, donated)

@@ -1,0 +1,345 @@
+"""Arithmetic, comparison and logic on tensors that broadcast, with PyTorch's type promotion.
+
+Every function takes tensors, arrays and Python numbers in any mixture; shapes broadcast as NumPy's do, and
+`ShapeError` says where they do not.  See `tenfold.promotion` for the element types of results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tenfold.eager import tensor_function
+from tenfold.functions.axes import broadcast
+from tenfold.promotion import as_dtype, promoted, promoted_floating, result_type
+from tenfold.tracing import Scalar, TensorLike, here, is_scalar, lift, wrap
+from tenfold_rt import dtypes
+from tenfold_rt.errors import ArgumentError, DTypeError
+from tenfoldc import ops
+from tenfoldc.ir.builder import Var
+from tenfoldc.ops import Direction
+
+if TYPE_CHECKING:
+    from tenfold.tensor import Tensor
+
+
+def _binary(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorLike) -> Tensor:
+    return wrap(op(*broadcast(name, *promoted(x, y))))
+
+
+def _floating(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorLike) -> Tensor:
+    return wrap(op(*broadcast(name, *promoted_floating(x, y))))
+
+
+@tensor_function
+def add(x: TensorLike, y: TensorLike) -> Tensor:
+    """The sum, element by element; of two bools, their `or`."""
+    return _binary("add", ops.add, x, y)
+
+
+@tensor_function
+def subtract(x: TensorLike, y: TensorLike) -> Tensor:
+    """The difference, element by element; `DTypeError` for two bools."""
+    return _binary("subtract", ops.subtract, x, y)
+
+
+@tensor_function
+def multiply(x: TensorLike, y: TensorLike) -> Tensor:
+    """The product, element by element; of two bools, their `and`."""
+    return _binary("multiply", ops.multiply, x, y)
+
+
+@tensor_function
+def divide(x: TensorLike, y: TensorLike) -> Tensor:
+    """The quotient, element by element; of integers as f32."""
+    return _floating("divide", ops.divide, x, y)
+
+
+@tensor_function
+def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
+    """The quotient rounded toward minus infinity, as Python's `//`; an integer divided by 0 does not trap."""
+    a, b = broadcast("floor_divide", *promoted(x, y))
+    if a.dtype.is_float:
+        return wrap(ops.floor(ops.divide(a, b)))
+    quotient = ops.divide(a, b)
+    if not a.dtype.is_signed:
+        return wrap(quotient)
+    return wrap(ops.select(_signs_differ(ops.remainder(a, b), b), ops.subtract(quotient, ops.ones_like(a)), quotient))
+
+
+@tensor_function
+def remainder(x: TensorLike, y: TensorLike) -> Tensor:
+    """The remainder with the sign of the divisor, as Python's `%`."""
+    a, b = broadcast("remainder", *promoted(x, y))
+    rest = ops.remainder(a, b)
+    if a.dtype.is_unsigned or a.dtype.is_bool:
+        return wrap(rest)
+    return wrap(ops.select(_signs_differ(rest, b), ops.add(rest, b), rest))
+
+
+@tensor_function
+def fmod(x: TensorLike, y: TensorLike) -> Tensor:
+    """The remainder with the sign of the dividend, as C's `fmod`."""
+    return _binary("fmod", ops.remainder, x, y)
+
+
+def _signs_differ(rest: Var, divisor: Var) -> Var:
+    """Whether a truncated division is one above the floored one."""
+    zero = ops.zeros_like(rest)
+    negative = ops.compare(rest, zero, Direction.LT), ops.compare(divisor, zero, Direction.LT)
+    return ops.and_(ops.compare(rest, zero, Direction.NE), ops.xor(*negative))
+
+
+@tensor_function
+def pow(base: TensorLike, exponent: TensorLike) -> Tensor:  # noqa: A001 - PyTorch's name
+    """`base` to the power of `exponent`.  A Python number as exponent is taken apart where that is exact."""
+    if is_scalar(exponent):
+        assert isinstance(exponent, (bool, int, float))
+        simple = _simple_power(as_dtype((base,), result_type(base, exponent))[0], exponent)
+        if simple is not None:
+            return wrap(simple)
+    return _binary("pow", ops.power, base, exponent)
+
+
+def _simple_power(x: Var, exponent: Scalar) -> Var | None:
+    """`x ** exponent` without a power function, for the exponents that people write."""
+    if x.dtype.is_bool:
+        return None
+    if not x.dtype.is_float and exponent < 0:
+        raise ArgumentError(
+            "pow: an integer to a negative power", where=here(), mend="convert the base to a float first"
+        )
+    if exponent == 0:
+        return ops.ones_like(x)
+    if exponent in (1, 2, 3, 4):
+        squared = ops.multiply(x, x) if exponent > 1 else x
+        return {1: lambda: x, 2: lambda: squared, 3: lambda: ops.multiply(squared, x)}.get(
+            int(exponent), lambda: ops.multiply(squared, squared)
+        )()
+    if exponent == 0.5:
+        return ops.sqrt(x)
+    if exponent in (-0.5, -1, -2):
+        denominator = ops.multiply(x, x) if exponent == -2 else x
+        return ops.rsqrt(x) if exponent == -0.5 else ops.divide(ops.ones_like(x), denominator)
+    return None
+
+
+@tensor_function
+def atan2(y: TensorLike, x: TensorLike) -> Tensor:
+    """The angle in radians of the point (x, y), in (-pi, pi]."""
+    return _floating("atan2", ops.atan2, y, x)
+
+
+@tensor_function
+def maximum(x: TensorLike, y: TensorLike) -> Tensor:
+    """The larger, element by element; NaN where either is."""
+    return _binary("maximum", ops.maximum, x, y)
+
+
+@tensor_function
+def minimum(x: TensorLike, y: TensorLike) -> Tensor:
+    """The smaller, element by element; NaN where either is."""
+    return _binary("minimum", ops.minimum, x, y)
+
+
+@tensor_function
+def clamp(
+    x: TensorLike,
+    min: TensorLike | None = None,  # noqa: A002 - PyTorch's name
+    max: TensorLike | None = None,  # noqa: A002
+) -> Tensor:
+    """`x` no smaller than `min` and no larger than `max`; NaN stays.  `ArgumentError` where neither is given."""
+    if min is None and max is None:
+        raise ArgumentError("clamp: neither min nor max is given", where=here())
+    bounds = [bound for bound in (min, max) if bound is not None]
+    dtype = result_type(x, *bounds)
+    (value,) = as_dtype((x,), dtype)
+    if min is not None and max is not None and is_scalar(min) and is_scalar(max):
+        return wrap(ops.clamp(lift(min, dtype), value, lift(max, dtype)))
+    if min is not None:
+        value = ops.maximum(*broadcast("clamp", value, *as_dtype((min,), dtype)))
+    if max is not None:
+        value = ops.minimum(*broadcast("clamp", value, *as_dtype((max,), dtype)))
+    return wrap(value)
+
+
+def clip(
+    x: TensorLike,
+    min: TensorLike | None = None,  # noqa: A002 - NumPy's name
+    max: TensorLike | None = None,  # noqa: A002
+) -> Tensor:
+    """`clamp` by NumPy's name."""
+    return clamp(x, min, max)
+
+
+@tensor_function
+def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:
+    """`x` where `condition` is true (or not 0), else `y`; all three broadcast."""
+    a, b = promoted(x, y)
+    return wrap(ops.select(*broadcast("where", truth(lift(condition)), a, b)))
+
+
+def truth(x: Var) -> Var:
+    """`x` as bools: whether each element is not 0."""
+    return x if x.dtype.is_bool else ops.compare(x, ops.zeros_like(x), Direction.NE)
+
+
+def _compare(name: str, direction: Direction, x: TensorLike, y: TensorLike) -> Tensor:
+    return _binary(name, lambda a, b: ops.compare(a, b, direction), x, y)
+
+
+@tensor_function
+def equal(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether elements are equal; NaN equals nothing.  Bool."""
+    return _compare("equal", Direction.EQ, x, y)
+
+
+@tensor_function
+def not_equal(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether elements differ; NaN differs from all.  Bool."""
+    return _compare("not_equal", Direction.NE, x, y)
+
+
+@tensor_function
+def less(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x < y, element by element.  Bool."""
+    return _compare("less", Direction.LT, x, y)
+
+
+@tensor_function
+def less_equal(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x <= y, element by element.  Bool."""
+    return _compare("less_equal", Direction.LE, x, y)
+
+
+@tensor_function
+def greater(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x > y, element by element.  Bool."""
+    return _compare("greater", Direction.GT, x, y)
+
+
+@tensor_function
+def greater_equal(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether x >= y, element by element.  Bool."""
+    return _compare("greater_equal", Direction.GE, x, y)
+
+
+def _logical(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorLike) -> Tensor:
+    return wrap(op(*broadcast(name, truth(lift(x)), truth(lift(y)))))
+
+
+@tensor_function
+def logical_and(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether both elements are true (not 0).  Bool."""
+    return _logical("logical_and", ops.and_, x, y)
+
+
+@tensor_function
+def logical_or(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether an element of the two is true (not 0).  Bool."""
+    return _logical("logical_or", ops.or_, x, y)
+
+
+@tensor_function
+def logical_xor(x: TensorLike, y: TensorLike) -> Tensor:
+    """Whether exactly one element of the two is true (not 0).  Bool."""
+    return _logical("logical_xor", ops.xor, x, y)
+
+
+@tensor_function
+def logical_not(x: TensorLike) -> Tensor:
+    """Whether each element is false (0).  Bool."""
+    return wrap(ops.not_(truth(lift(x))))
+
+
+def _bitwise(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorLike) -> Tensor:
+    if result_type(x, y).is_float:
+        raise DTypeError(f"{name}: takes integers and bools, not {result_type(x, y)}", where=here())
+    return _binary(name, op, x, y)
+
+
+@tensor_function
+def bitwise_and(x: TensorLike, y: TensorLike) -> Tensor:
+    """The bits set in both; `DTypeError` for floats."""
+    return _bitwise("bitwise_and", ops.and_, x, y)
+
+
+@tensor_function
+def bitwise_or(x: TensorLike, y: TensorLike) -> Tensor:
+    """The bits set in either; `DTypeError` for floats."""
+    return _bitwise("bitwise_or", ops.or_, x, y)
+
+
+@tensor_function
+def bitwise_xor(x: TensorLike, y: TensorLike) -> Tensor:
+    """The bits set in exactly one; `DTypeError` for floats."""
+    return _bitwise("bitwise_xor", ops.xor, x, y)
+
+
+@tensor_function
+def bitwise_not(x: TensorLike) -> Tensor:
+    """All bits flipped; of bools, `not`.  `DTypeError` for floats."""
+    return wrap(ops.not_(lift(x)))
+
+
+@tensor_function
+def left_shift(x: TensorLike, y: TensorLike) -> Tensor:
+    """`x` times 2 to the power `y`, within its bits; 0 where `y` is at least the width."""
+    return _bitwise("left_shift", ops.shift_left, x, y)
+
+
+@tensor_function
+def right_shift(x: TensorLike, y: TensorLike) -> Tensor:
+    """`x` shifted right by `y` bits: signed integers keep their sign, unsigned get zeros."""
+
+    def shift(a: Var, b: Var) -> Var:
+        return ops.shift_right_arithmetic(a, b) if a.dtype.is_signed else ops.shift_right_logical(a, b)
+
+    return _bitwise("right_shift", shift, x, y)
+
+
+@tensor_function
+def negative(x: TensorLike) -> Tensor:
+    """Each element's negative; `DTypeError` for bools."""
+    return wrap(ops.negate(lift(x)))
+
+
+@tensor_function
+def square(x: TensorLike) -> Tensor:
+    """Each element times itself."""
+    value = lift(x)
+    return wrap(ops.multiply(value, value))
+
+
+@tensor_function
+def reciprocal(x: TensorLike) -> Tensor:
+    """1 divided by each element; of integers as f32."""
+    (value,) = promoted_floating(x)
+    return wrap(ops.divide(ops.ones_like(value), value))
+
+
+@tensor_function
+def isclose(
+    x: TensorLike, y: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
+    """Whether |x - y| <= atol + rtol |y|, element by element; equal infinities are close.  Bool."""
+    a, b = broadcast("isclose", *promoted_floating(x, y))
+    allowed = ops.add(ops.full_like(b, atol), ops.multiply(ops.full_like(b, rtol), ops.abs_(b)))
+    near = ops.compare(ops.abs_(ops.subtract(a, b)), allowed, Direction.LE)
+    near = ops.or_(ops.and_(near, ops.is_finite(b)), ops.compare(a, b, Direction.EQ))
+    if equal_nan:
+        near = ops.or_(near, ops.and_(ops.compare(a, a, Direction.NE), ops.compare(b, b, Direction.NE)))
+    return wrap(near)
+
+
+@tensor_function
+def stop_gradient(x: TensorLike) -> Tensor:
+    """`x`, whose derivative is taken to be zero from here on.
+
+    The float's bits pass through an integer, which has no derivative; compiled code does nothing for it.
+    """
+    value = lift(x)
+    if not value.dtype.is_float:
+        return wrap(value)
+    bits = {16: dtypes.i16, 32: dtypes.i32, 64: dtypes.i64}[value.dtype.bits]
+    return wrap(ops.bitcast_convert(ops.bitcast_convert(value, bits), value.dtype))

@@ -1,0 +1,269 @@
+"""Functions of one tensor, element by element.  Those that give floats convert integers and bools to f32 first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tenfold.eager import tensor_function
+from tenfold.promotion import convert, promoted_floating
+from tenfold.specs import DTypeLike, element_type
+from tenfold.tracing import TensorLike, lift, wrap
+from tenfold_rt import dtypes
+from tenfoldc import ops
+from tenfoldc.ir.builder import Var
+from tenfoldc.ops import Direction
+
+if TYPE_CHECKING:
+    from tenfold.tensor import Tensor
+
+
+def _floating(op: Callable[[Var], Var], x: TensorLike) -> Tensor:
+    (value,) = promoted_floating(x)
+    return wrap(op(value))
+
+
+def _rounding(op: Callable[[Var], Var], x: TensorLike) -> Tensor:
+    value = lift(x)
+    return wrap(op(value) if value.dtype.is_float else value)
+
+
+@tensor_function
+def exp(x: TensorLike) -> Tensor:
+    """e to the power of each element."""
+    return _floating(ops.exponential, x)
+
+
+@tensor_function
+def exp2(x: TensorLike) -> Tensor:
+    """2 to the power of each element."""
+    return _floating(lambda v: ops.exponential(ops.multiply(v, ops.full_like(v, math.log(2)))), x)
+
+
+@tensor_function
+def expm1(x: TensorLike) -> Tensor:
+    """e to the power of each element, minus 1, precise near 0."""
+    return _floating(ops.exponential_minus_one, x)
+
+
+@tensor_function
+def log(x: TensorLike) -> Tensor:
+    """The natural logarithm of each element; NaN below 0, minus infinity at 0."""
+    return _floating(ops.log, x)
+
+
+@tensor_function
+def log1p(x: TensorLike) -> Tensor:
+    """The natural logarithm of 1 plus each element, precise near 0."""
+    return _floating(ops.log_plus_one, x)
+
+
+@tensor_function
+def log2(x: TensorLike) -> Tensor:
+    """The logarithm to base 2 of each element."""
+    return _floating(lambda v: ops.multiply(ops.log(v), ops.full_like(v, 1 / math.log(2))), x)
+
+
+@tensor_function
+def log10(x: TensorLike) -> Tensor:
+    """The logarithm to base 10 of each element."""
+    return _floating(lambda v: ops.multiply(ops.log(v), ops.full_like(v, 1 / math.log(10))), x)
+
+
+@tensor_function
+def sqrt(x: TensorLike) -> Tensor:
+    """The square root of each element; NaN below 0."""
+    return _floating(ops.sqrt, x)
+
+
+@tensor_function
+def rsqrt(x: TensorLike) -> Tensor:
+    """1 divided by the square root of each element."""
+    return _floating(ops.rsqrt, x)
+
+
+@tensor_function
+def cbrt(x: TensorLike) -> Tensor:
+    """The cube root of each element."""
+    return _floating(ops.cbrt, x)
+
+
+@tensor_function
+def sin(x: TensorLike) -> Tensor:
+    """The sine of each element, in radians."""
+    return _floating(ops.sine, x)
+
+
+@tensor_function
+def cos(x: TensorLike) -> Tensor:
+    """The cosine of each element, in radians."""
+    return _floating(ops.cosine, x)
+
+
+@tensor_function
+def tan(x: TensorLike) -> Tensor:
+    """The tangent of each element, in radians."""
+    return _floating(ops.tan, x)
+
+
+@tensor_function
+def atan(x: TensorLike) -> Tensor:
+    """The angle in radians whose tangent each element is."""
+    return _floating(lambda v: ops.atan2(v, ops.ones_like(v)), x)
+
+
+@tensor_function
+def sinh(x: TensorLike) -> Tensor:
+    """The hyperbolic sine of each element, through expm1: (m + m / (m + 1)) / 2 with m = e^x - 1."""
+
+    def of(v: Var) -> Var:
+        size = ops.abs_(v)
+        m = ops.exponential_minus_one(size)
+        half = ops.full_like(v, 0.5)
+        small = ops.multiply(half, ops.add(m, ops.divide(m, ops.add(m, ops.ones_like(m)))))
+        large = ops.multiply(half, ops.exponential(size))
+        value = ops.select(ops.compare(size, ops.full_like(v, 20.0), Direction.GT), large, small)
+        return ops.select(ops.compare(v, ops.zeros_like(v), Direction.LT), ops.negate(value), value)
+
+    return _floating(of, x)
+
+
+@tensor_function
+def cosh(x: TensorLike) -> Tensor:
+    """The hyperbolic cosine of each element: (e^x + e^-x) / 2."""
+    return _floating(
+        lambda v: ops.multiply(
+            ops.full_like(v, 0.5), ops.add(ops.exponential(v), ops.exponential(ops.negate(v)))
+        ),
+        x,
+    )
+
+
+@tensor_function
+def tanh(x: TensorLike) -> Tensor:
+    """The hyperbolic tangent of each element."""
+    return _floating(ops.tanh, x)
+
+
+@tensor_function
+def sigmoid(x: TensorLike) -> Tensor:
+    """1 / (1 + e^-x) of each element."""
+    return _floating(ops.logistic, x)
+
+
+@tensor_function
+def erf(x: TensorLike) -> Tensor:
+    """The error function of each element."""
+    return _floating(ops.erf, x)
+
+
+@tensor_function
+def erfc(x: TensorLike) -> Tensor:
+    """1 minus the error function of each element."""
+    return _floating(lambda v: ops.subtract(ops.ones_like(v), ops.erf(v)), x)
+
+
+@tensor_function
+def abs(x: TensorLike) -> Tensor:  # noqa: A001 - NumPy's name
+    """Each element without its sign."""
+    value = lift(x)
+    return wrap(value if value.dtype.is_unsigned or value.dtype.is_bool else ops.abs_(value))
+
+
+@tensor_function
+def sign(x: TensorLike) -> Tensor:
+    """-1, 0 or 1 by each element's sign, in its element type; NaN stays NaN."""
+    value = lift(x)
+    if value.dtype.is_bool:
+        return wrap(value)
+    return wrap(ops.minimum(value, ops.ones_like(value)) if value.dtype.is_unsigned else ops.sign(value))
+
+
+@tensor_function
+def floor(x: TensorLike) -> Tensor:
+    """Each element rounded toward minus infinity, in its element type."""
+    return _rounding(ops.floor, x)
+
+
+@tensor_function
+def ceil(x: TensorLike) -> Tensor:
+    """Each element rounded toward plus infinity, in its element type."""
+    return _rounding(ops.ceil, x)
+
+
+@tensor_function
+def trunc(x: TensorLike) -> Tensor:
+    """Each element rounded toward 0, in its element type."""
+
+    def toward_zero(v: Var) -> Var:
+        return ops.select(ops.compare(v, ops.zeros_like(v), Direction.LT), ops.ceil(v), ops.floor(v))
+
+    return _rounding(toward_zero, x)
+
+
+@tensor_function
+def round(x: TensorLike, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's name
+    """Each element rounded to `decimals` places, halves to the even neighbour, in its element type."""
+
+    def to_even(v: Var) -> Var:
+        if decimals == 0:
+            return ops.round_nearest_even(v)
+        scale = ops.full_like(v, 10.0**math.fabs(decimals))
+        grow, shrink = (ops.multiply, ops.divide) if decimals > 0 else (ops.divide, ops.multiply)
+        return shrink(ops.round_nearest_even(grow(v, scale)), scale)
+
+    return _rounding(to_even, x)
+
+
+@tensor_function
+def isfinite(x: TensorLike) -> Tensor:
+    """Whether each element is neither infinite nor NaN.  Bool."""
+    value = lift(x)
+    return wrap(ops.is_finite(value) if value.dtype.is_float else _all(value, True))
+
+
+@tensor_function
+def isnan(x: TensorLike) -> Tensor:
+    """Whether each element is NaN.  Bool."""
+    value = lift(x)
+    return wrap(ops.compare(value, value, Direction.NE) if value.dtype.is_float else _all(value, False))
+
+
+@tensor_function
+def isinf(x: TensorLike) -> Tensor:
+    """Whether each element is plus or minus infinity.  Bool."""
+    value = lift(x)
+    if not value.dtype.is_float:
+        return wrap(_all(value, False))
+    return wrap(ops.compare(ops.abs_(value), ops.full_like(value, math.inf), Direction.EQ))
+
+
+def _all(like: Var, answer: bool) -> Var:
+    return ops.full(like.builder, like.type.with_dtype(dtypes.bool_), answer)
+
+
+@tensor_function
+def to(x: TensorLike, dtype: DTypeLike) -> Tensor:
+    """`x` with elements of `dtype`.  Floats become integers toward 0, saturating, NaN becoming 0."""
+    return wrap(convert(lift(x), element_type(dtype)))
+
+
+@tensor_function
+def nan_to_num(
+    x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """`x` with NaN and infinities replaced, the latter by default by the largest finite numbers."""
+    value = lift(x)
+    if not value.dtype.is_float:
+        return wrap(value)
+    largest = 1.7976931348623157e308 if value.dtype.bits == 64 else 3.4028234663852886e38
+    replacements = (
+        (math.inf, largest if posinf is None else posinf),
+        (-math.inf, -largest if neginf is None else neginf),
+    )
+    result = ops.select(ops.compare(value, value, Direction.NE), ops.full_like(value, nan), value)
+    for infinity, replacement in replacements:
+        is_it = ops.compare(value, ops.full_like(value, infinity), Direction.EQ)
+        result = ops.select(is_it, ops.full_like(value, replacement), result)
+    return wrap(result)

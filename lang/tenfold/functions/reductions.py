@@ -1,0 +1,371 @@
+"""Reductions: sums, extremes, statistics and truth over some axes or all.
+
+The axes are PyTorch's `dim` or NumPy's `axis`: one, several, or None for all; `keepdim` or `keepdims` leaves them
+in with size 1.  `ArgumentError` names an axis that is out of range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, overload
+
+from tenfold.eager import tensor_function
+from tenfold.functions.arithmetic import stop_gradient, truth
+from tenfold.functions.axes import (
+    Axes,
+    count,
+    either,
+    kept,
+    normalize_axes,
+    require_axis,
+    reshape_to,
+    with_axes_kept,
+)
+from tenfold.functions.creation import filled
+from tenfold.promotion import accumulator_dtype, convert, floating_dtype
+from tenfold.specs import DTypeLike, element_type
+from tenfold.tracing import TensorLike, here, lift, wrap
+from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
+from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfoldc import ops
+from tenfoldc.ir.builder import Var
+from tenfoldc.ops import Direction
+
+if TYPE_CHECKING:
+    from tenfold.tensor import Tensor
+
+
+class Extremes(NamedTuple):
+    """What `max` and `min` along a `dim` give: the values, and their indices along it (i64)."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def reduced(
+    name: str, op: Callable[[Var, tuple[int, ...]], Var], x: Var, axes: Axes, keep: bool
+) -> tuple[Var, tuple[int, ...]]:
+    """`op` over `axes` of `x`, and the axes counted from 0."""
+    normalized = normalize_axes(name, axes, x.rank)
+    result = op(x, normalized) if normalized else x
+    return (with_axes_kept(result, x.sizes, normalized) if keep else result), normalized
+
+
+def _accumulating(dtype: DTypeLike | None, x: Var) -> Var:
+    chosen = accumulator_dtype(x.dtype) if dtype is None else element_type(dtype)
+    return convert(x, chosen)
+
+
+def _floating(dtype: DTypeLike | None, x: Var) -> Var:
+    return convert(x, floating_dtype(x.dtype) if dtype is None else element_type(dtype))
+
+
+@tensor_function
+def sum(  # noqa: A001 - NumPy's name
+    x: TensorLike,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    dtype: DTypeLike | None = None,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The sum over axes; of integers and bools in i64, unless `dtype` says otherwise."""
+    value = _accumulating(dtype, lift(x))
+    return wrap(reduced("sum", ops.reduce_sum, value, either("sum", dim, axis), kept(keepdim, keepdims))[0])
+
+
+@tensor_function
+def prod(
+    x: TensorLike,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    dtype: DTypeLike | None = None,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The product over axes; of integers and bools in i64, unless `dtype` says otherwise."""
+    value = _accumulating(dtype, lift(x))
+    return wrap(reduced("prod", ops.reduce_prod, value, either("prod", dim, axis), kept(keepdim, keepdims))[0])
+
+
+@tensor_function
+def mean(
+    x: TensorLike,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    dtype: DTypeLike | None = None,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The arithmetic mean over axes; of integers in f32.  NaN where there is nothing to average."""
+    value = _floating(dtype, lift(x))
+    return wrap(mean_of("mean", value, either("mean", dim, axis), kept(keepdim, keepdims)))
+
+
+def mean_of(name: str, value: Var, axes: Axes, keep: bool) -> Var:
+    """The mean of floats over `axes`."""
+    total, normalized = reduced(name, ops.reduce_sum, value, axes, keep)
+    return ops.divide(total, ops.full_like(total, float(count(value.sizes, normalized))))
+
+
+@tensor_function
+def var(
+    x: TensorLike,
+    dim: Axes = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    ddof: float | None = None,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The variance over axes: squared distances from the mean, summed and divided by N - correction.
+
+    The correction is 1 by default, as in PyTorch; `unbiased=False` or NumPy's `ddof=0` make it 0.
+    """
+    chosen = _correction(unbiased, correction, ddof)
+    return wrap(_variance("var", lift(x), either("var", dim, axis), kept(keepdim, keepdims), chosen))
+
+
+@tensor_function
+def std(
+    x: TensorLike,
+    dim: Axes = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    ddof: float | None = None,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The standard deviation over axes, the square root of `var` with the same arguments."""
+    chosen = _correction(unbiased, correction, ddof)
+    return wrap(ops.sqrt(_variance("std", lift(x), either("std", dim, axis), kept(keepdim, keepdims), chosen)))
+
+
+def _correction(unbiased: bool | None, correction: float | None, ddof: float | None) -> float:
+    given = [float(value) for value in (unbiased, correction, ddof) if value is not None]
+    if len(given) > 1:
+        raise ArgumentError("var, std: give one of unbiased, correction and ddof", where=here())
+    return given[0] if given else 1.0
+
+
+def _variance(name: str, x: Var, axes: Axes, keep: bool, correction: float) -> Var:
+    value = _floating(None, x)
+    normalized = normalize_axes(name, axes, value.rank)
+    centre = with_axes_kept(mean_of(name, value, normalized, False), value.sizes, normalized)
+    distance = ops.subtract(value, ops.broadcast_in_dim(centre, value.sizes, range(value.rank)))
+    total, _ = reduced(name, ops.reduce_sum, ops.multiply(distance, distance), normalized, keep)
+    freedom = count(value.sizes, normalized) - correction
+    return ops.divide(total, ops.full_like(total, freedom if freedom > 0 else 0.0))
+
+
+def _extreme(name: str, op: Callable[[Var, tuple[int, ...]], Var], x: Var, axes: Axes, keep: bool) -> Var:
+    normalized = normalize_axes(name, axes, x.rank)
+    if count(x.sizes, normalized) == 0:
+        raise ShapeError(f"{name}: {x.type} has no element to choose", where=here())
+    return reduced(name, op, x, normalized, keep)[0]
+
+
+@tensor_function
+def amax(
+    x: TensorLike,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The largest element over axes, NaN if there is one.  `ShapeError` where there is none to choose."""
+    return wrap(_extreme("amax", ops.reduce_max, lift(x), either("amax", dim, axis), kept(keepdim, keepdims)))
+
+
+@tensor_function
+def amin(
+    x: TensorLike,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The smallest element over axes, NaN if there is one.  `ShapeError` where there is none to choose."""
+    return wrap(_extreme("amin", ops.reduce_min, lift(x), either("amin", dim, axis), kept(keepdim, keepdims)))
+
+
+@overload
+def max(  # noqa: A001 - NumPy's name
+    x: TensorLike,
+    dim: None = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor: ...
+@overload
+def max(x: TensorLike, dim: int, keepdim: bool = False) -> Extremes: ...  # noqa: A001
+@tensor_function
+def max(  # noqa: A001
+    x: TensorLike,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor | Extremes:
+    """The largest element: along PyTorch's `dim` as (values, indices), over NumPy's `axis` or all as values."""
+    if dim is None:
+        return amax(x, axis=axis, keepdim=kept(keepdim, keepdims))
+    return Extremes(amax(x, dim, keepdim, axis=axis), argmax(x, dim, keepdim))
+
+
+@overload
+def min(  # noqa: A001 - NumPy's name
+    x: TensorLike,
+    dim: None = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor: ...
+@overload
+def min(x: TensorLike, dim: int, keepdim: bool = False) -> Extremes: ...  # noqa: A001
+@tensor_function
+def min(  # noqa: A001
+    x: TensorLike,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor | Extremes:
+    """The smallest element: along PyTorch's `dim` as (values, indices), over NumPy's `axis` or all as values."""
+    if dim is None:
+        return amin(x, axis=axis, keepdim=kept(keepdim, keepdims))
+    return Extremes(amin(x, dim, keepdim, axis=axis), argmin(x, dim, keepdim))
+
+
+def _index_of(
+    name: str, op: Callable[[Var, int, DType], Var], x: Var, axis: int | None, keep: bool
+) -> Var:
+    if axis is None:
+        flat = op(reshape_to(x, (math.prod(x.sizes),)), 0, dtypes.i64)
+        return reshape_to(flat, (1,) * x.rank) if keep else flat
+    if x.rank == 0:
+        require_axis(name, axis, 1)
+        return filled((), 0, dtypes.i64)
+    normalized = require_axis(name, axis, x.rank)
+    index = op(x, normalized, dtypes.i64)
+    return with_axes_kept(index, x.sizes, (normalized,)) if keep else index
+
+
+@tensor_function
+def argmax(
+    x: TensorLike,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The index of the largest element along an axis, or of all in row-major order; i64, the first of equals."""
+    return wrap(
+        _index_of("argmax", ops.argmax, lift(x), dim if axis is None else axis, kept(keepdim, keepdims))
+    )
+
+
+@tensor_function
+def argmin(
+    x: TensorLike,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The index of the smallest element along an axis, or of all in row-major order; i64, the first of equals."""
+    return wrap(
+        _index_of("argmin", ops.argmin, lift(x), dim if axis is None else axis, kept(keepdim, keepdims))
+    )
+
+
+@tensor_function
+def any(  # noqa: A001 - NumPy's name
+    x: TensorLike,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """Whether an element over the axes is true (not 0).  Bool."""
+    value = truth(lift(x))
+    return wrap(reduced("any", ops.reduce_or, value, either("any", dim, axis), kept(keepdim, keepdims))[0])
+
+
+@tensor_function
+def all(  # noqa: A001 - NumPy's name
+    x: TensorLike,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """Whether every element over the axes is true (not 0).  Bool."""
+    value = truth(lift(x))
+    return wrap(reduced("all", ops.reduce_and, value, either("all", dim, axis), kept(keepdim, keepdims))[0])
+
+
+@tensor_function
+def count_nonzero(x: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tensor:
+    """How many elements over the axes are not 0; i64."""
+    return sum(wrap(truth(lift(x))), either("count_nonzero", dim, axis))
+
+
+@tensor_function
+def logsumexp(
+    x: TensorLike,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """log(sum(exp(x))) over axes, without overflow: the largest element is taken out first."""
+    value = _floating(None, lift(x))
+    axes = normalize_axes("logsumexp", either("logsumexp", dim, axis), value.rank)
+    result = log_sum_exp(value, axes)
+    return wrap(result if kept(keepdim, keepdims) else _without(result, axes))
+
+
+def _without(x: Var, axes: tuple[int, ...]) -> Var:
+    return reshape_to(x, [size for number, size in enumerate(x.sizes) if number not in axes])
+
+
+def largest_finite(value: Var, axes: tuple[int, ...]) -> Var:
+    """The largest element over `axes`, kept, as a constant for derivatives; 0 where it is infinite."""
+    largest = with_axes_kept(ops.reduce_max(value, axes) if axes else value, value.sizes, axes)
+    finite = ops.select(
+        ops.compare(ops.abs_(largest), ops.full_like(largest, math.inf), Direction.EQ),
+        ops.zeros_like(largest),
+        largest,
+    )
+    return stop_gradient(wrap(finite)).in_trace()
+
+
+def log_sum_exp(value: Var, axes: tuple[int, ...]) -> Var:
+    """log(sum(exp(value))) over `axes`, kept."""
+    largest = largest_finite(value, axes)
+    exponentials = ops.exponential(
+        ops.subtract(value, ops.broadcast_in_dim(largest, value.sizes, range(value.rank)))
+    )
+    total, _ = reduced("logsumexp", ops.reduce_sum, exponentials, axes, True)
+    return ops.add(ops.log(total), largest)

@@ -1,0 +1,244 @@
+"""Programs: a Python function traced for given argument types, and its compiled form ready to be called.
+
+`trace_function` gives a `Traced`: the module and how its results are arranged.  `executable` turns a module into
+native code, from the disk cache where it is known, and `Program` calls that.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+
+from tenfold import tree as pytree
+from tenfold.specs import array_element_type
+from tenfold.tracing import Array, Trace, TensorValue, default_dtype, from_dlpack, is_scalar, lift, wrap
+from tenfold.tree import Tree
+from tenfold_rt.cache import Cache, default_directory
+from tenfold_rt.dtypes import DType
+from tenfold_rt.errors import ArtifactError, SpecError, TenfoldError, TraceError, UnsupportedError
+from tenfold_rt.load import load
+from tenfold_rt.version import __version__
+from tenfoldc import target
+from tenfoldc.ir.core import Function, Module, walk
+from tenfoldc.ir.printer import print_module
+from tenfoldc.ir.types import Symbol, TensorType
+from tenfoldc.target import Target
+
+Entry: TypeAlias = Callable[..., Any]
+"""A compiled entry: dense arrays in, an array or a tuple of arrays out; NotImplemented for what does not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A traced function: its module with one entry, and the tree of its results."""
+
+    module: Module
+    results: Tree
+
+    @property
+    def function(self) -> Function:
+        return self.module[self.module.entries[0]]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One array argument of a program: its name in messages and in the manifest, its type, whether it is donated."""
+
+    name: str
+    type: TensorType
+    donated: bool = False
+
+
+def trace_function(
+    call: Callable[[Sequence[Any]], object], arguments: Sequence[Argument], name: str, doc: str = ""
+) -> Traced:
+    """Trace `call`, which gets one tensor per argument, into a module whose entry is `name`.
+
+    `TraceError` where the value of a traced tensor is asked for or something other than tensors is returned.
+    """
+    _refuse_open_sizes(name, arguments)
+    with Trace() as trace:
+        parameters = [trace.builder.parameter(argument.type) for argument in arguments]
+        leaves, tree = pytree.flatten(call([wrap(parameter) for parameter in parameters]))
+        result_names = _result_names(tree)
+        results = [_result(leaf, label, name) for leaf, label in zip(leaves, result_names, strict=True)]
+        body = trace.builder.region(parameters, results)
+    function = Function(
+        name,
+        body,
+        parameter_names=tuple(argument.name for argument in arguments),
+        result_names=tuple(result_names),
+        donated=_donations(arguments, [result.type for result in results]),
+        doc=doc,
+    )
+    return Traced(Module({name: function}, entries=(name,)), tree)
+
+
+def _result_names(tree: Tree) -> list[str]:
+    named_fields = bool(tree.keys) and all(isinstance(key, str) and key.isidentifier() for key in tree.keys)
+    return pytree.names(tree, "" if named_fields else "result")
+
+
+def _result(leaf: Any, label: str, name: str) -> Any:
+    if isinstance(leaf, (TensorValue, np.ndarray, np.generic)) or is_scalar(leaf):
+        return lift(cast("Any", leaf))
+    raise TraceError(
+        f"{name}: {label} is a {type(leaf).__name__}", mend="return tensors, in tuples, lists, dicts or dataclasses"
+    )
+
+
+def _donations(arguments: Sequence[Argument], results: Sequence[TensorType]) -> tuple[tuple[int, int], ...]:
+    """Each donated argument with the first result of its type that has no partner yet."""
+    free = list(enumerate(results))
+    pairs: list[tuple[int, int]] = []
+    for number, argument in enumerate(arguments):
+        partner = next((item for item in free if argument.donated and item[1] == argument.type), None)
+        if partner is not None:
+            free.remove(partner)
+            pairs.append((number, partner[0]))
+    return tuple(pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled function: `entry` on arrays, its results arranged as `traced.results`."""
+
+    traced: Traced
+    entry: Entry
+
+    @property
+    def returns_as_compiled(self) -> bool:
+        """Whether what the entry returns is what the caller gets: one array, or a tuple of several."""
+        tree = self.traced.results
+        return tree.is_leaf or (
+            tree.kind is tuple and len(tree.children) > 1 and all(child.is_leaf for child in tree.children)
+        )
+
+    def run(self, arrays: Sequence[Array], *, as_tensors: bool) -> Any:
+        """The results for `arrays`, which must have the argument types; donated ones are copied if they must be."""
+        returned = self.entry(*arrays)
+        if returned is NotImplemented:
+            returned = self.entry(*self._with_donations_copied(arrays))
+        if returned is NotImplemented:
+            raise ArtifactError(f"{self.traced.function.name}: the compiled code refused its arguments")
+        leaves = cast("tuple[Array, ...]", returned if type(returned) is tuple else (returned,))
+        wrapped = [TensorValue.of_array(leaf) for leaf in leaves] if as_tensors else leaves
+        return pytree.unflatten(self.traced.results, wrapped)
+
+    def _with_donations_copied(self, arrays: Sequence[Array]) -> list[Array]:
+        copied = list(arrays)
+        for parameter, _ in self.traced.function.donated:
+            copied[parameter] = copied[parameter].copy()
+        return copied
+
+
+def compile_traced(traced: Traced) -> Program:
+    """`traced` as native code for this machine."""
+    return Program(traced, executable(traced.module))
+
+
+def executable(module: Module) -> Entry:
+    """The module's first entry, compiled for this machine; from the disk cache where it is known."""
+    refuse_uncompiled(module)
+    machine = target.host()
+    key = cache_key(module, machine)
+    cache = _cache(default_directory())
+    path = cache.get(key)
+    if path is None:
+        name = module.entries[0]
+        path = cache.put(key, compiler().compile_module(module, target=machine, library=name)[0])
+    return load(path).entry(module.entries[0])
+
+
+@functools.cache
+def _cache(directory: Path) -> Cache:
+    """One cache a directory: it keeps what could not be stored until the process ends."""
+    return Cache(directory)
+
+
+def cache_key(module: Module, machine: Target) -> str:
+    """What the compiled code depends on, as one hexadecimal number."""
+    text = "\0".join([__version__, machine.triple, machine.cpu, *machine.features, print_module(module)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def compiler() -> ModuleType:
+    """`tenfoldc.pipeline`, imported when first compiled with: it imports LLVM, which a cached call never needs."""
+    return importlib.import_module("tenfoldc.pipeline")
+
+
+def refuse_uncompiled(module: Module) -> None:
+    """`UnsupportedError` for element types that no native code is generated for."""
+    for name, function in module.functions.items():
+        for label, type_ in zip(function.parameter_names, function.type.parameters, strict=True):
+            if not type_.dtype.compiled:
+                raise _uncompiled(f"{name}: argument `{label}`", type_, "")
+        for operation in walk(function.body):
+            for result in operation.results:
+                if not result.type.dtype.compiled:
+                    where = "" if operation.location is None else str(operation.location)
+                    raise _uncompiled(operation.op.mnemonic, result.type, where)
+
+
+def _uncompiled(what: str, type_: TensorType, where: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{what} is {type_}, and {type_.dtype} is not compiled", where=where, mend="convert it to f32 or f64"
+    )
+
+
+def _refuse_open_sizes(name: str, arguments: Sequence[Argument]) -> None:
+    for argument in arguments:
+        if any(isinstance(size, Symbol) for size in argument.type.shape):
+            raise UnsupportedError(
+                f"{name}: argument `{argument.name}` is {argument.type}, and open sizes are not compiled",
+                mend="give every size as a number",
+            )
+
+
+def dense_array(value: object, name: str, dtype: DType | None = None) -> Array:
+    """`value` as a dense array that compiled code takes; without a copy where it is one.
+
+    A Python number becomes a rank-0 array of `dtype` or of its default.  `SpecError` names the argument where
+    `value` is not a tensor.
+    """
+    try:
+        array = _as_array(value, dtype)
+    except TenfoldError as error:
+        if isinstance(error, TraceError):
+            raise
+        raise SpecError(f"argument `{name}`: {error.what}", mend=error.mend) from error
+    if array is None:
+        raise SpecError(
+            f"argument `{name}` is a {type(value).__name__}, not a tensor",
+            mend=f"name it in static_argnames, or give an array: static_argnames=({name.split('.')[0]!r},)",
+        )
+    if array.flags.carray_ro and array.dtype.isnative and type(array) is np.ndarray:
+        return array
+    return np.array(array, array.dtype.newbyteorder("="), order="C", subok=False)
+
+
+def _as_array(value: object, dtype: DType | None) -> Array | None:
+    if isinstance(value, TensorValue):
+        return value.known_array("a call of compiled code", "call it inside the traced function")
+    if is_scalar(value):
+        number = cast("bool | int | float", value)
+        return np.array(number, (dtype or default_dtype(number)).require_numpy())
+    if isinstance(value, (np.ndarray, np.generic)):
+        array = np.asarray(cast("Array", value))
+    elif hasattr(value, "__dlpack__"):
+        array = from_dlpack(value)
+    elif hasattr(value, "__array__"):
+        array = np.asarray(cast("Any", value))
+    else:
+        return None
+    array_element_type(array)
+    return array

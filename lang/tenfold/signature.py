@@ -1,0 +1,208 @@
+"""Calls of a compiled function: arguments matched to parameters, taken apart into arrays, and checked against specs.
+
+A `Signature` knows a function's parameters; `bind` gives a `Call`, whose `Request` is what one program is compiled
+for: static values, the tree of each other argument, and the types of the leaves.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tenfold import tree as pytree
+from tenfold.program import Argument, dense_array
+from tenfold.specs import SpecTree, annotated_specs, array_element_type, as_spec, is_spec
+from tenfold.tracing import Array, TensorValue, is_scalar
+from tenfold.tree import Tree
+from tenfold_rt.errors import SpecError
+from tenfoldc.ir.types import Symbol, TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one program is compiled for: parameter names with their trees, leaf types, and static values."""
+
+    trees: tuple[tuple[str, Tree], ...]
+    types: tuple[TensorType, ...]
+    static: tuple[tuple[str, type, Hashable], ...]
+
+    def leaf_names(self) -> list[str]:
+        """What each leaf is called in messages and in the manifest: `params.w1`."""
+        return [name for parameter, tree in self.trees for name in pytree.names(tree, parameter)]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Arguments taken apart: leaves in order, which are arrays, numbers or specs."""
+
+    trees: tuple[tuple[str, Tree], ...]
+    leaves: list[Any]
+    names: list[str]
+    static: tuple[tuple[str, type, Hashable], ...]
+
+
+class Signature:
+    """The parameters of `function`, those that are `static`, and the specs that annotations give."""
+
+    def __init__(self, function: Callable[..., Any], static: Collection[str], donated: Collection[str]) -> None:
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.signature = inspect.signature(function)
+        self.static = frozenset(static)
+        self.donated = frozenset(donated)
+        for name in sorted(self.static | self.donated):
+            if name not in self.signature.parameters:
+                raise SpecError(
+                    f"{self.name} has no parameter `{name}`",
+                    mend=f"its parameters are {', '.join(self.signature.parameters) or 'none'}",
+                )
+        if both := sorted(self.static & self.donated):
+            raise SpecError(f"{self.name}: `{both[0]}` is both static and donated")
+        self.specs = {name: spec for name, spec in annotated_specs(function).items() if name not in static}
+
+    def specified(self) -> bool:
+        """Whether every parameter has a spec, so that the function can be compiled without example arguments."""
+        return all(name in self.specs for name in self.signature.parameters)
+
+    def take_apart(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Parts:
+        """The leaves of a call's arguments, and how they are arranged; `SpecError` where they do not match."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise SpecError(f"{self.name}: {error}", mend=f"its parameters are {self.signature}") from None
+        self._add_specified_defaults(bound)
+        trees: list[tuple[str, Tree]] = []
+        leaves: list[Any] = []
+        static: list[tuple[str, type, Hashable]] = []
+        for name, value in bound.arguments.items():
+            if name in self.static:
+                static.append((name, type(value), self._hashable(name, value)))
+                continue
+            of_value, tree = pytree.flatten(value, is_spec)
+            leaves.extend(of_value)
+            trees.append((name, tree))
+        names = [leaf for parameter, tree in trees for leaf in pytree.names(tree, parameter)]
+        return Parts(tuple(trees), leaves, names, tuple(static))
+
+    def _add_specified_defaults(self, bound: inspect.BoundArguments) -> None:
+        """A default is a constant of the program, save where a spec says that it is an argument."""
+        missing = [name for name in self.specs if name not in bound.arguments]
+        if missing:
+            present = dict(bound.arguments)
+            bound.apply_defaults()
+            for name in list(bound.arguments):
+                if name not in present and name not in missing:
+                    del bound.arguments[name]
+
+    def _hashable(self, name: str, value: Any) -> Hashable:
+        try:
+            hash(value)
+        except TypeError:
+            raise SpecError(
+                f"{self.name}: static argument `{name}` is a {type(value).__name__}, which cannot be hashed",
+                mend="give a number, a string, a tuple or a frozen dataclass",
+            ) from None
+        return value
+
+    def arrays(self, parts: Parts) -> list[Array]:
+        """The leaves of a call as dense arrays; `SpecError` where one is no tensor or does not fit its spec."""
+        expected = self._expected(parts)
+        return [
+            dense_array(leaf, name, None if spec is None else _number_dtype(leaf, spec))
+            for leaf, name, spec in zip(parts.leaves, parts.names, expected, strict=True)
+        ]
+
+    def request(self, parts: Parts, types: Sequence[TensorType]) -> Request:
+        """What to compile for arguments of `types`; `SpecError` where one does not fit its spec."""
+        for name, type_, spec in zip(parts.names, types, self._expected(parts), strict=True):
+            if spec is not None and not _fits(type_, spec):
+                raise SpecError(f"{self.name}: argument `{name}` is {type_}, but its spec is {spec}")
+        return Request(parts.trees, tuple(types), parts.static)
+
+    def _expected(self, parts: Parts) -> list[TensorType | None]:
+        """The type that each leaf must have, where annotations say."""
+        if not self.specs:
+            return [None] * len(parts.leaves)
+        expected: list[TensorType | None] = []
+        for name, tree in parts.trees:
+            if name not in self.specs:
+                expected.extend([None] * tree.leaves)
+                continue
+            specs, spec_tree = pytree.flatten(self.specs[name], is_spec)
+            if spec_tree != tree:
+                raise SpecError(
+                    f"{self.name}: argument `{name}` has the structure {pytree.describe(tree)}, "
+                    f"but its spec has {pytree.describe(spec_tree)}"
+                )
+            expected.extend(as_spec(spec).type for spec in specs)
+        return expected
+
+    def arguments(self, request: Request) -> list[Argument]:
+        """The arguments of the program for `request`."""
+        donated = [name in self.donated for name, tree in request.trees for _ in range(tree.leaves)]
+        return [
+            Argument(name, type_, flag)
+            for name, type_, flag in zip(request.leaf_names(), request.types, donated, strict=True)
+        ]
+
+    def call(self, function: Callable[..., Any], request: Request, leaves: Sequence[Any]) -> object:
+        """Call `function` with `leaves` and static values put back as its arguments."""
+        values: dict[str, Any] = {name: value for name, _, value in request.static}
+        remaining = iter(leaves)
+        for name, tree in request.trees:
+            values[name] = pytree.unflatten(tree, [next(remaining) for _ in range(tree.leaves)])
+        bound = inspect.BoundArguments(self.signature, _in_order(self.signature, values))
+        return function(*bound.args, **bound.kwargs)
+
+    def is_flat(self, request: Request) -> bool:
+        """Whether a call's positional arguments are the program's arrays as they are."""
+        kinds = {parameter.kind for parameter in self.signature.parameters.values()}
+        return (
+            not request.static
+            and inspect.Parameter.VAR_KEYWORD not in kinds
+            and inspect.Parameter.KEYWORD_ONLY not in kinds
+            and len(request.trees) == len(self.signature.parameters)
+            and all(tree.is_leaf for _, tree in request.trees)
+        )
+
+
+def _in_order(signature: inspect.Signature, values: Mapping[str, Any]) -> Any:
+    return {name: values[name] for name in signature.parameters if name in values}
+
+
+def _number_dtype(leaf: object, spec: TensorType) -> Any:
+    """The element type for a Python number where a scalar is wanted: the spec's, unless it is of a lower family."""
+    if not is_scalar(leaf) and not isinstance(leaf, np.float64):
+        return None
+    order = (isinstance(leaf, (bool, np.bool_)), isinstance(leaf, int), True).index(True)
+    family = 0 if spec.dtype.is_bool else 1 if spec.dtype.is_integer else 2
+    return spec.dtype if family >= order else None
+
+
+def _fits(type_: TensorType, spec: TensorType) -> bool:
+    return (
+        type_.dtype is spec.dtype
+        and type_.rank == spec.rank
+        and all(isinstance(want, Symbol) or want == got for want, got in zip(spec.shape, type_.shape, strict=True))
+    )
+
+
+def example_types(parts: Parts) -> list[TensorType]:
+    """The types of leaves that are specs, arrays or numbers."""
+    return [_example_type(leaf, name) for leaf, name in zip(parts.leaves, parts.names, strict=True)]
+
+
+def _example_type(leaf: object, name: str) -> TensorType:
+    if is_spec(leaf):
+        return as_spec(leaf).type  # pyright: ignore[reportArgumentType] - `is_spec` says so
+    if isinstance(leaf, TensorValue):
+        return leaf.type
+    return array_type(dense_array(leaf, name))
+
+
+def array_type(array: Array) -> TensorType:
+    """Element type and shape of an array."""
+    return TensorType(array_element_type(array), array.shape)

@@ -1,0 +1,187 @@
+"""Pytrees: arguments and results that are tuples, lists, dicts, namedtuples and dataclasses of tensors.
+
+`flatten` takes a value apart into its leaves and a `Tree` that says how they were arranged; `unflatten` puts
+leaves back.  A `Tree` is hashable, so it is part of the signature that a function is compiled for.  Anything
+that is not one of the containers above is a leaf; None is a container of nothing.  A dataclass field with
+`metadata={"static": True}` is part of the tree, not a leaf.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How leaves are arranged: a leaf, or a container with a tree for each of its `keys`.
+
+    Leaves are counted in the order of `keys`, which for a dict are sorted, so that two dicts with the same keys
+    have equal trees; `order` remembers the insertion order for `unflatten`.
+    """
+
+    kind: type | None = None
+    keys: tuple[Hashable, ...] = ()
+    children: tuple[Tree, ...] = ()
+    static: tuple[tuple[str, Hashable], ...] = ()
+    order: tuple[Hashable, ...] = field(default=(), compare=False)
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.kind is None
+
+    @property
+    def leaves(self) -> int:
+        """How many leaves there are."""
+        return 1 if self.is_leaf else sum(child.leaves for child in self.children)
+
+
+LEAF = Tree()
+
+
+def flatten(value: object, is_leaf: Callable[[object], bool] | None = None) -> tuple[list[Any], Tree]:
+    """The leaves of `value` and their arrangement; what `is_leaf` accepts is not taken apart."""
+    leaves: list[Any] = []
+    return leaves, _flatten(value, leaves, is_leaf)
+
+
+def _flatten(value: object, leaves: list[Any], is_leaf: Callable[[object], bool] | None) -> Tree:
+    container = None if is_leaf is not None and is_leaf(value) else _take_apart(value)
+    if container is None:
+        leaves.append(value)
+        return LEAF
+    children = tuple(_flatten(child, leaves, is_leaf) for child in container.children)
+    return Tree(type(value), container.keys, children, container.static, container.order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Container(Generic[T]):
+    keys: tuple[Hashable, ...]
+    children: Sequence[T]
+    static: tuple[tuple[str, Hashable], ...] = ()
+    order: tuple[Hashable, ...] = ()
+
+
+def _take_apart(value: object) -> _Container[Any] | None:
+    kind = type(value)
+    if kind is tuple or kind is list:
+        items = cast("Sequence[Any]", value)
+        return _Container(tuple(range(len(items))), items)
+    if kind is dict or kind is OrderedDict:
+        mapping = cast("dict[Hashable, Any]", value)
+        keys = _sorted(mapping)
+        return _Container(keys, [mapping[key] for key in keys], order=tuple(mapping))
+    if value is None:
+        return _Container((), ())
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        named = cast("tuple[Any, ...]", value)
+        return _Container(cast("tuple[str, ...]", getattr(kind, "_fields")), named)  # noqa: B009 - a duck type
+    if dataclasses.is_dataclass(value) and kind is not type:
+        return _take_apart_dataclass(value)
+    return None
+
+
+def _take_apart_dataclass(value: object) -> _Container[Any]:
+    names = [f.name for f in _fields(type(value)) if not f.metadata.get("static")]
+    static = [f.name for f in _fields(type(value)) if f.metadata.get("static")]
+    return _Container(
+        tuple(names),
+        [getattr(value, name) for name in names],
+        tuple((name, cast("Hashable", getattr(value, name))) for name in static),
+    )
+
+
+def _fields(kind: type) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(cast("Any", kind))
+
+
+def _sorted(keys: Sequence[Hashable] | dict[Hashable, Any]) -> tuple[Hashable, ...]:
+    try:
+        return tuple(sorted(cast("Sequence[Any]", keys)))
+    except TypeError:
+        return tuple(sorted(keys, key=lambda key: (type(key).__qualname__, repr(key))))
+
+
+def unflatten(tree: Tree, leaves: Sequence[T]) -> Any:
+    """`leaves` arranged as `tree` says; their number must be `tree.leaves`."""
+    iterator = iter(leaves)
+    value = _unflatten(tree, iterator)
+    if next(iterator, _END) is not _END:
+        raise ValueError("more leaves than the tree has")
+    return value
+
+
+_END = object()
+
+
+def _unflatten(tree: Tree, leaves: Iterator[Any]) -> Any:
+    if tree.kind is None:
+        return next(leaves)
+    children = [_unflatten(child, leaves) for child in tree.children]
+    if tree.kind is list:
+        return children
+    if tree.kind is tuple:
+        return tuple(children)
+    if tree.kind is dict or tree.kind is OrderedDict:
+        by_key = dict(zip(tree.keys, children, strict=True))
+        return tree.kind((key, by_key[key]) for key in tree.order)
+    if tree.kind is type(None):
+        return None
+    if issubclass(tree.kind, tuple):
+        return tree.kind(*children)
+    return _rebuild_dataclass(tree, children)
+
+
+def _rebuild_dataclass(tree: Tree, children: Sequence[Any]) -> Any:
+    """A dataclass with these fields, without running its `__init__`, which may expect something else."""
+    assert tree.kind is not None
+    value = object.__new__(tree.kind)
+    for name, child in [*zip(tree.keys, children, strict=True), *tree.static]:
+        object.__setattr__(value, cast("str", name), child)
+    return value
+
+
+def names(tree: Tree, prefix: str = "") -> list[str]:
+    """What each leaf is called: `params.w1`, `params[0]`; a lone leaf has the name `prefix`."""
+    if tree.is_leaf:
+        return [prefix]
+    return [
+        name
+        for key, child in zip(tree.keys, tree.children, strict=True)
+        for name in names(child, _child_name(tree, key, prefix))
+    ]
+
+
+def _child_name(tree: Tree, key: Hashable, prefix: str) -> str:
+    by_attribute = isinstance(key, str) and key.isidentifier()
+    if not by_attribute:
+        return f"{prefix}[{key!r}]"
+    return f"{prefix}.{key}" if prefix else key
+
+
+def tree_map(function: Callable[[Any], U], value: object) -> Any:
+    """`value` with `function` applied to each leaf."""
+    leaves, tree = flatten(value)
+    return unflatten(tree, [function(leaf) for leaf in leaves])
+
+
+def describe(tree: Tree) -> str:
+    """The arrangement as a reader would write it, leaves as `*`: `{'w': *, 'b': *}`."""
+    if tree.kind is None:
+        return "*"
+    parts = dict(zip(tree.keys, map(describe, tree.children), strict=True))
+    if tree.kind is tuple:
+        return f"({', '.join(parts.values())}{',' if len(parts) == 1 else ''})"
+    if tree.kind is list:
+        return f"[{', '.join(parts.values())}]"
+    if tree.kind is type(None):
+        return "None"
+    if tree.kind is dict or tree.kind is OrderedDict:
+        return "{" + ", ".join(f"{key!r}: {parts[key]}" for key in tree.order) + "}"
+    return f"{tree.kind.__name__}({', '.join(f'{key}={part}' for key, part in parts.items())})"
