@@ -31,7 +31,8 @@ from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Operation
 from tenfoldc.ir.op import Site
 from tenfoldc.ir.types import TensorType
-from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, Load, Primitive
+from tenfoldc.loops.evaluate import evaluate as evaluate_expression
+from tenfoldc.loops.ir import Axis, Expr, Local
 
 Array = NDArray[Any]
 Build = Callable[..., Var | Sequence[Var]]
@@ -136,58 +137,25 @@ def check_element(application: Application) -> None:
     (expected,) = application.results()
     if expected.size == 0:
         return
+    axes = [Axis(f"i{axis}") for axis in range(expected.ndim)]
+    values: dict[Local | Axis, Array] = dict(zip(axes, np.indices(expected.shape), strict=True))
+
+    def read(operand: int, index: Sequence[Expr]) -> Expr:
+        """The elements at `index`, for all elements of the result at once; none may lie outside."""
+        array = application.arrays[operand]
+        places = [evaluate_expression(part, values) for part in index]
+        for axis, (place, size) in enumerate(zip(places, array.shape, strict=True)):
+            assert place.min() >= 0, f"operand {operand} is read before the begin of axis {axis}"
+            assert place.max() < size, f"operand {operand} is read past the end of axis {axis}"
+        local = Local(f"read{len(values)}", operation.operands[operand].type.dtype)
+        values[local] = np.broadcast_to(array[tuple(places)], expected.shape)
+        return local
+
     types = [operand.type for operand in operation.operands]
-    buffers = [Buffer(f"operand{n}", type_.dtype, type_.sizes) for n, type_ in enumerate(types)]
-    index = [Axis(f"i{axis}") for axis in range(expected.ndim)]
-    result_type = operation.results[0].type
-    expression = element(operation.attributes, types, result_type, index, lambda n, at: Load(buffers[n], tuple(at)))
-    assert expression.dtype == result_type.dtype
-    known: dict[Expr, Array] = dict(zip(index, np.indices(expected.shape), strict=True))
-    contents = dict(zip(buffers, application.arrays, strict=True))
-    actual = _evaluate_expression(expression, known, contents)
+    expression = element(operation.attributes, types, operation.results[0].type, axes, read)
+    assert expression.dtype == operation.results[0].type.dtype
+    actual = evaluate_expression(expression, values)
     assert_same(np.broadcast_to(actual, expected.shape), expected, "element rule")
-
-
-def _evaluate_expression(expr: Expr, known: dict[Expr, Array], contents: dict[Buffer, Array]) -> Array:
-    """`expr` for all indices at once; an index outside a buffer is an error."""
-    if expr not in known:
-        match expr:
-            case Constant(value, dtype):
-                known[expr] = np.asarray(value, dtype.require_numpy())
-            case Load(buffer, index):
-                at = [_evaluate_expression(part, known, contents) for part in index]
-                for position, size in zip(at, buffer.shape, strict=True):
-                    assert position.min() >= 0, f"{buffer.name} is read before its begin"
-                    assert position.max() < size, f"{buffer.name} is read past its end"
-                known[expr] = np.asarray(contents[buffer][tuple(at)])
-            case Apply(primitive, operands, dtype):
-                values = [_evaluate_expression(operand, known, contents) for operand in operands]
-                known[expr] = _PRIMITIVES[primitive](*values).astype(dtype.require_numpy())
-            case _:
-                raise AssertionError(f"index arithmetic has no {expr}")
-    return known[expr]
-
-
-_PRIMITIVES: dict[Primitive, Callable[..., Array]] = {
-    Primitive.ADD: np.add,
-    Primitive.SUB: np.subtract,
-    Primitive.MUL: np.multiply,
-    Primitive.DIV: lambda x, y: np.trunc(x / y).astype(np.int64),
-    Primitive.REM: np.fmod,
-    Primitive.MAX: np.maximum,
-    Primitive.MIN: np.minimum,
-    Primitive.AND: np.bitwise_and,
-    Primitive.OR: np.bitwise_or,
-    Primitive.NOT: np.invert,
-    Primitive.EQ: np.equal,
-    Primitive.NE: np.not_equal,
-    Primitive.LT: np.less,
-    Primitive.LE: np.less_equal,
-    Primitive.GT: np.greater,
-    Primitive.GE: np.greater_equal,
-    Primitive.SELECT: np.where,
-    Primitive.CONVERT: lambda x: x,
-}
 
 
 # Derivatives
