@@ -83,8 +83,7 @@ def elementwise(name: str, operation: str, count: int, *, inputs: int = 2, statu
     """An implementation over f32: `operation` computes %v from the elements %e0, %e1, …"""
     pointers = "".join(f", ptr %p{i}" for i in range(inputs))
     loads = "".join(
-        f"  %a{i} = getelementptr float, ptr %p{i}, i64 %i\n  %e{i} = load float, ptr %a{i}\n"
-        for i in range(inputs)
+        f"  %a{i} = getelementptr float, ptr %p{i}, i64 %i\n  %e{i} = load float, ptr %a{i}\n" for i in range(inputs)
     )
     return f"""
 define internal i32 @"{name}.impl"(ptr %workspace{pointers}, ptr %r0) nounwind {{

@@ -18,12 +18,8 @@ X86_64_LEVELS: dict[str, frozenset[str]] = {}
 _BASE = _words("64bit cmov cx8 fxsr mmx sse sse2")
 X86_64_LEVELS["x86-64"] = _BASE
 X86_64_LEVELS["x86-64-v2"] = _BASE | _words("cx16 crc32 popcnt sahf sse3 sse4.1 sse4.2 ssse3")
-X86_64_LEVELS["x86-64-v3"] = X86_64_LEVELS["x86-64-v2"] | _words(
-    "avx avx2 bmi bmi2 f16c fma lzcnt movbe xsave"
-)
-X86_64_LEVELS["x86-64-v4"] = X86_64_LEVELS["x86-64-v3"] | _words(
-    "avx512bw avx512cd avx512dq avx512f avx512vl"
-)
+X86_64_LEVELS["x86-64-v3"] = X86_64_LEVELS["x86-64-v2"] | _words("avx avx2 bmi bmi2 f16c fma lzcnt movbe xsave")
+X86_64_LEVELS["x86-64-v4"] = X86_64_LEVELS["x86-64-v3"] | _words("avx512bw avx512cd avx512dq avx512f avx512vl")
 
 # Linux's name for a flag where LLVM's differs, then those where the two agree.
 _X86_64_RENAMED = {

@@ -33,7 +33,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
             offset, length = _note_place(path, start, size)
             file.seek(offset)
             text = _manifest_text(file.read(length))
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise ArtifactError(f"{path} is damaged: {error}") from error
     except OSError as error:
         if isinstance(error, ArtifactError):
@@ -57,7 +57,7 @@ def _note_place(path: Path, start: bytes, size: int) -> tuple[int, int]:
     for index in range(count):
         type_, _, offset, _, _, length = struct.unpack_from("<IIQQQQ", start, table + entry_size * index)
         # The kernel maps a short file without complaint; touching what is missing then kills the process.
-        if type_ == _LOAD and offset + length > size:
+        if type_ in (_LOAD, _NOTE) and offset + length > size:
             raise ArtifactError(f"{path} is cut short: {size} bytes of {offset + length}")
         if type_ == _NOTE:
             place = (offset, length)

@@ -94,9 +94,7 @@ def dtype_slot(dtype: DType) -> int:
 def table() -> ctypes.Array[ctypes.c_void_p]:
     """The table, filled on first use and kept for the life of the process."""
     if sys.implementation.name != "cpython":
-        raise ArtifactError(
-            f"compiled libraries are called through CPython's C API; this is {sys.implementation.name}"
-        )
+        raise ArtifactError(f"compiled libraries are called through CPython's C API; this is {sys.implementation.name}")
     if "t" in sys.abiflags:
         raise ArtifactError(
             "compiled libraries cannot be called from a free-threaded build of Python yet",

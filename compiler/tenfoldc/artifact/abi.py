@@ -91,9 +91,7 @@ def _check(entry: Entry) -> None:
     for parameter, result in entry.donated:
         source, target = entry.parameters[parameter], entry.results[result]
         if (source.dtype, source.shape) != (target.dtype, target.shape):
-            raise ArtifactError(
-                f"{entry.name}: {source.name} is donated to {target.name}, which is unlike it"
-            )
+            raise ArtifactError(f"{entry.name}: {source.name} is donated to {target.name}, which is unlike it")
     for side in zip(*entry.donated, strict=True):
         if len(set(side)) != len(side):
             raise ArtifactError(f"{entry.name}: a parameter or result is donated twice")
@@ -139,9 +137,7 @@ def _manifest_note(manifest: Manifest, names: LibraryNames) -> str:
 def _status_function(names: LibraryNames) -> str:
     statuses = sorted(Status, reverse=True)
     messages = [string_constant(f"tenfold.message.{-status}", status.message) for status in statuses]
-    table = array_constant(
-        "tenfold.messages", "ptr", [symbol(f"tenfold.message.{-status}") for status in statuses]
-    )
+    table = array_constant("tenfold.messages", "ptr", [symbol(f"tenfold.message.{-status}") for status in statuses])
     return "".join(messages) + table + abi_text.status_functions(symbol(names.status), len(statuses))
 
 
@@ -177,10 +173,7 @@ def _run_function(entry: Entry, arguments: list[str], workspace_bytes: int) -> s
     signature = f"{symbol(f'{entry.name}.run')}({joined(['%ctx', *arguments])})"
     if workspace_bytes == 0:
         call = f"{implementation(entry)}({joined(['null', *arguments])})"
-        return (
-            f"define internal i32 {signature} nounwind {{\n"
-            f"  %status = call i32 {call}\n  ret i32 %status\n}}\n"
-        )
+        return f"define internal i32 {signature} nounwind {{\n  %status = call i32 {call}\n  ret i32 %status\n}}\n"
     call = f"{implementation(entry)}({joined(['%workspace', *arguments])})"
     return abi_text.run_with_workspace(signature, call, _rounded(workspace_bytes))
 

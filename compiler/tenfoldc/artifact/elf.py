@@ -164,9 +164,7 @@ class _Linker:
             rela = OutputSection(".rela.dyn", SectionType.RELA, alloc, 8, RELA_BYTES, ".dynsym")
             layout.reserve(rela, RELA_BYTES * (absolute + len(self.indirect)))
         if self.indirect:
-            layout.reserve(
-                OutputSection(".got", SectionType.PROGBITS, writable, 8, 8), 8 * len(self.indirect)
-            )
+            layout.reserve(OutputSection(".got", SectionType.PROGBITS, writable, 8, 8), 8 * len(self.indirect))
         dynamic = OutputSection(".dynamic", SectionType.DYNAMIC, writable, 8, DYNAMIC_BYTES, ".dynstr")
         layout.reserve(dynamic, DYNAMIC_BYTES * len(self._dynamic_rows(0)))
 
@@ -307,9 +305,7 @@ class _Linker:
         return b"".join(local + visible), bytes(names.content), len(local)
 
 
-def _append_sections(
-    image: bytearray, loaded: list[OutputSection], table: tuple[bytes, bytes, int]
-) -> tuple[int, int]:
+def _append_sections(image: bytearray, loaded: list[OutputSection], table: tuple[bytes, bytes, int]) -> tuple[int, int]:
     """Append the symbol table and the section headers; return where these start and how many there are."""
     rows, names, local = table
     symtab = OutputSection(

@@ -167,8 +167,7 @@ def assign(layout: Layout, page: int) -> list[SegmentHeader]:
     if page > 1 << 21:
         raise ArtifactError(f"the object asks for an alignment of {page} bytes, past 2 MiB")
     groups = [
-        (flags, [layout.sections[name] for name in names if name in layout.sections])
-        for flags, names in _SEGMENTS
+        (flags, [layout.sections[name] for name in names if name in layout.sections]) for flags, names in _SEGMENTS
     ]
     count = sum(1 for _, sections in groups if sections) + _OTHER_HEADERS
     cursor = HEADER_BYTES + SEGMENT_HEADER_BYTES * count
@@ -181,14 +180,10 @@ def assign(layout: Layout, page: int) -> list[SegmentHeader]:
         start = 0 if number == 0 else cursor
         end, memory_end = _place(sections, cursor, number * page)
         address = start + number * page
-        headers.append(
-            SegmentHeader(SegmentType.LOAD, flags, start, address, end - start, memory_end - start, page)
-        )
+        headers.append(SegmentHeader(SegmentType.LOAD, flags, start, address, end - start, memory_end - start, page))
         if number == _RELRO_SEGMENT:
             size = align(address + memory_end - start, page) - address
-            special.append(
-                SegmentHeader(SegmentType.GNU_RELRO, SegmentFlag.READ, start, address, end - start, size, 1)
-            )
+            special.append(SegmentHeader(SegmentType.GNU_RELRO, SegmentFlag.READ, start, address, end - start, size, 1))
         cursor = end
     special += _pointers_to_sections(layout)
     special += [SegmentHeader(SegmentType.GNU_STACK, SegmentFlag.READ | SegmentFlag.WRITE, 0, 0, 0, 0, 16)]
@@ -216,7 +211,5 @@ def _pointers_to_sections(layout: Layout) -> list[SegmentHeader]:
             if section.flags & SectionFlag.WRITE:
                 flags |= SegmentFlag.WRITE
             size = section.size
-            pointers.append(
-                SegmentHeader(type_, flags, section.offset, section.address, size, size, section.alignment)
-            )
+            pointers.append(SegmentHeader(type_, flags, section.offset, section.address, size, size, section.alignment))
     return pointers

@@ -106,9 +106,7 @@ def _sections(data: memoryview) -> tuple[Section, ...]:
         content = data[0:0] if type_ == SectionType.NOBITS else data[offset : offset + size]
         if type_ != SectionType.NOBITS and len(content) != size:
             raise ValueError("a section reaches past the end")
-        sections.append(
-            Section(index, _name(names, name), type_, flags, size, max(alignment, 1), link, info, content)
-        )
+        sections.append(Section(index, _name(names, name), type_, flags, size, max(alignment, 1), link, info, content))
     return tuple(sections)
 
 
@@ -147,8 +145,6 @@ def _refuse_thread_locals(parsed: ObjectFile) -> None:
         raise ArtifactError("the object has thread-local variables, which a library made here cannot hold")
     for symbol in parsed.symbols:
         if symbol.type == SymbolType.GNU_IFUNC:
-            raise ArtifactError(
-                f"{symbol.name} is an indirect function, which crashes under some C libraries"
-            )
+            raise ArtifactError(f"{symbol.name} is an indirect function, which crashes under some C libraries")
         if symbol.section == 0xFFF2 and symbol.binding != Binding.LOCAL:
             raise ArtifactError(f"{symbol.name} is a common symbol; give it an initial value")

@@ -77,9 +77,7 @@ def _patch_x86_64(image: bytearray, place: int, type_: int, distance: int) -> No
         case 24:  # PC64
             struct.pack_into("<q", image, place, distance)
         case _:
-            raise ArtifactError(
-                f"the object has an x86-64 relocation of type {type_}; was it made with reloc='pic'?"
-            )
+            raise ArtifactError(f"the object has an x86-64 relocation of type {type_}; was it made with reloc='pic'?")
 
 
 def _patch_aarch64(image: bytearray, place: int, type_: int, address: int, value: int) -> None:
@@ -99,9 +97,7 @@ def _patch_aarch64(image: bytearray, place: int, type_: int, address: int, value
         case _ if type_ in _SCALED_LOW_12:
             word = word & ~0x3FFC00 | (value & 0xFFF) >> _SCALED_LOW_12[type_] << 10
         case _:
-            raise ArtifactError(
-                f"the object has an AArch64 relocation of type {type_}; was it made with reloc='pic'?"
-            )
+            raise ArtifactError(f"the object has an AArch64 relocation of type {type_}; was it made with reloc='pic'?")
     struct.pack_into("<I", image, place, word)
 
 

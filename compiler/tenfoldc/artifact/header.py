@@ -61,10 +61,7 @@ def header(manifest: Manifest) -> str:
         "   results must not overlap anything, but for those said to be updated in place. */\n"
         f"#ifndef {guard}\n#define {guard}\n\n#include <stddef.h>\n#include <stdint.h>\n",
         _SHARED,
-        *(
-            _entry(entry, entry_names)
-            for entry, entry_names in zip(manifest.entries, names.entries, strict=True)
-        ),
+        *(_entry(entry, entry_names) for entry, entry_names in zip(manifest.entries, names.entries, strict=True)),
         _library(names),
         "#endif\n",
     ]
@@ -84,9 +81,7 @@ def _entry(entry: Entry, names: EntryNames) -> str:
     donated = {result: parameter for parameter, result in entry.donated}
     arguments: list[str] = []
     for index, buffer in enumerate(entry.parameters):
-        arguments.append(
-            f"const {_c_type(entry, buffer)} *{names.arguments[index]} /* {_describe(buffer)} */"
-        )
+        arguments.append(f"const {_c_type(entry, buffer)} *{names.arguments[index]} /* {_describe(buffer)} */")
     for index, buffer in enumerate(entry.results):
         note = _describe(buffer)
         if index in donated:

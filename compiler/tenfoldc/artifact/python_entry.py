@@ -111,9 +111,7 @@ def _shape_pointer(shape: tuple[int | str, ...]) -> str:
 
 
 def _function(entry: Entry) -> str:
-    text = FunctionText(
-        f"internal ptr {symbol(f'{entry.name}.python')}(ptr %self, ptr %args, i64 %count) nounwind"
-    )
+    text = FunctionText(f"internal ptr {symbol(f'{entry.name}.python')}(ptr %self, ptr %args, i64 %count) nounwind")
     results = len(entry.results)
     text.do(f"%objects = alloca [{max(results, 1)} x ptr]")
     text.do("%made = alloca i64")
@@ -122,8 +120,7 @@ def _function(entry: Entry) -> str:
     text.lines[-1] = "  %api = load ptr, ptr @tenfold.api"
     text.unless(text.value(f"icmp eq i64 %count, {len(entry.parameters)}"), "decline")
     arguments = [
-        _argument(text, entry, index, scalars.get(id(parameter)))
-        for index, parameter in enumerate(entry.parameters)
+        _argument(text, entry, index, scalars.get(id(parameter))) for index, parameter in enumerate(entry.parameters)
     ]
     pointers = [pointer for _, pointer in arguments]
     for index, result in enumerate(entry.results):
@@ -156,9 +153,7 @@ def _array_call(parameter: Buffer, argument: str, flags: int) -> str:
     return f"call ptr @tenfold.array(ptr %api, ptr {argument}, {dtype}, {shape}, i32 {flags})"
 
 
-def _result(
-    text: FunctionText, entry: Entry, index: int, result: Buffer, arguments: list[tuple[str, str]]
-) -> str:
+def _result(text: FunctionText, entry: Entry, index: int, result: Buffer, arguments: list[tuple[str, str]]) -> str:
     """Make or reuse the array for result `index`; return the pointer to its elements."""
     text.do(f"store i64 {index}, ptr %made")
     source = next((parameter for parameter, target in entry.donated if target == index), None)

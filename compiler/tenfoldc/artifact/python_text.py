@@ -24,9 +24,7 @@ def array_dtype(dtype: DType, type_numbers: tuple[int, int]) -> str:
 
 def _slot(name: str, slot: Slot) -> str:
     """Lines that load `%name` from the table."""
-    return (
-        f"  %{name}.at = getelementptr i8, ptr %api, i64 {8 * slot}\n  %{name} = load ptr, ptr %{name}.at\n"
-    )
+    return f"  %{name}.at = getelementptr i8, ptr %api, i64 {8 * slot}\n  %{name} = load ptr, ptr %{name}.at\n"
 
 
 def shared(exported: str) -> str:

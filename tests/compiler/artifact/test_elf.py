@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import shutil
 import struct
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from artifact_support import AARCH64, FLAGS, compile_text
-from tenfold_rt.errors import ArtifactError
 
+from tenfold_rt.errors import ArtifactError
 from tenfoldc.artifact import elf
 from tenfoldc.artifact.elf_format import Machine
 from tenfoldc.artifact.elf_relocate import call_stub
@@ -172,7 +173,8 @@ def test_c_programs_link_against_it(tmp_path: Path) -> None:
     source = tmp_path / "main.c"
     source.write_text("double use(double); int main(void) { return use(64.0) > 3.999 ? 4 : 0; }")
     program = tmp_path / "main"
-    tool("cc", source, f"-L{tmp_path}", "-ltest", f"-Wl,-rpath,{tmp_path},--no-undefined,--fatal-warnings", "-o", program)
+    options = f"-Wl,-rpath,{tmp_path},--no-undefined,--fatal-warnings"
+    tool("cc", source, f"-L{tmp_path}", "-ltest", options, "-o", program)
     assert subprocess.run([program], check=False).returncode == 4
 
 
@@ -189,7 +191,7 @@ def test_aarch64_objects_link(tmp_path: Path) -> None:
     assert "arning" not in report.stderr
     loads = [line.split() for line in report.stdout.splitlines() if line.strip().startswith("LOAD")]
     pages = [range(int(row[2], 16) >> 16, (int(row[2], 16) + int(row[5], 16) - 1 >> 16) + 1) for row in loads]
-    assert all(before[-1] < after[0] for before, after in zip(pages, pages[1:], strict=False))
+    assert all(before[-1] < after[0] for before, after in itertools.pairwise(pages))
 
 
 def test_aarch64_stub_jumps_to_its_slot() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from artifact_support import add_entry, buffer, build, build_and_load, elementwise, manifest
+
 from tenfold_rt import dtypes
 from tenfold_rt.errors import SpecError
 from tenfold_rt.load import Library, load
@@ -37,8 +38,10 @@ SCALARS = {
     dtypes.f32: "float",
     dtypes.f64: "double",
 }
-UPDATE = elementwise("update", ADD, 8).replace("ptr %r0)", "ptr %r0, ptr %r1)").replace(
-    "  ret i32 0", "  store float 5.0, ptr %r1\n  ret i32 0"
+UPDATE = (
+    elementwise("update", ADD, 8)
+    .replace("ptr %r0)", "ptr %r0, ptr %r1)")
+    .replace("  ret i32 0", "  store float 5.0, ptr %r1\n  ret i32 0")
 )
 NOTHING = 'define internal i32 @"nothing.impl"(ptr %w) nounwind { ret i32 0 }\n'
 PAIR = 'define internal i32 @"{0}.impl"(ptr %w, ptr %x, ptr %r0, ptr %r1) nounwind {{ ret i32 {1} }}\n'
