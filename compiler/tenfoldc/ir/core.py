@@ -106,3 +106,17 @@ def walk(region: Region) -> Iterator[Operation]:
         yield operation
         for inner in operation.regions:
             yield from walk(inner)
+
+
+def captured(region: Region) -> list[Value]:
+    """The values that `region` takes from outside, in the order of their first use."""
+    defined = set(region.parameters)
+    used: dict[Value, None] = {}
+    for operation in walk(region):
+        defined.update(operation.results)
+        for inner in operation.regions:
+            defined.update(inner.parameters)
+            used |= dict.fromkeys(inner.results)
+        used |= dict.fromkeys(operation.operands)
+    used |= dict.fromkeys(region.results)
+    return [value for value in used if value not in defined]
