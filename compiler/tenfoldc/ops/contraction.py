@@ -128,7 +128,7 @@ def _reference(
     with np.errstate(all="ignore"):
         x = widened(lhs.astype(dtype.require_numpy())).transpose(lhs_order).reshape(*batch, m, depth)
         y = widened(rhs.astype(dtype.require_numpy())).transpose(rhs_order).reshape(*batch, depth, n)
-        return (narrowed(np.matmul(x, y).reshape(*batch, *rows, *columns), dtype),)
+        return (narrowed(np.matmul(x, y).reshape((*batch, *rows, *columns)), dtype),)
 
 
 DOT_GENERAL = Op("dot_general", Kind.CONTRACTION, attributes=DotGeneralAttributes, infer=_infer, reference=_reference)

@@ -17,7 +17,7 @@ from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
 from tenfoldc.ir.op import A, Array, ElementReader, Kind, Op, RegionFunction, Site
-from tenfoldc.ir.types import Dim, Symbol, TensorType
+from tenfoldc.ir.types import Dim, Symbol, TensorType, static_shape
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Expr
 from tenfoldc.ops.broadcast import add_batch_axis
@@ -88,7 +88,7 @@ def _dynamic_slice_reference(
     arrays: Sequence[Array], attributes: DynamicSliceAttributes, regions: Sequence[RegionFunction]
 ) -> Sequence[Array]:
     x, *starts = arrays
-    sizes = [taken for taken in attributes.slice_sizes if isinstance(taken, int)]
+    sizes = static_shape(attributes.slice_sizes)
     corner = _clamped_starts(starts, x.shape, sizes)
     return (x[tuple(slice(start, start + taken) for start, taken in zip(corner, sizes, strict=True))],)
 
@@ -159,7 +159,7 @@ def _(
 def _gather_blocks(site: Site[DynamicSliceAttributes], batched: Sequence[bool], size: int) -> Var:
     """One block per batch element, each with its own start; gather clamps starts in the same way."""
     x, rank = site.operands[0], len(site.operands) - 1
-    sizes = site.attributes.slice_sizes
+    sizes = static_shape(site.attributes.slice_sizes)
     shared = 1 if batched[0] else 0
     batching = tuple(range(shared))
     numbers = ops.GatherDimensionNumbers(
@@ -290,4 +290,8 @@ def _scatter_blocks(x: Var, update: Var, starts: Var) -> Var:
         scatter_dims_to_operand_dims=tuple(range(1, rank + 1)),
         index_vector_dim=1,
     )
-    return ops.scatter([x], clamped, [update], lambda old, new: [new], numbers, unique_indices=True)[0]
+    return ops.scatter([x], clamped, [update], _replacement, numbers, unique_indices=True)[0]
+
+
+def _replacement(old: Var, new: Var) -> Sequence[Var]:
+    return [new]
