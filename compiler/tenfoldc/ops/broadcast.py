@@ -124,9 +124,7 @@ def _(site: Site[BroadcastInDimAttributes], cotangents: Sequence[Var | None]) ->
         return (None,)
     (x,), dimensions = site.operands, site.attributes.broadcast_dimensions
     kept = {
-        dimension
-        for size, dimension in zip(x.shape, dimensions, strict=True)
-        if size == cotangent.shape[dimension]
+        dimension for size, dimension in zip(x.shape, dimensions, strict=True) if size == cotangent.shape[dimension]
     }
     total = ops.reduce_sum(cotangent, [axis for axis in range(cotangent.rank) if axis not in kept])
     rank_of = {dimension: rank for rank, dimension in enumerate(sorted(kept))}
@@ -135,9 +133,7 @@ def _(site: Site[BroadcastInDimAttributes], cotangents: Sequence[Var | None]) ->
 
 
 @BROADCAST_IN_DIM.batch
-def _(
-    site: Site[BroadcastInDimAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[BroadcastInDimAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     (x,) = site.operands
     dimensions = [0, *(dimension + 1 for dimension in site.attributes.broadcast_dimensions)]
     return (broadcast_in_dim(x, (size, *site.attributes.shape), dimensions),), (True,)

@@ -146,9 +146,7 @@ def _(site: Site[DynamicSliceAttributes], cotangents: Sequence[Var | None]) -> S
 
 
 @DYNAMIC_SLICE.batch
-def _(
-    site: Site[DynamicSliceAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[DynamicSliceAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     (x, *starts), sizes = site.operands, site.attributes.slice_sizes
     if not any(batched[1:]):
         zero = constant(x.builder, 0, starts[0].dtype if starts else dtypes.i32)
@@ -192,9 +190,7 @@ def _dynamic_update_slice_reference(
     x, update, *starts = arrays
     corner = _clamped_starts(starts, x.shape, update.shape)
     result = np.array(x)
-    result[tuple(slice(start, start + size) for start, size in zip(corner, update.shape, strict=True))] = (
-        update
-    )
+    result[tuple(slice(start, start + size) for start, size in zip(corner, update.shape, strict=True))] = update
     return (result,)
 
 

@@ -56,9 +56,7 @@ def _infer_reshape(
 ) -> tuple[TensorType, ...]:
     (operand,) = operands
     if _count(operand.shape) != _count(attributes.shape):
-        raise ShapeError(
-            f"reshape: {operand} and {operand.with_shape(attributes.shape)} differ in number of elements"
-        )
+        raise ShapeError(f"reshape: {operand} and {operand.with_shape(attributes.shape)} differ in number of elements")
     return (operand.with_shape(attributes.shape),)
 
 
@@ -142,9 +140,7 @@ def _(site: Site[ReshapeAttributes], cotangents: Sequence[Var | None]) -> Sequen
 
 
 @RESHAPE.batch
-def _(
-    site: Site[ReshapeAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[ReshapeAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     return (reshape(site.operands[0], (size, *site.attributes.shape)),), (True,)
 
 
@@ -163,9 +159,7 @@ def _infer_transpose(
 ) -> tuple[TensorType, ...]:
     (operand,) = operands
     if sorted(attributes.permutation) != list(range(operand.rank)):
-        raise ArgumentError(
-            f"transpose: {list(attributes.permutation)} is not a permutation of the axes of {operand}"
-        )
+        raise ArgumentError(f"transpose: {list(attributes.permutation)} is not a permutation of the axes of {operand}")
     return (operand.with_shape(tuple(operand.shape[axis] for axis in attributes.permutation)),)
 
 
@@ -214,15 +208,11 @@ def _(site: Site[TransposeAttributes], tangents: Sequence[Var | None]) -> Sequen
 @TRANSPOSE.vjp
 def _(site: Site[TransposeAttributes], cotangents: Sequence[Var | None]) -> Sequence[Var | None]:
     (cotangent,) = cotangents
-    return (
-        None if cotangent is None else transpose(cotangent, inverse_permutation(site.attributes.permutation)),
-    )
+    return (None if cotangent is None else transpose(cotangent, inverse_permutation(site.attributes.permutation)),)
 
 
 @TRANSPOSE.batch
-def _(
-    site: Site[TransposeAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[TransposeAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     return (transpose(site.operands[0], (0, *(axis + 1 for axis in site.attributes.permutation))),), (True,)
 
 
@@ -287,7 +277,5 @@ def _(site: Site[ReverseAttributes], tangents: Sequence[Var | None]) -> Sequence
 
 
 @REVERSE.batch
-def _(
-    site: Site[ReverseAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[ReverseAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     return (reverse(site.operands[0], [axis + 1 for axis in site.attributes.dimensions]),), (True,)
