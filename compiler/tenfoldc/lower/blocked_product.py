@@ -98,7 +98,8 @@ class _BlockedProduct:
             row, column = scalar.mul(panel, mr), scalar.mul(column_panel, nr)
             lhs_panel = scalar.add(first_panel, panel)
             if self.lhs_in_place:
-                first_row = scalar.mul(b, scalar.index(self.product.rows))
+                batch = scalar.index(0) if self.product.lhs.is_shared else b
+                first_row = scalar.mul(batch, scalar.index(self.product.rows))
                 lhs_panel = scalar.add(first_row, scalar.add(rows.first, row))
             rhs_first, rhs_panel = scalar.index(0), column_panel
             if self.rhs_in_place:

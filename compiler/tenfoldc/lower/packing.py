@@ -97,15 +97,15 @@ def pack(
         return scalar.add(scalar.mul(position, scalar.index(total_channels)), channel)
 
     def copy(panel: Expr, count: int) -> list[Statement]:
-        position, channel, lane = ctx.axis("position"), ctx.axis("channel"), ctx.axis("lane")
-        stored = element(panel, lane, position, channel)
+        position, channel = ctx.axis("position"), ctx.axis("channel")
         if operand.lines_adjoin:
-            body: Statement = For(lane, scalar.index(count), (stored,), mode=Mode.VECTOR)
-            body = For(position, depth.positions, (For(channel, depth.channels, (body,)),))
+            lane = ctx.axis("lane")
+            copied = (For(lane, scalar.index(count), (element(panel, lane, position, channel),), mode=Mode.VECTOR),)
+            body = For(channel, depth.channels, copied)
         else:
-            body = For(position, depth.positions, (For(channel, depth.channels, (stored,), mode=Mode.VECTOR),))
-            body = For(lane, scalar.index(count), (body,))
-        return [body, *fill(panel, count)]
+            copied = tuple(element(panel, scalar.index(lane), position, channel) for lane in range(count))
+            body = For(channel, depth.channels, copied, mode=Mode.VECTOR)
+        return [For(position, depth.positions, (body,)), *fill(panel, count)]
 
     def fill(panel: Expr, count: int) -> list[Statement]:
         if count == lines.width:
