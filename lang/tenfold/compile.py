@@ -19,6 +19,7 @@ from tenfold.export import write_artifact
 from tenfold.program import Entry, Program, Traced, compile_traced, compiler, trace_function
 from tenfold.signature import Request, Signature, array_type, example_types
 from tenfold.tracing import TensorValue, is_tracing
+from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, SpecError
 from tenfoldc import target as targets
 from tenfoldc.ir.core import Module
@@ -143,6 +144,11 @@ class Lowered:
     @property
     def module(self) -> Module:
         return self._traced.module
+
+    @property
+    def results(self) -> Tree:
+        """How the results are arranged."""
+        return self._traced.results
 
     def text(self, stage: str = "tensor") -> str:
         """The program as text: `tensor` IR (StableHLO), `loops`, `llvm` IR or `asm`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tenfold.functions import arithmetic, creation, elementwise, indexing, linear_algebra, reductions, shape, sorting
+from tenfold.functions import arithmetic, creation, elementwise, indexing, linear_algebra, reductions, shapes, sorting
 from tenfold.tracing import here
 from tenfold_rt.errors import UnsupportedError
 
@@ -71,22 +71,22 @@ def _spread(function: Function) -> Function:
 
 def _running(function: Function) -> Function:
     def call(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
-        return function(shape.ravel(a) if axis is None else a, axis=axis or 0, dtype=dtype)
+        return function(shapes.ravel(a) if axis is None else a, axis=axis or 0, dtype=dtype)
 
     return call
 
 
 def _pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
     widths = np.broadcast_to(np.asarray(pad_width), (np.ndim(array), 2)).tolist()
-    return shape.pad(array, widths, mode, constant_values)
+    return shapes.pad(array, widths, mode, constant_values)
 
 
 def _sort(a: Any, axis: int | None = -1, kind: None = None, order: None = None, *, stable: object = None) -> Any:
-    return sorting.sort(shape.ravel(a) if axis is None else a, axis=-1 if axis is None else axis)
+    return sorting.sort(shapes.ravel(a) if axis is None else a, axis=-1 if axis is None else axis)
 
 
 def _argsort(a: Any, axis: int | None = -1, kind: None = None, order: None = None, *, stable: object = None) -> Any:
-    return sorting.argsort(shape.ravel(a) if axis is None else a, axis=-1 if axis is None else axis)
+    return sorting.argsort(shapes.ravel(a) if axis is None else a, axis=-1 if axis is None else axis)
 
 
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
@@ -95,9 +95,9 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     if isinstance(indices_or_sections, int):
         if length % indices_or_sections:
             raise ValueError("array split does not result in an equal division")
-        return list(shape.split(ary, max(1, length // indices_or_sections), axis))
+        return list(shapes.split(ary, max(1, length // indices_or_sections), axis))
     cuts = [0, *indices_or_sections, length]
-    return list(shape.split(ary, np.diff(cuts).tolist(), axis))
+    return list(shapes.split(ary, np.diff(cuts).tolist(), axis))
 
 
 def _ndim(a: Any) -> int:
@@ -118,7 +118,7 @@ _FUNCTIONS: dict[str, Function] = {
     **{name: _extreme(getattr(reductions, name)) for name in ("amax", "amin", "any", "all", "argmax", "argmin")},
     **{name: _running(getattr(sorting, name)) for name in ("cumsum", "cumprod")},
     **{
-        name: getattr(shape, name)
+        name: getattr(shapes, name)
         for name in (
             "reshape ravel transpose swapaxes moveaxis squeeze expand_dims broadcast_to concatenate stack flip"
             " roll tile"
@@ -137,8 +137,8 @@ _FUNCTIONS: dict[str, Function] = {
     "nan_to_num": elementwise.nan_to_num,
     "take": lambda a, indices, axis=None: indexing.take(a, indices, axis=axis),
     "take_along_axis": lambda arr, indices, axis=-1: indexing.take_along_axis(arr, indices, axis=axis),
-    "diagonal": lambda a, offset=0, axis1=0, axis2=1: shape.diagonal(a, offset, axis1, axis2),
-    "repeat": lambda a, repeats, axis=None: shape.repeat_interleave(a, repeats, axis=axis),
+    "diagonal": lambda a, offset=0, axis1=0, axis2=1: shapes.diagonal(a, offset, axis1, axis2),
+    "repeat": lambda a, repeats, axis=None: shapes.repeat_interleave(a, repeats, axis=axis),
     "pad": _pad,
     "sort": _sort,
     "argsort": _argsort,

@@ -221,7 +221,8 @@ def dense_array(value: object, name: str, dtype: DType | None = None) -> Array:
             f"argument `{name}` is a {type(value).__name__}, not a tensor",
             mend=f"name it in static_argnames, or give an array: static_argnames=({name.split('.')[0]!r},)",
         )
-    if array.flags.carray_ro and array.dtype.isnative and type(array) is np.ndarray:
+    dense = array.flags.c_contiguous and array.flags.aligned
+    if dense and array.dtype.isnative and type(array) is np.ndarray:
         return array
     return np.array(array, array.dtype.newbyteorder("="), order="C", subok=False)
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from tenfold import numpy_dispatch
-from tenfold.functions import arithmetic, elementwise, indexing, linear_algebra, neural, reductions, shape, sorting
+from tenfold.functions import arithmetic, elementwise, indexing, linear_algebra, neural, reductions, shapes, sorting
 from tenfold.functions.indexing import At, Index
 from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
 from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, array_from, here
@@ -54,12 +54,12 @@ class Tensor(TensorValue):
     @property
     def T(self) -> Tensor:  # noqa: N802 - NumPy's name
         """The axes in reverse order."""
-        return shape.transpose(self)
+        return shapes.transpose(self)
 
     @property
     def mT(self) -> Tensor:  # noqa: N802 - NumPy's name
         """The last two axes exchanged."""
-        return shape.swapaxes(self, -1, -2)
+        return shapes.swapaxes(self, -1, -2)
 
     @property
     def at(self) -> At:
@@ -303,21 +303,21 @@ class Tensor(TensorValue):
     argsort = sorting.argsort
     topk = sorting.topk
 
-    reshape = view = shape.reshape
-    flatten = shape.flatten
-    ravel = shape.ravel
-    permute = shape.permute
-    transpose = shape.transpose
-    swapaxes = shape.swapaxes
-    squeeze = shape.squeeze
-    unsqueeze = shape.unsqueeze
-    expand = shape.expand
-    broadcast_to = shape.broadcast_to
-    split = shape.split
-    chunk = shape.chunk
-    flip = shape.flip
-    roll = shape.roll
-    diagonal = shape.diagonal
+    reshape = view = shapes.reshape
+    flatten = shapes.flatten
+    ravel = shapes.ravel
+    permute = shapes.permute
+    transpose = shapes.transpose
+    swapaxes = shapes.swapaxes
+    squeeze = shapes.squeeze
+    unsqueeze = shapes.unsqueeze
+    expand = shapes.expand
+    broadcast_to = shapes.broadcast_to
+    split = shapes.split
+    chunk = shapes.chunk
+    flip = shapes.flip
+    roll = shapes.roll
+    diagonal = shapes.diagonal
     take = indexing.take
     gather = indexing.gather
 

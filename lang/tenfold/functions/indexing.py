@@ -27,7 +27,7 @@ from tenfold.functions.axes import (
     reshape_to,
 )
 from tenfold.functions.creation import filled
-from tenfold.functions.shape import sliced
+from tenfold.functions.shapes import sliced
 from tenfold.promotion import convert, type_of
 from tenfold.tracing import Array, TensorLike, TensorValue, here, lift, refuse_value, wrap
 from tenfold_rt import dtypes

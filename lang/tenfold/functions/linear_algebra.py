@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import broadcast_shape, expand_to, normalize_axes, reshape_to
-from tenfold.functions.shape import permuted
+from tenfold.functions.shapes import permuted
 from tenfold.promotion import promoted
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError

@@ -10,7 +10,7 @@ from tenfold.eager import tensor_function
 from tenfold.functions.axes import expand_to, normalize_axes, normalize_axis, with_axes_kept
 from tenfold.functions.creation import counted, filled
 from tenfold.functions.reductions import largest_finite, log_sum_exp, mean_of
-from tenfold.functions.shape import permuted
+from tenfold.functions.shapes import permuted
 from tenfold.promotion import as_dtype, convert, promoted_floating, result_type
 from tenfold.specs import DTypeLike, element_type
 from tenfold.tracing import TensorLike, here, lift, wrap

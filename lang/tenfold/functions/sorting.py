@@ -9,7 +9,7 @@ from tenfold.eager import tensor_function
 from tenfold.functions.axes import normalize_axis, require_axis
 from tenfold.functions.creation import filled
 from tenfold.functions.reductions import Extremes
-from tenfold.functions.shape import sliced
+from tenfold.functions.shapes import sliced
 from tenfold.promotion import accumulator_dtype, convert
 from tenfold.specs import DTypeLike, element_type
 from tenfold.tracing import TensorLike, here, lift, wrap
