@@ -73,9 +73,7 @@ class Cluster:
     def evaluations(self, value: Value) -> int:
         """How many elements of `value` are computed if it is computed where it is read."""
         accesses = self.accesses.get(value, {}).items()
-        return sum(
-            count if isinstance(access, Operation) else self.turns(access) for access, count in accesses
-        )
+        return sum(count if isinstance(access, Operation) else self.turns(access) for access, count in accesses)
 
     def turns(self, axes: AxisMap) -> int:
         """How often an expression over `axes` is computed: once per turn of the innermost loop that it needs.

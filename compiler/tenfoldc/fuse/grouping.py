@@ -17,7 +17,7 @@ from tenfoldc.fuse.cluster import Cluster
 from tenfoldc.fuse.ordering import in_order
 from tenfoldc.fuse.reads import Reads, ReadsOf
 from tenfoldc.fuse.reductions import fit, result_map
-from tenfoldc.ir.core import Function, Operation, Region, Value, walk
+from tenfoldc.ir.core import Function, Operation, Region, Value, captured
 from tenfoldc.ir.groups import AxisMap, Group, GroupKind, Plan
 from tenfoldc.ir.op import Kind
 from tenfoldc.ops.creation import CONSTANT, ConstantAttributes, splat_value
@@ -51,20 +51,6 @@ def _fuse_region(region: Region, reads_of: ReadsOf) -> Plan:
                 nested[inner] = plan
                 nested |= plan.nested
     return Plan(_Fusion(region, reads_of).run(), nested)
-
-
-def captured(region: Region) -> list[Value]:
-    """The values that `region` uses but does not define, constants of the surrounding program included."""
-    defined = set(region.parameters)
-    used: dict[Value, None] = {}
-    for operation in walk(region):
-        defined.update(operation.results)
-        for inner in operation.regions:
-            defined.update(inner.parameters)
-            used |= dict.fromkeys(inner.results)
-        used |= dict.fromkeys(operation.operands)
-    used |= dict.fromkeys(region.results)
-    return [value for value in used if value not in defined]
 
 
 class _Fusion:
@@ -257,6 +243,8 @@ class _Fusion:
         elif len(clusters) > 1 or used[0] in self.needed:
             self._write(cluster, used, clusters)
         cluster.operations[operation] = None
+        if operation.op.kind is Kind.CONTROL:
+            self.needed.update(operation.operands)
         for operand in dict.fromkeys(operation.operands):
             cluster.prologue.add(operand)
             self._read(cluster, operand, operation, operand.type.size)

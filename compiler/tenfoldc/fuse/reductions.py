@@ -47,9 +47,7 @@ def fit(cluster: Cluster, operation: Operation, rows: AxisMap, numbers: count[in
     return _interleave(sizes, reduced, rows, rest)
 
 
-def _interleave(
-    sizes: Sequence[int], reduced: frozenset[int], rows: AxisMap, inner: Sequence[int]
-) -> AxisMap:
+def _interleave(sizes: Sequence[int], reduced: frozenset[int], rows: AxisMap, inner: Sequence[int]) -> AxisMap:
     kept, folded = iter(rows), iter(inner)
     axes: list[int | None] = []
     for axis, size in enumerate(sizes):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tenfold_rt import dtypes
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, Load, Primitive
+from tenfoldc.loops.ir import Apply, Axis, Constant, Expr, Primitive
 
 _UNKNOWN = (-(2**62), 2**62)
 
@@ -39,9 +39,9 @@ class IndexAlgebra:
         self._ranges: dict[Expr, tuple[int, int]] = {}
         self._serial: dict[Expr, int] = {}
 
-    def declare(self, axis: Axis, extent: int) -> Axis:
-        """Let `axis` run from 0 to `extent` - 1."""
-        self._ranges[axis] = (0, extent - 1 if extent else 1)
+    def declare(self, axis: Axis, extent: int | None) -> Axis:
+        """Let `axis` run from 0 to `extent` - 1, or, where that is None, as far as it will."""
+        self._ranges[axis] = (0, _UNKNOWN[1] if extent is None else (extent - 1 if extent else 1))
         return axis
 
     def simplify(self, expression: Expr) -> Expr:
@@ -191,7 +191,7 @@ class IndexAlgebra:
         if low < 0:
             whole, rest = Affine((), 0), form
             low, high = self.range_of(form)
-        if 0 <= low and high < divisor:
+        if low >= 0 and high < divisor:
             return whole
         return self._sum(whole, self._quotient_atom(rest, divisor, (low // divisor, high // divisor)))
 
@@ -212,7 +212,7 @@ class IndexAlgebra:
         if low < 0:
             rest = form
             low, high = self.range_of(form)
-        if 0 <= low and high < divisor:
+        if low >= 0 and high < divisor:
             return rest
         if rest.constant == 0 and len(rest.terms) == 1 and rest.terms[0][1] == 1:
             atom = rest.terms[0][0]
@@ -242,19 +242,3 @@ _TESTS: dict[Primitive, Callable[[int, int], bool | None]] = {
     Primitive.GE: lambda low, high: _all_or_none(low >= 0, high < 0),
 }
 """What the range of x - y says of `x < y` and the like."""
-
-
-def dependencies(roots: Iterable[Expr]) -> list[Expr]:
-    """Every expression that `roots` are computed from, themselves included, each once; iterative, as chains are long."""
-    seen: dict[Expr, None] = {}
-    pending = list(roots)
-    while pending:
-        expression = pending.pop()
-        if expression in seen:
-            continue
-        seen[expression] = None
-        if isinstance(expression, Load):
-            pending.extend(expression.index)
-        elif isinstance(expression, Apply | Call):
-            pending.extend(expression.operands)
-    return list(seen)

@@ -1,0 +1,84 @@
+"""Whether one buffer may be written into the memory of another that the same statements read.
+
+This is asked for donated parameters, whose memory a result may take, and for the carry of a loop, whose next value
+is best written over the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenfoldc.loops.ir import Axis, Buffer, Expr, For, If, Load, Statement, Store
+from tenfoldc.loops.traversal import all_expressions, expressions, loaded, roots_of, stored, walk_statements
+
+
+def may_share(statements: Sequence[Statement], source: Buffer, target: Buffer) -> bool:
+    """Whether `statements` compute the same if `target`, which they fill, has the memory of `source`.
+
+    From the first statement that writes `target` on, `source` may be read only there, each element before, or in the
+    same turn of the same loops in which, it is overwritten.
+    """
+    writer = next((place for place, s in enumerate(statements) if _writes(s, target)), None)
+    if writer is None:
+        return True
+    earlier = _own_loads(statements[: writer + 1])
+    for statement in statements[writer + 1 :]:
+        if any(load not in earlier for load in _loads((statement,), source)) or _panels_read(statement, source):
+            return False
+    statement = statements[writer]
+    if not _loads((statement,), source) and not _panels_read(statement, source):
+        return True
+    match statement:
+        case Store():
+            return True
+        case If():
+            branches = (statement.then, statement.otherwise)
+            return all(may_share(branch, source, target) for branch in branches)
+        case For():
+            carried = expressions(carry.next for carry in statement.carries)
+            if any(isinstance(e, Load) and e.buffer.storage is source.storage for e in carried):
+                return False
+            return _turns_are_apart(statement, source, target) and may_share(statement.body, source, target)
+        case _:
+            return False
+
+
+def _writes(statement: Statement, target: Buffer) -> bool:
+    return any(buffer.storage is target.storage for buffer in stored((statement,)))
+
+
+def _panels_read(statement: Statement, source: Buffer) -> bool:
+    """Whether a part of `statement` that is no expression reads `source`."""
+    named = sum(buffer.storage is source.storage for buffer in loaded((statement,)))
+    return named > len(_loads((statement,), source))
+
+
+def _loads(statements: Sequence[Statement], source: Buffer) -> list[Load]:
+    found = all_expressions(statements)
+    return [e for e in found if isinstance(e, Load) and e.buffer.storage is source.storage]
+
+
+def _own_loads(statements: Sequence[Statement]) -> set[Expr]:
+    """Loads that the statements themselves, not those nested in them, have evaluated."""
+    stores = [statement for statement in statements if isinstance(statement, Store)]
+    return set(expressions(root for statement in stores for root in roots_of(statement)))
+
+
+def _turns_are_apart(loop: For, source: Buffer, target: Buffer) -> bool:
+    """Whether different turns of `loop` touch different elements, both buffers taken together.
+
+    So it is where the loop's index is the same part of every access, or where all accesses have one and the same
+    index in which it occurs: results are stored once per element.
+    """
+    accesses: list[tuple[Buffer, tuple[Expr, ...]]] = []
+    for statement in walk_statements(loop.body):
+        if isinstance(statement, Store) and statement.buffer.storage is target.storage:
+            accesses.append((statement.buffer, statement.index))
+    accesses.extend((load.buffer, load.index) for load in _loads(loop.body, source))
+    if not accesses or any(buffer.shape != accesses[0][0].shape for buffer, _ in accesses):
+        return False
+    indices = [index for _, index in accesses]
+    if any(all(index[p] is loop.axis for index in indices) for p in range(len(indices[0]))):
+        return True
+    same = all(a is b for index in indices for a, b in zip(index, indices[0], strict=True))
+    return same and any(isinstance(e, Axis) and e is loop.axis for e in expressions(indices[0]))

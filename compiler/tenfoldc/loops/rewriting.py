@@ -1,0 +1,97 @@
+"""Rewriting loop IR: the same statements with other buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tenfoldc.loops.ir import (
+    Apply,
+    Buffer,
+    Call,
+    Carry,
+    Expr,
+    For,
+    If,
+    Load,
+    MultiplyPanels,
+    Statement,
+    Store,
+    While,
+)
+from tenfoldc.loops.traversal import operands_of
+
+
+class BufferReplacer:
+    """Replaces buffers, and views of them, wherever statements name them; what does not change stays as it is."""
+
+    def __init__(self, replaced: Mapping[Buffer, Buffer]) -> None:
+        self._buffers = dict(replaced)
+        self._expressions: dict[Expr, Expr] = {}
+
+    def buffer(self, buffer: Buffer) -> Buffer:
+        """`buffer`, or what stands for it now."""
+        known = self._buffers.get(buffer)
+        if known is None:
+            base = None if buffer.base is None else self.buffer(buffer.base)
+            known = buffer if base is buffer.base else replace(buffer, base=base)
+            self._buffers[buffer] = known
+        return known
+
+    def statements(self, statements: Iterable[Statement]) -> tuple[Statement, ...]:
+        return tuple(self._statement(statement) for statement in statements)
+
+    def expression(self, root: Expr) -> Expr:
+        """`root` rewritten; shared parts stay shared."""
+        pending = [root]
+        while pending:
+            expression = pending[-1]
+            missing = [operand for operand in operands_of(expression) if operand not in self._expressions]
+            if expression in self._expressions or not missing:
+                pending.pop()
+                self._expressions.setdefault(expression, self._rebuilt(expression))
+            else:
+                pending.extend(missing)
+        return self._expressions[root]
+
+    def _rebuilt(self, expression: Expr) -> Expr:
+        operands = tuple(self._expressions[operand] for operand in operands_of(expression))
+        same = all(new is old for new, old in zip(operands, operands_of(expression), strict=True))
+        match expression:
+            case Load():
+                buffer = self.buffer(expression.buffer)
+                return expression if same and buffer is expression.buffer else Load(buffer, operands)
+            case Apply() | Call():
+                return expression if same else replace(expression, operands=operands)
+            case _:
+                return expression
+
+    def _carries(self, carries: Iterable[Carry]) -> tuple[Carry, ...]:
+        return tuple(replace(c, init=self.expression(c.init), next=self.expression(c.next)) for c in carries)
+
+    def _statement(self, statement: Statement) -> Statement:
+        match statement:
+            case For():
+                extent, body = self.expression(statement.extent), self.statements(statement.body)
+                return replace(statement, extent=extent, body=body, carries=self._carries(statement.carries))
+            case While():
+                condition, body = self.expression(statement.condition), self.statements(statement.body)
+                return While(self._carries(statement.carries), condition, body)
+            case If():
+                then, otherwise = self.statements(statement.then), self.statements(statement.otherwise)
+                return If(self.expression(statement.condition), then, otherwise)
+            case Store():
+                index = tuple(self.expression(position) for position in statement.index)
+                return Store(self.buffer(statement.buffer), index, self.expression(statement.value))
+            case MultiplyPanels():
+                return replace(
+                    statement,
+                    target=self.buffer(statement.target),
+                    row=self.expression(statement.row),
+                    column=self.expression(statement.column),
+                    lhs=self.buffer(statement.lhs),
+                    lhs_panel=self.expression(statement.lhs_panel),
+                    rhs=self.buffer(statement.rhs),
+                    rhs_panel=self.expression(statement.rhs_panel),
+                    depth=self.expression(statement.depth),
+                )

@@ -1,0 +1,105 @@
+"""Walking the loop IR: every statement, expression and access to memory, without recursion on expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tenfoldc.loops.ir import (
+    Apply,
+    Buffer,
+    Call,
+    Expr,
+    For,
+    If,
+    Load,
+    MultiplyPanels,
+    Statement,
+    Store,
+    While,
+)
+
+
+def inner_statements(statement: Statement) -> tuple[Statement, ...]:
+    """The statements nested directly in `statement`."""
+    match statement:
+        case For() | While():
+            return statement.body
+        case If():
+            return (*statement.then, *statement.otherwise)
+        case Store() | MultiplyPanels():
+            return ()
+
+
+def walk_statements(statements: Iterable[Statement]) -> Iterator[Statement]:
+    """Every statement, outer before inner, in order."""
+    for statement in statements:
+        yield statement
+        yield from walk_statements(inner_statements(statement))
+
+
+def operands_of(expression: Expr) -> tuple[Expr, ...]:
+    """The expressions that `expression` is computed from."""
+    if isinstance(expression, Load):
+        return expression.index
+    return expression.operands if isinstance(expression, Apply | Call) else ()
+
+
+def roots_of(statement: Statement) -> tuple[Expr, ...]:
+    """The expressions that `statement` itself holds, those of nested statements left out."""
+    match statement:
+        case For():
+            carried = (expr for carry in statement.carries for expr in (carry.init, carry.next))
+            return (statement.extent, *carried)
+        case While():
+            carried = (expr for carry in statement.carries for expr in (carry.init, carry.next))
+            return (statement.condition, *carried)
+        case If():
+            return (statement.condition,)
+        case Store():
+            return (*statement.index, statement.value)
+        case MultiplyPanels():
+            return (
+                statement.row,
+                statement.column,
+                statement.lhs_panel,
+                statement.rhs_panel,
+                statement.depth,
+            )
+
+
+def expressions(roots: Iterable[Expr]) -> Iterator[Expr]:
+    """Every expression that `roots` are computed from, themselves included, each once."""
+    seen: set[Expr] = set()
+    pending = list(roots)
+    while pending:
+        expression = pending.pop()
+        if expression not in seen:
+            seen.add(expression)
+            yield expression
+            pending.extend(operands_of(expression))
+
+
+def all_expressions(statements: Iterable[Statement]) -> Iterator[Expr]:
+    """Every expression in `statements`, nested ones included, each once."""
+    return expressions(root for statement in walk_statements(statements) for root in roots_of(statement))
+
+
+def loaded(statements: Iterable[Statement]) -> Iterator[Buffer]:
+    """The buffers that `statements` read, with repetitions, as they are named there (views are not resolved)."""
+    for statement in walk_statements(statements):
+        if isinstance(statement, MultiplyPanels):
+            yield from (statement.lhs, statement.rhs)
+            if statement.accumulate:
+                yield statement.target
+    for expression in all_expressions(statements):
+        if isinstance(expression, Load):
+            yield expression.buffer
+
+
+def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
+    """The buffers that `statements` write, with repetitions."""
+    for statement in walk_statements(statements):
+        if isinstance(statement, Store):
+            yield statement.buffer
+        elif isinstance(statement, MultiplyPanels):
+            yield statement.target

@@ -1,0 +1,1 @@
+"""Lowering: groups of operations become kernels of loops."""

@@ -1,0 +1,113 @@
+"""Control flow: loops whose trip count is data, and branches, around the statements of their regions.
+
+A region's kernels become statements of the kernel that holds it.  The carry of a `while` lives in the memory of its
+results; what a turn computes is written straight over it where nothing of the last turn is read any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import TypeAlias
+
+from tenfoldc.ir.core import Operation, Region, Value
+from tenfoldc.loops import scalar
+from tenfoldc.loops.aliasing import may_share
+from tenfoldc.loops.index_algebra import IndexAlgebra
+from tenfoldc.loops.ir import Buffer, Expr, If, Kernel, Load, Statement, While
+from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.traversal import stored
+from tenfoldc.lower.copying import copy_buffer, copy_value
+from tenfoldc.lower.elements import Elements
+from tenfoldc.lower.sharing import Sharing, unchanged
+from tenfoldc.lower.storage import Destination, Storage
+from tenfoldc.ops.control import IF
+
+LowerRegion: TypeAlias = Callable[[Region, Sequence[Destination], Set[Value]], Sequence[Kernel]]
+Lowered: TypeAlias = tuple[list[Statement], list[Buffer]]
+
+
+def lower_branches(operation: Operation, storage: Storage, lower_region: LowerRegion) -> Lowered:
+    """An `if` or a `case`: the branches write the same results; a `case` out of range takes the last."""
+    memory = [storage.result(result) for result in operation.results]
+    scratch: list[Buffer] = []
+    branches: list[tuple[Statement, ...]] = []
+    for region in operation.regions:
+        wanted = [Destination(value, target) for value, target in zip(region.results, memory, strict=True)]
+        statements, used = _flatten(lower_region(region, wanted, frozenset()))
+        branches.append(tuple(statements))
+        scratch.extend(used)
+    selector = Elements(storage, IndexAlgebra(), ()).read(operation.operands[0], ())
+    if operation.op is IF:
+        return [If(selector, branches[0], branches[1])], scratch
+    chosen = branches[-1]
+    for number, branch in reversed(list(enumerate(branches[:-1]))):
+        is_chosen = scalar.equal(selector, scalar.constant(number, selector.dtype))
+        chosen = (If(is_chosen, branch, chosen),)
+    return list(chosen), scratch
+
+
+def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_region: LowerRegion) -> Lowered:
+    """A `while`: its operands are copied into the carry's memory, unless they are there, then the turns are taken."""
+    condition, body = operation.regions
+    constant_parts = dict(unchanged(operation))
+    carry: dict[int, Buffer] = {}
+    statements: list[Statement] = []
+    for number, (operand, result) in enumerate(zip(operation.operands, operation.results, strict=True)):
+        if result in constant_parts:
+            storage.alias(condition.parameters[number], operand)
+            storage.alias(body.parameters[number], operand)
+            continue
+        state = storage.result(result)
+        carry[number] = state
+        storage.buffers[condition.parameters[number]] = storage.buffers[body.parameters[number]] = state
+        if result not in sharing.source:
+            statements.extend(copy_value(storage, operand, state))
+    test, before, after, scratch = _condition(condition, storage, lower_region)
+    turn, used = _turn(body, carry, storage, lower_region)
+    loop = While((), test, (*turn, *after))
+    return [*statements, *before, loop], [*scratch, *used]
+
+
+def _condition(
+    region: Region, storage: Storage, lower_region: LowerRegion
+) -> tuple[Expr, list[Statement], list[Statement], list[Buffer]]:
+    """The condition as an expression, and what must run before the first turn and after each.
+
+    A condition of scalars is computed where it is tested.
+    """
+    scalars = all(
+        operation.op.element is not None and all(result.type.rank == 0 for result in operation.results)
+        for operation in region.operations
+    )
+    if scalars:
+        storage.define_constants(region.operations)
+        elements = Elements(storage, IndexAlgebra(), region.operations)
+        return elements.read(region.results[0], ()), [], [], []
+    flag = storage.temporary(region.results[0].type.dtype, ())
+    statements, scratch = _flatten(lower_region(region, [Destination(region.results[0], flag)], frozenset()))
+    return Load(flag, ()), statements, statements, scratch
+
+
+def _turn(body: Region, carry: Mapping[int, Buffer], storage: Storage, lower_region: LowerRegion) -> Lowered:
+    """One turn: the body's statements, which leave the next carry in the carry's memory."""
+    following = {number: storage.temporary(state.dtype, state.shape) for number, state in carry.items()}
+    wanted = [Destination(body.results[number], following[number], home=carry[number]) for number in carry]
+    mutable = {body.parameters[number] for number in carry}
+    statements, scratch = _flatten(lower_region(body, wanted, mutable))
+    written = set(stored(statements))
+    overwritten: dict[Buffer, Buffer] = {}
+    copies: list[Statement] = []
+    for number, state in carry.items():
+        target = following[number]
+        if target.storage not in {buffer.storage for buffer in written} or may_share(statements, state, target):
+            overwritten[target] = state
+            storage.temporaries.remove(target)
+        else:
+            copies.extend(copy_buffer(storage, target, state))
+    return [*BufferReplacer(overwritten).statements(statements), *copies], scratch
+
+
+def _flatten(kernels: Sequence[Kernel]) -> Lowered:
+    """The statements of several kernels one after the other, and all their scratch memory."""
+    statements = [statement for kernel in kernels for statement in kernel.body]
+    return statements, [buffer for kernel in kernels for buffer in kernel.scratch]

@@ -1,0 +1,276 @@
+"""Nests: groups of elementwise operations and reductions become loops.
+
+Without reductions a nest is its loops around the stores of its results.  With reductions, each row is passed over
+as often as one reduction waits for another.  Where the innermost axis in memory is folded away, a pass carries one
+accumulator per reduction; where it is kept, `tenfoldc.lower.columns` runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tenfoldc.ir.core import Operation, Value
+from tenfoldc.ir.groups import AxisMap, Group
+from tenfoldc.loops import scalar
+from tenfoldc.loops.index_algebra import IndexAlgebra
+from tenfoldc.loops.ir import Axis, Buffer, Carry, Expr, For, Local, Statement
+from tenfoldc.lower.elements import Elements
+from tenfoldc.lower.folding import accumulate, is_float_sum, neutral
+from tenfoldc.lower.passes import Passes, full_map
+from tenfoldc.lower.space import TILE, Space
+from tenfoldc.lower.storage import Storage
+
+_MANY_OPERATIONS = 24
+"""Group sizes from which values are computed in order, so that pulling one never runs deep."""
+
+SUM_BLOCK = 4096
+"""Elements summed one after the other before the sum is added to a total: this bounds the rounding error."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldLoop:
+    """A loop of a pass.  `partial`: sums inside start anew in each turn and are added to the total after it."""
+
+    axis: Axis
+    extent: Expr
+    partial: bool = False
+
+
+class Nest:
+    """One attempt at the loops of a group, in a given space."""
+
+    def __init__(self, group: Group, storage: Storage, space: Space, passes: Passes) -> None:
+        self.group = group
+        self.storage = storage
+        self.space = space
+        self.passes = passes
+        self.algebra = IndexAlgebra()
+        self.elements = Elements(storage, self.algebra, group.operations)
+        self.loop_of: dict[Axis, int] = {}
+        self.scratch: list[Buffer] = []
+        self.kept: dict[Value, Buffer] = {}
+        self._axes = 0
+
+    def axis(self, loop: int | None, extent: int, prefix: str = "i") -> Axis:
+        """A new index; it counts as `loop`'s where it takes unit steps along it."""
+        axis = self.algebra.declare(Axis(f"{prefix}{self._axes}"), extent)
+        self._axes += 1
+        if loop is not None:
+            self.loop_of[axis] = loop
+        return axis
+
+    def new_scratch(self, name: str, like: Value, shape: Sequence[int]) -> Buffer:
+        """Memory for the duration of the kernel."""
+        buffer = Buffer(f"{name}{len(self.scratch)}", like.type.dtype, tuple(shape))
+        self.scratch.append(buffer)
+        return buffer
+
+    def index(self, axes: AxisMap, at: Mapping[int, Expr]) -> tuple[Expr, ...]:
+        """The index of a value over `axes` where group axis a stands at `at[a]`."""
+        return tuple(scalar.index(0) if axis is None else at[axis] for axis in axes)
+
+    def positions(self, at: Mapping[int, Expr]) -> dict[int, Expr]:
+        return self.space.positions(at, self.algebra)
+
+    def warm(self, at: Mapping[int, Expr], level: int, number: int | None) -> None:
+        """Compute in program order what pass `number`, or the row after it, will ask for."""
+        if len(self.group.operations) <= _MANY_OPERATIONS:
+            return
+        for operation in self.group.operations:
+            for value in operation.results:
+                if self.passes.level[value] > level or operation in self.group.operand_maps:
+                    continue
+                if number is not None and number not in self.passes.used_in.get(value, ()):
+                    continue
+                for axes in self.group.maps.get(value, ()):
+                    if all(axis is None or axis in at for axis in axes):
+                        self.elements.read(value, self.index(axes, at))
+
+    def store_results(self, values: Sequence[Value], at: Mapping[int, Expr]) -> list[Statement]:
+        """Stores of one element of each of `values`."""
+        stores: list[Statement] = []
+        for value in values:
+            index = self.index(self.group.maps[value][0], at)
+            element = self.elements.read(value, index)
+            stores.append(self.elements.store(self.storage.result(value), index, element))
+        return stores
+
+    def build(self) -> list[Statement]:
+        """The statements of the nest."""
+        if self.space.tiled is not None:
+            return self._tiles()
+        at: dict[int, Expr] = {}
+        loops: list[tuple[Axis, int]] = []
+        for loop in self.space.rows:
+            axis = self.axis(loop, self.space.extent(loop))
+            loops.append((axis, self.space.extent(loop)))
+            at[loop] = axis
+        body = self._row(at)
+        for axis, extent in reversed(loops):
+            body = [For(axis, scalar.index(extent), tuple(body))]
+        return body
+
+    def _row(self, at: Mapping[int, Expr]) -> list[Statement]:
+        """All passes over one row."""
+        here = self.positions(at)
+        self.warm(here, 0, None)
+        body = self.store_results(self.passes.rows.get(0, []), here)
+        for number in range(1, self.passes.count + 1):
+            body.extend(self._pass(number, at, here))
+            self.warm(here, number, None)
+            body.extend(self.store_results(self.passes.rows.get(number, []), here))
+        return body
+
+    def _tiles(self) -> list[Statement]:
+        """A nest without reductions, two of whose loops run in square tiles."""
+        assert self.space.tiled is not None
+        at: dict[int, Expr] = {}
+        outer: list[tuple[Axis, Expr]] = []
+        inner: list[tuple[Axis, Expr]] = []
+        for loop in self.space.rows:
+            extent = self.space.extent(loop)
+            if loop not in self.space.tiled:
+                axis = self.axis(loop, extent)
+                outer.append((axis, scalar.index(extent)))
+                at[loop] = axis
+                continue
+            axis, index, turns, length = self.blocks(loop, extent, TILE)
+            outer.append((axis[0], turns))
+            inner.append((axis[1], length))
+            at[loop] = index
+        here = self.positions(at)
+        self.warm(here, 0, None)
+        body = self.store_results(self.passes.rows.get(0, []), here)
+        for axis, extent in reversed([*outer, *inner]):
+            body = [For(axis, extent, tuple(body))]
+        return body
+
+    def blocks(self, loop: int, extent: int, size: int) -> tuple[tuple[Axis, Axis], Expr, Expr, Expr]:
+        """A loop as blocks of `size`, the last of which may be shorter.
+
+        Gives both axes, the index that they make, the number of blocks and the length of the current one.
+        """
+        count = -(-extent // size)
+        block, within = self.axis(None, count, "b"), self.axis(loop, min(size, extent))
+        start = scalar.mul(block, scalar.index(size))
+        length: Expr = scalar.index(min(size, extent))
+        if count > 1 and extent % size:
+            length = scalar.minimum(length, scalar.sub(scalar.index(extent), start))
+        return (block, within), scalar.add(start, within), scalar.index(count), length
+
+    def _pass(self, number: int, row: Mapping[int, Expr], here: Mapping[int, Expr]) -> list[Statement]:
+        """One pass over a row: its reductions carried through the loops, its results stored."""
+        folded = self.passes.reductions.get(number, [])
+        loops, inside = self.fold_loops(folded)
+        at = self.positions({**row, **inside})
+        cell = [inside[loop] for loop in self.space.folded]
+        self.bind_kept(at, cell)
+        self.warm(at, number - 1, number)
+        stores = self.store_results(self.passes.elements.get(number, []), at)
+        extents = [self.space.extent(loop) for loop in self.space.folded]
+        stores.extend(self.keep(self.passes.kept.get(number, []), at, cell, extents))
+
+        def content(carried: Sequence[Expr]) -> tuple[list[Statement], list[Expr]]:
+            following: list[Expr] = []
+            for operation in folded:
+                count = len(operation.results)
+                own = carried[len(following) : len(following) + count]
+                following.extend(self.fold_element(operation, own, at))
+            return stores, following
+
+        inits = [self.elements.read(init, ()) for operation in folded for init in inits_of(operation)]
+        sums = [is_float_sum(operation) for operation in folded for _ in operation.results]
+        statements, finals = _fold(loops, inits, sums, content)
+        results = [result for operation in folded for result in operation.results]
+        for result, final in zip(results, finals, strict=True):
+            self.elements.let(result, self.index(self.group.maps[result][0], here), final)
+        return statements
+
+    def fold_element(self, operation: Operation, carried: Sequence[Expr], at: Mapping[int, Expr]) -> list[Expr]:
+        """The accumulators of a reduction after one more element."""
+        index = self.index(self.group.operand_maps[operation], at)
+        inputs = operation.operands[: len(operation.results)]
+        return accumulate(self.elements, operation, carried, [self.elements.read(x, index) for x in inputs])
+
+    def fold_loops(self, folded: Sequence[Operation]) -> tuple[list[FoldLoop], dict[int, Expr]]:
+        """The loops of a pass, with long sums cut into blocks, and the index of each loop of the space."""
+        has_sum = any(is_float_sum(operation) for operation in folded)
+        loops: list[FoldLoop] = []
+        inside: dict[int, Expr] = {}
+        for loop in self.space.folded:
+            extent = self.space.extent(loop)
+            if has_sum and extent > 2 * SUM_BLOCK:
+                axes, index, count, length = self.blocks(loop, extent, block_size(extent))
+                loops.extend([FoldLoop(axes[0], count, partial=True), FoldLoop(axes[1], length)])
+                inside[loop] = index
+            else:
+                axis = self.axis(loop, extent)
+                inner = loop != self.space.folded[-1] and self.space.extent(self.space.folded[-1]) >= SUM_BLOCK // 64
+                loops.append(FoldLoop(axis, scalar.index(extent), partial=has_sum and inner))
+                inside[loop] = axis
+        return loops, inside
+
+    def keep(
+        self, values: Sequence[Value], at: Mapping[int, Expr], cell: Sequence[Expr], extents: Sequence[int]
+    ) -> list[Statement]:
+        """Leave `values` for later passes: results in their own memory, others at `cell` of scratch memory."""
+        stores: list[Statement] = []
+        for value in values:
+            if value in self.group.results:
+                self.kept[value] = self.storage.result(value)
+            elif value not in self.kept:
+                self.kept[value] = self.new_scratch("row", value, extents)
+            if value not in self.group.results:
+                element = self.elements.read(value, self._kept_index(value, at))
+                stores.append(self.elements.store(self.kept[value], cell, element))
+        return stores
+
+    def _kept_index(self, value: Value, at: Mapping[int, Expr]) -> tuple[Expr, ...]:
+        axes = full_map(self.group, value)
+        assert axes is not None
+        return self.index(axes, at)
+
+    def bind_kept(self, at: Mapping[int, Expr], inside: Sequence[Expr]) -> None:
+        """Read what earlier passes kept: results at their own index, other values at `inside` of their scratch."""
+        for value, buffer in self.kept.items():
+            index = self._kept_index(value, at)
+            self.elements.let(
+                value, index, self.elements.load(buffer, index if value in self.group.results else inside)
+            )
+
+
+def inits_of(operation: Operation) -> tuple[Value, ...]:
+    """The initial values of a reduction."""
+    return operation.operands[len(operation.results) :]
+
+
+def block_size(extent: int) -> int:
+    """The length of the blocks of a long sum: one that divides it if there is one of about the right size."""
+    return next((size for size in range(SUM_BLOCK, 2 * SUM_BLOCK) if extent % size == 0), SUM_BLOCK)
+
+
+def _fold(
+    loops: Sequence[FoldLoop],
+    values: Sequence[Expr],
+    sums: Sequence[bool],
+    content: Callable[[Sequence[Expr]], tuple[list[Statement], list[Expr]]],
+) -> tuple[list[Statement], list[Expr]]:
+    """Carry `values` through `loops` around `content`; gives the statements and the final values."""
+    if not loops:
+        return content(values)
+    loop = loops[0]
+    carried = [Local("sum", value.dtype) for value in values]
+    starts = [
+        neutral(value.dtype) if is_sum and loop.partial else local
+        for value, is_sum, local in zip(values, sums, carried, strict=True)
+    ]
+    statements, following = _fold(loops[1:], starts, sums, content)
+    if loop.partial:
+        following = [
+            scalar.add(local, value) if is_sum else value
+            for local, value, is_sum in zip(carried, following, sums, strict=True)
+        ]
+    results = [Local("total", value.dtype) for value in values]
+    carries = tuple(map(Carry, carried, values, following, results))
+    return [For(loop.axis, loop.extent, tuple(statements), carries)], list(results)

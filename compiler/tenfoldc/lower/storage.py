@@ -1,0 +1,95 @@
+"""Where every value of a function lives: parameters, results, temporaries, constants, and views of these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tenfold_rt.dtypes import DType
+from tenfoldc.ir.core import Operation, Value
+from tenfoldc.ir.op import Array
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Buffer, Constant
+from tenfoldc.ops.creation import CONSTANT, ConstantAttributes, splat_value
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a region is to leave one of its results; it need not be moved there if it is at `home` already."""
+
+    value: Value
+    target: Buffer
+    home: Buffer | None = None
+
+
+class Storage:
+    """The buffers of one program, made as they are needed."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[Value, Buffer] = {}
+        self.temporaries: list[Buffer] = []
+        self.constants: dict[Buffer, Array] = {}
+        self._constant_values: dict[Value, Array] = {}
+        self._flat: dict[Buffer, Buffer] = {}
+        self._numbered = 0
+
+    def define_constants(self, operations: Sequence[Operation]) -> None:
+        """Learn the constants among `operations`."""
+        for operation in operations:
+            if operation.op is CONSTANT:
+                attributes = operation.attributes
+                assert isinstance(attributes, ConstantAttributes)
+                self._constant_values[operation.results[0]] = attributes.value
+
+    def is_constant(self, value: Value) -> bool:
+        return value in self._constant_values
+
+    def splat(self, value: Value) -> Constant | None:
+        """The one element of a constant that repeats it; None for all other values."""
+        array = self._constant_values.get(value)
+        element = None if array is None else splat_value(array)
+        return None if element is None else scalar.constant(element, value.type.dtype)
+
+    def alias(self, value: Value, source: Value) -> None:
+        """Let `value` be another name of `source`, which is in memory or constant."""
+        if source in self._constant_values:
+            self._constant_values[value] = self._constant_values[source]
+        else:
+            self.buffers[value] = self.buffers[source]
+
+    def temporary(self, dtype: DType, shape: Sequence[int]) -> Buffer:
+        """New memory that lives within one call of the program."""
+        buffer = Buffer(f"t{self._numbered}", dtype, tuple(shape))
+        self._numbered += 1
+        self.temporaries.append(buffer)
+        return buffer
+
+    def result(self, value: Value) -> Buffer:
+        """The memory of a value that is about to be computed, made where there is none yet."""
+        if value not in self.buffers:
+            self.buffers[value] = self.temporary(value.type.dtype, value.type.sizes)
+        return self.buffers[value]
+
+    def buffer(self, value: Value) -> Buffer:
+        """The memory of a value that is computed already, or is constant."""
+        known = self.buffers.get(value)
+        if known is None:
+            array = self._constant_values[value]
+            known = Buffer(f"c{len(self.constants)}", value.type.dtype, value.type.sizes)
+            self.buffers[value] = known
+            self.constants[known] = array
+        return known
+
+    def flat(self, buffer: Buffer) -> Buffer:
+        """`buffer` with one axis."""
+        if len(buffer.shape) == 1:
+            return buffer
+        if buffer not in self._flat:
+            self._flat[buffer] = reshaped(buffer, (math.prod(buffer.shape),))
+        return self._flat[buffer]
+
+
+def reshaped(buffer: Buffer, shape: Sequence[int]) -> Buffer:
+    """The memory of `buffer` in another shape."""
+    return Buffer(buffer.name, buffer.dtype, tuple(shape), base=buffer)
