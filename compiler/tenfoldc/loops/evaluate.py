@@ -156,7 +156,7 @@ def _population_count(x: Array) -> Array:
 
 def _count_leading_zeros(x: Array) -> Array:
     bits = _bits(x)
-    highest: Array = np.max(bits * np.arange(1, bits.shape[-1] + 1), axis=-1)
+    highest: Array = (bits * np.arange(1, bits.shape[-1] + 1)).max(-1)
     return (bits.shape[-1] - highest).astype(x.dtype)
 
 

@@ -7,8 +7,8 @@ For f64, erfc x = e^(-x^2) P(t) / (1 + 2 x) with t = (x - 4) / (x + 4) for all x
 1981), with x^2 formed exactly; erf is x + x p(x^2) up to 0.85 and 1 - erfc x beyond.  P and p are Chebyshev
 interpolations in 45 digits.
 
-The inverse starts from polynomials in w = -log(1 - x^2), or in its square root from w = 5 on (Giles, 2010), fitted
-in the same way; for f64 one step of Halley's method on erf or erfc follows.
+The inverse starts from polynomials in w - 2.5 with w = -log(1 - x^2), or in sqrt(w) - 3 from w = 5 on (after Giles,
+2010), Chebyshev interpolations too; for f64 one step of Halley's method on erf or erfc follows.
 """
 
 from __future__ import annotations
@@ -91,40 +91,41 @@ _ERFC = (
     -1.907388627007971e-09,
 )
 _INVERSE_NEAR = (
-    0.8862269242011682,
-    0.23201371276215604,
-    0.011549165116928104,
-    -0.0023352705948701527,
-    -0.00012653947431268868,
-    4.404880432626899e-05,
-    4.150663236592616e-06,
-    -2.0082713391637707e-06,
-    2.243043015262031e-07,
+    1.501409360450329,
+    0.24664027905463662,
+    -0.004177392875203149,
+    -0.001252726391773229,
+    0.00021834938623976644,
+    -4.9724196894547514e-06,
+    -3.4639852676333717e-06,
+    4.6813134805534123e-07,
+    2.3335967195708108e-08,
     -8.931925970244222e-09,
 )
 _INVERSE_FAR = {
     dtypes.f32: (
-        -1.9337561510735395,
-        9.329959763913447,
-        -13.144834394480988,
-        10.844979598913461,
-        -5.4376180598295765,
-        1.757859603515792,
-        -0.37064759277730036,
-        0.04947652076909922,
-        -0.0038094540496346713,
-        0.00012924175469266932,
+        2.8329768070195414,
+        1.0016749120571993,
+        0.009444992113527836,
+        -0.007636489636678905,
+        0.005689216294342166,
+        -0.0036009003307526993,
+        0.001479703952923971,
+        -5.045885289808411e-05,
+        -0.00030552505117411146,
+        0.0001115385807799795,
     ),
     dtypes.f64: (
-        2.7609091510727906,
-        -4.190526501855158,
-        4.031937630559487,
-        -1.7920538225988005,
-        0.49738980314654924,
-        -0.08804144800399666,
-        0.009689767009350867,
-        -0.0006056852739890518,
-        1.645405120770816e-05,
+        2.832975092760639,
+        1.0016746503359168,
+        0.009485836766508918,
+        -0.0076990204207079225,
+        0.005579327876493554,
+        -0.003281626624635015,
+        0.0013585635286097564,
+        -0.0003596289374876328,
+        5.410808148350779e-05,
+        -3.5036477620016268e-06,
     ),
 }
 _HALF_ROOT_PI = 0.886226925452758
@@ -164,7 +165,8 @@ def erfc(x: Expr) -> Expr:
         return through_f64(erfc, x)
     a, last = abs_(x), number(28.0, x)
     complement = _complement(select(less(last, a), last, a))
-    return select(less(x, number(0.0, x)), sub(number(2.0, x), complement), complement)
+    far = select(less(x, number(0.0, x)), sub(number(2.0, x), complement), complement)
+    return select(less(a, number(0.5, x)), sub(number(1.0, x), _erf_near(x)), far)
 
 
 @scalar_function("erf_inv")
@@ -173,8 +175,8 @@ def erf_inv(x: Expr) -> Expr:
     one, a = number(1.0, x), abs_(x)
     w = neg(log(mul(sub(one, a), add(one, a))))
     far = greater(w, number(5.0, x))
-    near_value = polynomial(w, _INVERSE_NEAR)
-    far_value = polynomial(square_root(w), _INVERSE_FAR[x.dtype])
+    near_value = polynomial(sub(w, number(2.5, x)), _INVERSE_NEAR)
+    far_value = polynomial(sub(square_root(w), number(3.0, x)), _INVERSE_FAR[x.dtype])
     y = mul(select(far, far_value, near_value), a)
     if x.dtype == dtypes.f64:
         y = _halley_step(y, a)

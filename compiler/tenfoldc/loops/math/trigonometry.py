@@ -16,6 +16,7 @@ little past pi/4, as the fraction is rounded before its last piece is added) and
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from tenfold_rt import dtypes
@@ -91,9 +92,16 @@ _FIRST_WINDOW = 2.0**52
 
 _HALF_PI = 1.5707963267948966
 _TWO_OVER_PI_F64 = 0.6366197723675814
-# pi/2 in three pieces of 26 binary places each, and the rest.
+# pi/2 in four pieces of 26 binary places each, and the rest.
 _HALF_PI_PIECES = tuple(
-    float.fromhex(piece) for piece in ("0x1.921fb54p+0", "0x1.10b46p-30", "0x1.1a6263p-54", "0x1.8a2e03707344ap-81")
+    float.fromhex(piece)
+    for piece in (
+        "0x1.921fb54p+0",
+        "0x1.10b46p-30",
+        "0x1.1a6263p-54",
+        "0x1.8a2e02p-81",
+        "0x1.707344a409382p-105",
+    )
 )
 _STEP = 2.0**26
 _LIMIT = 2.0**52
@@ -127,14 +135,18 @@ def _reduce_f32(x: Expr) -> tuple[Expr, Expr]:
     return mul(fraction, number(_HALF_PI, magnitude)), add(bits_of(shifted), more)
 
 
-def _subtract_multiple(high: Expr, low: Expr, times: Expr, scale: float) -> tuple[Expr, Expr]:
-    """high + low - times * scale * pi/2, for a whole `times` up to 2^26 that leaves little of `high`."""
-    first, second, third, rest = (number(-piece * scale, high) for piece in _HALF_PI_PIECES)
+def _subtract_multiple(high: Expr, times: Expr, scale: float) -> tuple[Expr, list[Expr]]:
+    """high - times * scale * pi/2, for a whole `times` up to 2^26 that leaves little of `high`.
+
+    The result is the first value and the sum of the others, which together are right to four times the precision.
+    """
+    first, *middle, last = (number(-piece * scale, high) for piece in _HALF_PI_PIECES)
     high = add(high, mul(times, first))
-    high, error = two_sum(high, mul(times, second))
-    high, last_error = two_sum(high, mul(times, third))
-    low = add(low, fma(times, rest, add(error, last_error)))
-    return fast_two_sum(high, low)
+    errors: list[Expr] = []
+    for piece in middle:
+        high, error = two_sum(high, mul(times, piece))
+        errors.append(error)
+    return high, [*errors, mul(times, last)]
 
 
 def _reduce_f64(x: Expr) -> _Reduced:
@@ -143,10 +155,14 @@ def _reduce_f64(x: Expr) -> _Reduced:
     too_large = logical_and(greater_equal(magnitude, number(_LIMIT, x)), finite)
     magnitude = select(too_large, number(0.0, x), magnitude)
     steps, _ = round_with_bits(mul(magnitude, number(_TWO_OVER_PI_F64 / _STEP, x)))
-    high, low = _subtract_multiple(magnitude, number(0.0, x), steps, _STEP)
+    high, errors = _subtract_multiple(magnitude, steps, _STEP)
     turns, quadrant = round_with_bits(mul(high, number(_TWO_OVER_PI_F64, x)))
-    high, low = _subtract_multiple(high, low, turns, 1.0)
-    return _Reduced(high, low, quadrant)
+    high, rests = _subtract_multiple(high, turns, 1.0)
+    for error in errors:
+        high, rest = two_sum(high, error)
+        rests.append(rest)
+    low = functools.reduce(add, rests)
+    return _Reduced(*fast_two_sum(high, low), quadrant)
 
 
 def _sine_and_cosine_f32(r: Expr) -> tuple[Expr, Expr]:
