@@ -20,8 +20,9 @@ INLINE_DATA_BYTES = 4096
 class ModuleText:
     """A module under construction for one target."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, inline_data: bool = False) -> None:
         self.target = target
+        self.inline_data = inline_data
         self.external_data: dict[str, bytes] = {}
         self._parts: list[str] = []
         self._names: dict[Hashable, str] = {}
@@ -66,7 +67,7 @@ class ModuleText:
             return known
         symbol = self._data[content] = self.symbol(name)
         kind = f"[{len(content)} x i8]"
-        if len(content) > INLINE_DATA_BYTES:
+        if len(content) > INLINE_DATA_BYTES and not self.inline_data:
             self.external_data[name] = content
             self.append(f"{symbol} = external hidden constant {kind}, align 64")
         else:

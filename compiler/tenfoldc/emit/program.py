@@ -47,9 +47,14 @@ def emit_program(program: Program, allocation: Allocation, target: Target) -> Ll
     return emit_programs([(program, allocation)], target)
 
 
-def emit_programs(programs: Iterable[tuple[Program, Allocation]], target: Target) -> LlvmText:
-    """One module for all `programs`, whose names differ; they share scalar functions, tiles and constants."""
-    module = ModuleText(target)
+def emit_programs(
+    programs: Iterable[tuple[Program, Allocation]], target: Target, *, inline_data: bool = False
+) -> LlvmText:
+    """One module for all `programs`, whose names differ; they share scalar functions, tiles and constants.
+
+    `inline_data` writes even large constants into the text, for an object that another linker is to read.
+    """
+    module = ModuleText(target, inline_data=inline_data)
     for program, allocation in programs:
         _ProgramText(module, program, allocation).write()
     return LlvmText(str(module), module.external_data)

@@ -1,4 +1,4 @@
-"""A product of matrices as five loops around the inner kernel, over blocks that fit the caches and panels packed for it."""
+"""A product of matrices as five loops around the inner kernel, over blocks that fit the caches, packed in panels."""
 
 from __future__ import annotations
 
@@ -133,9 +133,7 @@ class _BlockedProduct:
 
         return for_each_panel(self.ctx, "column_panel", columns, column_panel)
 
-    def _epilogue(
-        self, b: Expr, t: Expr, rows: Span, columns: Span, accumulator: _Accumulator
-    ) -> Sequence[Statement]:
+    def _epilogue(self, b: Expr, t: Expr, rows: Span, columns: Span, accumulator: _Accumulator) -> Sequence[Statement]:
         """Hand the sums of a block to the consumers once they are complete."""
         if self.scratch is None:
             return []

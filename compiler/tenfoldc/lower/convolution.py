@@ -16,7 +16,7 @@ from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.contraction import lower_product
 from tenfoldc.lower.grouped_convolution import lower_grouped
 from tenfoldc.lower.product import Operand, Place, Product, delinearise
-from tenfoldc.lower.windows import Windows
+from tenfoldc.lower.convolution_windows import Windows
 from tenfoldc.target import Target
 
 _FEWEST_FEATURES = 4
@@ -55,7 +55,8 @@ def _features_as_columns(windows: Windows) -> Product:
 
     place, inputs, kernel = None, None, None
     if windows.result_is(numbers.output_batch_dimension, *numbers.output_spatial_dimensions):
-        matrix = Buffer("windows", windows.result_type.dtype, (rows, groups * windows.group_features), base=windows.ctx.result())
+        shape = (rows, groups * windows.group_features)
+        matrix = Buffer("windows", windows.result_type.dtype, shape, base=windows.ctx.result())
         place = Place(matrix, lambda group: scalar.index(0), lambda group: windows.feature(group, scalar.index(0)))
     if windows.is_pointwise and groups == 1:
         batch, channels, *spatial = numbers.input

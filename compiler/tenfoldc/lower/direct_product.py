@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Apply, Buffer, Carry, Expr, For, Load, Local, Mode, Primitive, Statement, Store
+from tenfoldc.loops.ir import Apply, Carry, Expr, For, Load, Local, Mode, Primitive, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.product import Product
 

@@ -9,7 +9,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.product import delinearise
-from tenfoldc.lower.windows import Windows
+from tenfoldc.lower.convolution_windows import Windows
 
 
 def lower_grouped(ctx: LoweringContext, windows: Windows) -> Sequence[Statement]:

@@ -43,9 +43,7 @@ def block_size(total: int, block: int, number: Expr) -> Expr:
         return scalar.index(block)
     if total < block:
         return scalar.index(total)
-    return scalar.minimum(
-        scalar.index(block), scalar.sub(scalar.index(total), scalar.mul(number, scalar.index(block)))
-    )
+    return scalar.minimum(scalar.index(block), scalar.sub(scalar.index(total), scalar.mul(number, scalar.index(block))))
 
 
 def span(total: int, block: int, width: int, number: Expr) -> Span:

@@ -13,7 +13,7 @@ from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, Load, Primiti
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """One factor.  `read(batch, line, position, channel)` is its element; a line is a row of the lhs, a column of the rhs.
+    """One factor.  `read(batch, line, position, channel)` is its element; a line is an lhs's row, an rhs's column.
 
     `matrix`, where given, is the same memory as a row-major matrix: (batch * rows, depth) of an lhs,
     (batch * depth, columns) of an rhs.  `lines_adjoin`: neighbours in memory belong to neighbouring lines, rather
