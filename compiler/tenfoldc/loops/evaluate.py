@@ -156,7 +156,8 @@ def _population_count(x: Array) -> Array:
 
 def _count_leading_zeros(x: Array) -> Array:
     bits = _bits(x)
-    highest: Array = (bits * np.arange(1, bits.shape[-1] + 1)).max(-1)
+    places: Array = np.arange(1, bits.shape[-1] + 1)
+    highest: Array = np.maximum.reduce(bits * places, axis=-1)
     return (bits.shape[-1] - highest).astype(x.dtype)
 
 
