@@ -14,9 +14,9 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.contraction import lower_product
+from tenfoldc.lower.convolution_windows import Windows
 from tenfoldc.lower.grouped_convolution import lower_grouped
 from tenfoldc.lower.product import Operand, Place, Product, delinearise
-from tenfoldc.lower.convolution_windows import Windows
 from tenfoldc.target import Target
 
 _FEWEST_FEATURES = 4

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.product import delinearise
 from tenfoldc.lower.convolution_windows import Windows
+from tenfoldc.lower.product import delinearise
 
 
 def lower_grouped(ctx: LoweringContext, windows: Windows) -> Sequence[Statement]:
