@@ -106,10 +106,14 @@ def decode_attributes(kind: type[Attributes], values: Mapping[str, object], sign
     are passed over.
     """
     hints = get_type_hints(kind)
+    spelled = {field.name: field for field in text_fields(kind)}
+    unknown = [name for name in values if name not in spelled and "." not in name]
+    if unknown:
+        known = ", ".join(spelled) or "none"
+        raise ValueError(f"attribute {unknown[0]} is not one of this operation's, which are: {known}")
     arguments: dict[str, Any] = {
         name: _derive(name, hint, signature) for name, hint in hints.items() if _is_derived(name, hint)
     }
-    spelled = {field.name: field for field in text_fields(kind)}
     for name, field in spelled.items():
         if name in values:
             try:
@@ -118,10 +122,6 @@ def decode_attributes(kind: type[Attributes], values: Mapping[str, object], sign
                 raise ValueError(f"attribute {name}: {error}") from None
         elif field.default is MISSING:
             raise ValueError(f"attribute {name} is missing")
-    unknown = [name for name in values if name not in spelled and "." not in name]
-    if unknown:
-        known = ", ".join(spelled) or "none"
-        raise ValueError(f"attribute {unknown[0]} is not one of this operation's, which are: {known}")
     return kind(**arguments)
 
 
