@@ -74,9 +74,7 @@ def _compile(
 
     def call(tensors: Any) -> object:
         remaining = iter(tensors)
-        values = [
-            leaf if array is None else next(remaining) for leaf, array in zip(leaves, arrays, strict=True)
-        ]
+        values = [leaf if array is None else next(remaining) for leaf, array in zip(leaves, arrays, strict=True)]
         args, kwargs = pytree.unflatten(tree, values)
         return body(*args, **kwargs)
 

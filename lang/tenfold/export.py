@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,7 +94,7 @@ def _write_all(files: Mapping[Path, tuple[bytes, int]]) -> None:
 
 
 @contextlib.contextmanager
-def _written(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+def _written(path: Path, content: bytes, mode: int) -> Generator[Path]:
     """A temporary file with `content` in the directory of `path`; removed afterwards if it is still there."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from tenfold import tree as pytree
 from tenfold.compile import Compiled
@@ -39,9 +39,7 @@ def value_and_grad(
     return _callable_anywhere(function, traced)
 
 
-def grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that gives the gradient of `function`, or `(gradient, aux)` with `has_aux`; see `value_and_grad`."""
 
     def traced(*args: Any, **kwargs: Any) -> Any:
@@ -151,10 +149,10 @@ def _split_aux(name: str, returned: Any) -> tuple[Any, Any]:
     return returned  # pyright: ignore[reportUnknownVariableType]
 
 
-def _scalar(name: str, value: TensorLike | Any) -> Var:
+def _scalar(name: str, value: Any) -> Var:
     if not isinstance(value, (TensorValue, float, int)) and not hasattr(value, "dtype"):
         raise ArgumentError(f"grad: {name} returns a {type(value).__name__}, not one number", where=here())
-    var = lift(value)
+    var = lift(cast("TensorLike", value))
     if var.rank != 0:
         raise ShapeError(
             f"grad: {name} returns {var.type}, but only one number has a gradient",

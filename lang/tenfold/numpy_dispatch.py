@@ -16,21 +16,70 @@ from tenfold_rt.errors import UnsupportedError
 
 Function = Callable[..., Any]
 
+
+def _positive(x: Any) -> Any:
+    return x
+
+
 _UFUNCS: dict[str, Function] = {
     **{
         name: getattr(arithmetic, name)
-        for name in (
-            "add subtract multiply divide floor_divide remainder fmod maximum minimum equal not_equal less"
-            " less_equal greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and"
-            " bitwise_or bitwise_xor left_shift right_shift negative square reciprocal"
-        ).split()
+        for name in [
+            "add",
+            "subtract",
+            "multiply",
+            "divide",
+            "floor_divide",
+            "remainder",
+            "fmod",
+            "maximum",
+            "minimum",
+            "equal",
+            "not_equal",
+            "less",
+            "less_equal",
+            "greater",
+            "greater_equal",
+            "logical_and",
+            "logical_or",
+            "logical_xor",
+            "logical_not",
+            "bitwise_and",
+            "bitwise_or",
+            "bitwise_xor",
+            "left_shift",
+            "right_shift",
+            "negative",
+            "square",
+            "reciprocal",
+        ]
     },
     **{
         name: getattr(elementwise, name)
-        for name in (
-            "exp exp2 expm1 log log1p log2 log10 sqrt cbrt sin cos tan sinh cosh tanh sign floor ceil trunc"
-            " isfinite isnan isinf"
-        ).split()
+        for name in [
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log1p",
+            "log2",
+            "log10",
+            "sqrt",
+            "cbrt",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "sign",
+            "floor",
+            "ceil",
+            "trunc",
+            "isfinite",
+            "isnan",
+            "isinf",
+        ]
     },
     "power": arithmetic.pow,
     "float_power": arithmetic.pow,
@@ -42,7 +91,7 @@ _UFUNCS: dict[str, Function] = {
     "invert": arithmetic.bitwise_not,
     "bitwise_invert": arithmetic.bitwise_not,
     "matmul": linear_algebra.matmul,
-    "positive": lambda x: x,
+    "positive": _positive,
 }
 
 
@@ -100,6 +149,26 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     return list(shapes.split(ary, np.diff(cuts).tolist(), axis))
 
 
+def _count_nonzero(a: Any, axis: Any = None) -> Any:
+    return reductions.count_nonzero(a, axis=axis)
+
+
+def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
+    return indexing.take(a, indices, axis=axis)
+
+
+def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    return indexing.take_along_axis(arr, indices, axis=axis)
+
+
+def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    return shapes.diagonal(a, offset, axis1, axis2)
+
+
+def _repeat(a: Any, repeats: int, axis: int | None = None) -> Any:
+    return shapes.repeat_interleave(a, repeats, axis=axis)
+
+
 def _ndim(a: Any) -> int:
     return a.ndim
 
@@ -119,26 +188,37 @@ _FUNCTIONS: dict[str, Function] = {
     **{name: _running(getattr(sorting, name)) for name in ("cumsum", "cumprod")},
     **{
         name: getattr(shapes, name)
-        for name in (
-            "reshape ravel transpose swapaxes moveaxis squeeze expand_dims broadcast_to concatenate stack flip"
-            " roll tile"
-        ).split()
+        for name in [
+            "reshape",
+            "ravel",
+            "transpose",
+            "swapaxes",
+            "moveaxis",
+            "squeeze",
+            "expand_dims",
+            "broadcast_to",
+            "concatenate",
+            "stack",
+            "flip",
+            "roll",
+            "tile",
+        ]
     },
     **{name: getattr(creation, name) for name in ("zeros_like", "ones_like", "full_like", "tril", "triu")},
     **{name: getattr(linear_algebra, name) for name in ("dot", "vdot", "outer", "tensordot", "einsum", "trace")},
     "max": _extreme(reductions.amax),
     "min": _extreme(reductions.amin),
-    "count_nonzero": lambda a, axis=None: reductions.count_nonzero(a, axis=axis),
+    "count_nonzero": _count_nonzero,
     "clip": arithmetic.clip,
     "where": arithmetic.where,
     "isclose": arithmetic.isclose,
     "round": elementwise.round,
     "around": elementwise.round,
     "nan_to_num": elementwise.nan_to_num,
-    "take": lambda a, indices, axis=None: indexing.take(a, indices, axis=axis),
-    "take_along_axis": lambda arr, indices, axis=-1: indexing.take_along_axis(arr, indices, axis=axis),
-    "diagonal": lambda a, offset=0, axis1=0, axis2=1: shapes.diagonal(a, offset, axis1, axis2),
-    "repeat": lambda a, repeats, axis=None: shapes.repeat_interleave(a, repeats, axis=axis),
+    "take": _take,
+    "take_along_axis": _take_along_axis,
+    "diagonal": _diagonal,
+    "repeat": _repeat,
     "pad": _pad,
     "sort": _sort,
     "argsort": _argsort,

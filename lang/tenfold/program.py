@@ -19,7 +19,7 @@ import numpy as np
 
 from tenfold import tree as pytree
 from tenfold.specs import array_element_type
-from tenfold.tracing import Array, Trace, TensorValue, default_dtype, from_dlpack, is_scalar, lift, wrap
+from tenfold.tracing import Array, TensorValue, Trace, default_dtype, from_dlpack, is_scalar, lift, wrap
 from tenfold.tree import Tree
 from tenfold_rt.cache import Cache, default_directory
 from tenfold_rt.dtypes import DType

@@ -15,7 +15,7 @@ import numpy as np
 
 from tenfold import tree as pytree
 from tenfold.program import Argument, dense_array
-from tenfold.specs import SpecTree, annotated_specs, array_element_type, as_spec, is_spec
+from tenfold.specs import annotated_specs, array_element_type, as_spec, is_spec
 from tenfold.tracing import Array, TensorValue, is_scalar
 from tenfold.tree import Tree
 from tenfold_rt.errors import SpecError
@@ -28,7 +28,7 @@ class Request:
 
     trees: tuple[tuple[str, Tree], ...]
     types: tuple[TensorType, ...]
-    static: tuple[tuple[str, type, Hashable], ...]
+    static: tuple[tuple[str, type[Any], Hashable], ...]
 
     def leaf_names(self) -> list[str]:
         """What each leaf is called in messages and in the manifest: `params.w1`."""
@@ -42,7 +42,7 @@ class Parts:
     trees: tuple[tuple[str, Tree], ...]
     leaves: list[Any]
     names: list[str]
-    static: tuple[tuple[str, type, Hashable], ...]
+    static: tuple[tuple[str, type[Any], Hashable], ...]
 
 
 class Signature:
@@ -76,10 +76,10 @@ class Signature:
         self._add_specified_defaults(bound)
         trees: list[tuple[str, Tree]] = []
         leaves: list[Any] = []
-        static: list[tuple[str, type, Hashable]] = []
+        static: list[tuple[str, type[Any], Hashable]] = []
         for name, value in bound.arguments.items():
             if name in self.static:
-                static.append((name, type(value), self._hashable(name, value)))
+                static.append(self._static_value(name, value))
                 continue
             of_value, tree = pytree.flatten(value, is_spec)
             leaves.extend(of_value)
@@ -97,7 +97,8 @@ class Signature:
                 if name not in present and name not in missing:
                     del bound.arguments[name]
 
-    def _hashable(self, name: str, value: Any) -> Hashable:
+    def _static_value(self, name: str, value: object) -> tuple[str, type[Any], Hashable]:
+        """A static argument as part of a request: 1, 1.0 and True are equal, so the type is needed too."""
         try:
             hash(value)
         except TypeError:
@@ -105,7 +106,7 @@ class Signature:
                 f"{self.name}: static argument `{name}` is a {type(value).__name__}, which cannot be hashed",
                 mend="give a number, a string, a tuple or a frozen dataclass",
             ) from None
-        return value
+        return name, type(value), value
 
     def arrays(self, parts: Parts) -> list[Array]:
         """The leaves of a call as dense arrays; `SpecError` where one is no tensor or does not fit its spec."""

@@ -6,9 +6,10 @@ in annotations, in pytrees of them, and as arguments of `lower` and `export`.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from types import CellType, FunctionType
-from typing import Any, TypeAlias, cast
+from typing import Any, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +95,8 @@ class Spec:
 def _dim(size: object) -> Dim:
     if isinstance(size, str) and size.isidentifier():
         return Symbol(size)
-    if isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size >= 0:
-        return int(size)
+    if not isinstance(size, bool) and isinstance(size, SupportsIndex) and operator.index(size) >= 0:
+        return operator.index(size)
     raise ArgumentError(f"a spec's size is {size!r}", mend="give a size of at least 0, or a name for an open size")
 
 

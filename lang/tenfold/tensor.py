@@ -120,9 +120,7 @@ class Tensor(TensorValue):
         return indexing.getitem(self, index)
 
     def __setitem__(self, index: Index, values: TensorLike) -> None:
-        raise ArgumentError(
-            "a tensor cannot be changed in place", where=here(), mend="use x = x.at[index].set(values)"
-        )
+        raise ArgumentError("a tensor cannot be changed in place", where=here(), mend="use x = x.at[index].set(values)")
 
     def __repr__(self) -> str:
         if self.array is None:

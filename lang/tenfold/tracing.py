@@ -35,8 +35,7 @@ TensorLike: TypeAlias = "Tensor | Array | np.generic | Scalar | Sequence[Any]"
 """What counts as a tensor: ours, NumPy's arrays and scalars, Python's numbers, and nested lists of numbers."""
 
 _PACKAGES = tuple(
-    str(Path(cast("str", sys.modules[name].__file__)).parent) + "/"
-    for name in ("tenfold", "tenfoldc", "tenfold_rt")
+    str(Path(cast("str", sys.modules[name].__file__)).parent) + "/" for name in ("tenfold", "tenfoldc", "tenfold_rt")
 )
 
 
@@ -165,18 +164,21 @@ class TensorValue:
     def in_trace(self) -> Var:
         """This traced tensor in the innermost trace; `TraceError` where it does not belong there."""
         assert self._var is not None
-        assert self._trace is not None
-        if not self._trace.is_under_way:
+        self._require_trace()
+        return current().builder.var(self._var.value)
+
+    def _require_trace(self) -> None:
+        if self._trace is not None and not self._trace.is_under_way:
             raise TraceError(
                 f"a tensor {self.type} of a trace that has ended was used",
                 where=here(),
                 mend="return it from the traced function instead of keeping it in a variable outside",
             )
-        return current().builder.var(self._var.value)
 
     def known_array(self, asked: str, mend: str) -> Array:
         """The array; `TraceError` that `asked` needs it where this tensor is traced."""
         if self._array is None:
+            self._require_trace()
             refuse_value(asked, self.type, mend)
         return self._array
 
@@ -212,7 +214,7 @@ def lift(value: TensorLike, dtype: DType | None = None) -> Var:
     if isinstance(value, TensorValue):
         return value.in_trace() if value.array is None else current().constant(value.array)
     if isinstance(value, np.ndarray):
-        return current().constant(cast("Array", value))
+        return current().constant(value)
     if is_scalar(value):
         return _scalar_constant(cast("Scalar", value), dtype)
     return current().constant(array_from(value))
@@ -233,10 +235,10 @@ def array_from(data: object) -> Array:
     Takes NumPy's arrays and scalars, whatever offers `__dlpack__` or `__array__`, and numbers in nested lists.
     """
     if isinstance(data, (np.ndarray, np.generic)):
-        return np.asarray(cast("Array", data))
+        return np.asarray(cast("Any", data))
     if hasattr(data, "__dlpack__"):
         return from_dlpack(data)
-    array = cast("Array", np.asarray(data))
+    array: Array = np.asarray(data)
     if array.dtype == object or array.dtype.kind in "USV":
         raise DTypeError(
             f"a {type(data).__name__} of {array.dtype} elements cannot be a tensor",

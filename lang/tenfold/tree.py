@@ -26,7 +26,7 @@ class Tree:
     have equal trees; `order` remembers the insertion order for `unflatten`.
     """
 
-    kind: type | None = None
+    kind: type[Any] | None = None
     keys: tuple[Hashable, ...] = ()
     children: tuple[Tree, ...] = ()
     static: tuple[tuple[str, Hashable], ...] = ()
@@ -82,8 +82,8 @@ def _take_apart(value: object) -> _Container[Any] | None:
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         named = cast("tuple[Any, ...]", value)
         return _Container(cast("tuple[str, ...]", getattr(kind, "_fields")), named)  # noqa: B009 - a duck type
-    if dataclasses.is_dataclass(value) and kind is not type:
-        return _take_apart_dataclass(value)
+    if hasattr(kind, "__dataclass_fields__"):
+        return _take_apart_dataclass(cast("object", value))
     return None
 
 
@@ -128,20 +128,20 @@ def _unflatten(tree: Tree, leaves: Iterator[Any]) -> Any:
         return children
     if tree.kind is tuple:
         return tuple(children)
-    if tree.kind is dict or tree.kind is OrderedDict:
-        by_key = dict(zip(tree.keys, children, strict=True))
-        return tree.kind((key, by_key[key]) for key in tree.order)
     if tree.kind is type(None):
         return None
+    make: Callable[..., Any] = tree.kind
+    if tree.kind is dict or tree.kind is OrderedDict:
+        by_key = dict(zip(tree.keys, children, strict=True))
+        return make((key, by_key[key]) for key in tree.order)
     if issubclass(tree.kind, tuple):
-        return tree.kind(*children)
-    return _rebuild_dataclass(tree, children)
+        return make(*children)
+    return _rebuild_dataclass(tree.kind, tree, children)
 
 
-def _rebuild_dataclass(tree: Tree, children: Sequence[Any]) -> Any:
+def _rebuild_dataclass(kind: type[Any], tree: Tree, children: Sequence[Any]) -> Any:
     """A dataclass with these fields, without running its `__init__`, which may expect something else."""
-    assert tree.kind is not None
-    value = object.__new__(tree.kind)
+    value: Any = object.__new__(kind)
     for name, child in [*zip(tree.keys, children, strict=True), *tree.static]:
         object.__setattr__(value, cast("str", name), child)
     return value
@@ -159,8 +159,7 @@ def names(tree: Tree, prefix: str = "") -> list[str]:
 
 
 def _child_name(tree: Tree, key: Hashable, prefix: str) -> str:
-    by_attribute = isinstance(key, str) and key.isidentifier()
-    if not by_attribute:
+    if not (isinstance(key, str) and key.isidentifier()):
         return f"{prefix}[{key!r}]"
     return f"{prefix}.{key}" if prefix else key
 

@@ -24,9 +24,15 @@ X, Y, V, C, Q = f("matrix"), f("matrix"), f("vector"), f("column"), f("cube")
 I, J = f("matrix", "i4"), f("matrix", "i4")  # noqa: E741
 
 UNARY = [
-    *((name, getattr(tn, name), getattr(np, name)) for name in "exp exp2 expm1 sin cos tan tanh sinh cosh".split()),
-    *((name, getattr(tn, name), getattr(np, name)) for name in "abs sign floor ceil trunc cbrt square".split()),
-    *((name, getattr(tn, name), getattr(np, name)) for name in "isfinite isnan isinf negative round".split()),
+    *(
+        (name, getattr(tn, name), getattr(np, name))
+        for name in ["exp", "exp2", "expm1", "sin", "cos", "tan", "tanh", "sinh", "cosh"]
+    ),
+    *(
+        (name, getattr(tn, name), getattr(np, name))
+        for name in ["abs", "sign", "floor", "ceil", "trunc", "cbrt", "square"]
+    ),
+    *((name, getattr(tn, name), getattr(np, name)) for name in ["isfinite", "isnan", "isinf", "negative", "round"]),
     ("atan", tn.atan, np.arctan),
     ("round to 2 places", lambda x: tn.round(x, 2), lambda x: np.round(x, 2)),
     ("square root", lambda x: tn.sqrt(abs(x)), lambda x: np.sqrt(abs(x))),
@@ -39,16 +45,23 @@ UNARY = [
 ]
 
 BINARY = [
-    *((name, getattr(tn, name), getattr(np, name)) for name in "add subtract multiply divide maximum minimum".split()),
-    *((name, getattr(tn, name), getattr(np, name)) for name in "floor_divide remainder fmod".split()),
-    *((name, getattr(tn, name), getattr(np, name)) for name in "equal not_equal less less_equal".split()),
-    *((name, getattr(tn, name), getattr(np, name)) for name in "greater greater_equal".split()),
-    *((name, getattr(tn, name), getattr(np, name)) for name in "logical_and logical_or logical_xor isclose".split()),
+    *(
+        (name, getattr(tn, name), getattr(np, name))
+        for name in ["add", "subtract", "multiply", "divide", "maximum", "minimum"]
+    ),
+    *((name, getattr(tn, name), getattr(np, name)) for name in ["floor_divide", "remainder", "fmod"]),
+    *((name, getattr(tn, name), getattr(np, name)) for name in ["equal", "not_equal", "less", "less_equal"]),
+    *((name, getattr(tn, name), getattr(np, name)) for name in ["greater", "greater_equal"]),
+    *((name, getattr(tn, name), getattr(np, name)) for name in ["logical_and", "logical_or", "logical_xor", "isclose"]),
     ("atan2", tn.atan2, np.arctan2),
 ]
 
 REDUCTIONS = [
-    (f"{name}{options}", lambda x, n=name, o=options: getattr(tn, n)(x, **o), lambda x, n=name, o=options: getattr(np, n)(x, **o))
+    (
+        f"{name}{options}",
+        lambda x, n=name, o=options: getattr(tn, n)(x, **o),
+        lambda x, n=name, o=options: getattr(np, n)(x, **o),
+    )
     for name in ("sum", "prod", "mean", "max", "min", "any", "all")
     for options in ({}, {"axis": 0}, {"axis": -1, "keepdims": True}, {"axis": (0, 1)})
 ]

@@ -319,9 +319,7 @@ def reciprocal(x: TensorLike) -> Tensor:
 
 
 @tensor_function
-def isclose(
-    x: TensorLike, y: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
-) -> Tensor:
+def isclose(x: TensorLike, y: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Whether |x - y| <= atol + rtol |y|, element by element; equal infinities are close.  Bool."""
     a, b = broadcast("isclose", *promoted_floating(x, y))
     allowed = ops.add(ops.full_like(b, atol), ops.multiply(ops.full_like(b, rtol), ops.abs_(b)))

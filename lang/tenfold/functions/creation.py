@@ -84,9 +84,7 @@ def full_like(x: TensorLike, fill_value: Scalar, dtype: DTypeLike | None = None)
 
 
 @tensor_function
-def arange(
-    start: Scalar, stop: Scalar | None = None, step: Scalar = 1, dtype: DTypeLike | None = None
-) -> Tensor:
+def arange(start: Scalar, stop: Scalar | None = None, step: Scalar = 1, dtype: DTypeLike | None = None) -> Tensor:
     """Numbers from `start` (0 where only one is given) by `step` until before `stop`.
 
     i64 where all are integers, else f32.  `ArgumentError` for a step of 0.

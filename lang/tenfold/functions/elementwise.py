@@ -133,9 +133,7 @@ def sinh(x: TensorLike) -> Tensor:
 def cosh(x: TensorLike) -> Tensor:
     """The hyperbolic cosine of each element: (e^x + e^-x) / 2."""
     return _floating(
-        lambda v: ops.multiply(
-            ops.full_like(v, 0.5), ops.add(ops.exponential(v), ops.exponential(ops.negate(v)))
-        ),
+        lambda v: ops.multiply(ops.full_like(v, 0.5), ops.add(ops.exponential(v), ops.exponential(ops.negate(v)))),
         x,
     )
 
@@ -209,7 +207,7 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's n
     def to_even(v: Var) -> Var:
         if decimals == 0:
             return ops.round_nearest_even(v)
-        scale = ops.full_like(v, 10.0**math.fabs(decimals))
+        scale = ops.full_like(v, 10.0 ** math.fabs(decimals))
         grow, shrink = (ops.multiply, ops.divide) if decimals > 0 else (ops.divide, ops.multiply)
         return shrink(ops.round_nearest_even(grow(v, scale)), scale)
 
@@ -250,9 +248,7 @@ def to(x: TensorLike, dtype: DTypeLike) -> Tensor:
 
 
 @tensor_function
-def nan_to_num(
-    x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
-) -> Tensor:
+def nan_to_num(x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """`x` with NaN and infinities replaced, the latter by default by the largest finite numbers."""
     value = lift(x)
     if not value.dtype.is_float:

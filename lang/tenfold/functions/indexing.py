@@ -94,7 +94,9 @@ def resolved(index: Index, sizes: Sequence[int]) -> tuple[Item, ...]:
 def _without_masks(item: Any) -> list[Any]:
     """An index, or what stands for it: a list becomes an array, a mask the positions where it is true."""
     if isinstance(item, bool):
-        raise ArgumentError(f"indexing: the index is {item}", where=here(), mend="give an integer, or a mask as an array")
+        raise ArgumentError(
+            f"indexing: the index is {item}", where=here(), mend="give an integer, or a mask as an array"
+        )
     if isinstance(item, (list, tuple)):
         item = np.asarray(cast("list[Any]", item))
         item = item.astype(np.int64) if item.size == 0 else item
@@ -110,7 +112,7 @@ def _without_masks(item: Any) -> list[Any]:
 
 def _resolved_item(item: Any, axis: int, length: int) -> Item:
     if isinstance(item, slice):
-        return _resolved_slice(item, length)
+        return _resolved_slice(cast("Any", item), length)
     if isinstance(item, TensorValue):
         if item.array is None:
             if not item.type.dtype.is_integer:
@@ -129,7 +131,7 @@ def _resolved_item(item: Any, axis: int, length: int) -> Item:
     return position % length
 
 
-def _resolved_slice(item: slice, length: int) -> Slice:
+def _resolved_slice(item: Any, length: int) -> Slice:
     for bound in (item.start, item.stop, item.step):
         if isinstance(bound, TensorValue) and bound.array is None:
             refuse_value("slicing", bound.type, "use x[i] in a loop, or take a slice of fixed size with tn.take")
@@ -150,7 +152,7 @@ def _checked(indices: Array, axis: int, length: int) -> Array:
     return np.where(indices < 0, indices + length, indices) if indices.dtype.kind == "i" else indices
 
 
-def is_array_item(item: Item) -> bool:
+def is_array_item(item: Item | None) -> bool:
     """Whether an item is an array of indices, known or not."""
     return isinstance(item, (TensorValue, np.ndarray))
 
@@ -217,7 +219,7 @@ def _shape_of(items: Sequence[Item]) -> list[int]:
 def _starts(x: Var, items: Sequence[Item]) -> list[Var]:
     """Where a block begins whose integers are known only at run time."""
     return [
-        _position(item, length) if is_array_item(cast("Item", item)) else filled((), 0, dtypes.i64)
+        _position(item, length) if is_array_item(item) else filled((), 0, dtypes.i64)
         for item, length in zip(_by_axis(items), x.sizes, strict=True)
     ]
 
@@ -446,9 +448,7 @@ def index_select(x: TensorLike, dim: int, index: TensorLike) -> Tensor:
 
 
 @tensor_function
-def take_along_axis(
-    x: TensorLike, indices: TensorLike, dim: int | None = None, *, axis: int | None = None
-) -> Tensor:
+def take_along_axis(x: TensorLike, indices: TensorLike, dim: int | None = None, *, axis: int | None = None) -> Tensor:
     """For each index its element along an axis, the other axes going in step and broadcasting (NumPy's)."""
     value, places = lift(x), lift(indices)
     if dim is None and axis is None:

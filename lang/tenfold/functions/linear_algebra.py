@@ -28,9 +28,7 @@ def matmul(x: TensorLike, y: TensorLike) -> Tensor:
     """
     a, b = promoted(x, y)
     if a.rank == 0 or b.rank == 0:
-        raise ShapeError(
-            f"matmul: takes no scalar, got {a.type} and {b.type}", where=here(), mend="multiply with *"
-        )
+        raise ShapeError(f"matmul: takes no scalar, got {a.type} and {b.type}", where=here(), mend="multiply with *")
     contracted = b.rank - 2 if b.rank > 1 else 0
     if a.sizes[-1] != b.sizes[contracted]:
         raise ShapeError(
@@ -148,9 +146,7 @@ def _parse(subscripts: str, values: Sequence[Var]) -> tuple[list[tuple[str, ...]
     return inputs, output
 
 
-def _labels(
-    part: str, rank: int | None, subscripts: str, shared: Sequence[str] = ()
-) -> tuple[str, ...]:
+def _labels(part: str, rank: int | None, subscripts: str, shared: Sequence[str] = ()) -> tuple[str, ...]:
     before, dots, after = part.partition("...")
     if not (before + after).isalpha() and before + after:
         raise ArgumentError(f"einsum: {subscripts!r} is not made of letters, commas, ... and ->", where=here())
@@ -207,9 +203,7 @@ def _summed(term: _Term, needed: set[str]) -> _Term:
 def _narrowed(term: _Term, sizes: dict[str, int]) -> _Term:
     """Axes of size 1 that stand for larger ones dropped: a product repeats them anyway."""
     keep = [
-        i
-        for i, (label, size) in enumerate(zip(term.labels, term.value.sizes, strict=True))
-        if size == sizes[label]
+        i for i, (label, size) in enumerate(zip(term.labels, term.value.sizes, strict=True)) if size == sizes[label]
     ]
     labels = tuple(term.labels[i] for i in keep)
     return _Term(labels, reshape_to(term.value, [term.value.sizes[i] for i in keep]))

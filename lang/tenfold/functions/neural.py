@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from tenfold.eager import tensor_function
-from tenfold.functions.axes import expand_to, normalize_axes, normalize_axis, with_axes_kept
+from tenfold.functions.axes import expand_to, normalize_axes, with_axes_kept
 from tenfold.functions.creation import counted, filled
-from tenfold.functions.reductions import largest_finite, log_sum_exp, mean_of
-from tenfold.functions.shapes import permuted
+from tenfold.functions.reductions import largest_finite, mean_of
 from tenfold.promotion import as_dtype, convert, promoted_floating, result_type
 from tenfold.specs import DTypeLike, element_type
 from tenfold.tracing import TensorLike, here, lift, wrap
@@ -89,7 +88,9 @@ def softplus(x: TensorLike) -> Tensor:
     return wrap(ops.add(ops.maximum(value, ops.zeros_like(value)), tail))
 
 
-def _axes_of(name: str, dim: int | Sequence[int] | None, axis: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+def _axes_of(
+    name: str, dim: int | Sequence[int] | None, axis: int | Sequence[int] | None, rank: int
+) -> tuple[int, ...]:
     given = dim if axis is None else axis
     if given is None:
         raise ArgumentError(f"{name}: no axis is given", where=here(), mend="give dim, often -1")
@@ -282,7 +283,9 @@ def cross_entropy(
             raise ShapeError(f"cross_entropy: weight is {per_class.type}, one for each class is needed", where=here())
         scale = ops.broadcast_in_dim(per_class, logits.sizes, (classes,))
     if labels.dtype.is_float:
-        return wrap(_of_probabilities(losses, convert(labels, logits.dtype), scale, classes, reduction, label_smoothing))
+        return wrap(
+            _of_probabilities(losses, convert(labels, logits.dtype), scale, classes, reduction, label_smoothing)
+        )
     return wrap(_of_indices(losses, labels, scale, classes, ignore_index, reduction, label_smoothing))
 
 

@@ -252,9 +252,7 @@ def min(  # noqa: A001
     return Extremes(amin(x, dim, keepdim, axis=axis), argmin(x, dim, keepdim))
 
 
-def _index_of(
-    name: str, op: Callable[[Var, int, DType], Var], x: Var, axis: int | None, keep: bool
-) -> Var:
+def _index_of(name: str, op: Callable[[Var, int, DType], Var], x: Var, axis: int | None, keep: bool) -> Var:
     if axis is None:
         flat = op(reshape_to(x, (math.prod(x.sizes),)), 0, dtypes.i64)
         return reshape_to(flat, (1,) * x.rank) if keep else flat
@@ -276,9 +274,7 @@ def argmax(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The index of the largest element along an axis, or of all in row-major order; i64, the first of equals."""
-    return wrap(
-        _index_of("argmax", ops.argmax, lift(x), dim if axis is None else axis, kept(keepdim, keepdims))
-    )
+    return wrap(_index_of("argmax", ops.argmax, lift(x), dim if axis is None else axis, kept(keepdim, keepdims)))
 
 
 @tensor_function
@@ -291,9 +287,7 @@ def argmin(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The index of the smallest element along an axis, or of all in row-major order; i64, the first of equals."""
-    return wrap(
-        _index_of("argmin", ops.argmin, lift(x), dim if axis is None else axis, kept(keepdim, keepdims))
-    )
+    return wrap(_index_of("argmin", ops.argmin, lift(x), dim if axis is None else axis, kept(keepdim, keepdims)))
 
 
 @tensor_function
@@ -364,8 +358,6 @@ def largest_finite(value: Var, axes: tuple[int, ...]) -> Var:
 def log_sum_exp(value: Var, axes: tuple[int, ...]) -> Var:
     """log(sum(exp(value))) over `axes`, kept."""
     largest = largest_finite(value, axes)
-    exponentials = ops.exponential(
-        ops.subtract(value, ops.broadcast_in_dim(largest, value.sizes, range(value.rank)))
-    )
+    exponentials = ops.exponential(ops.subtract(value, ops.broadcast_in_dim(largest, value.sizes, range(value.rank))))
     total, _ = reduced("logsumexp", ops.reduce_sum, exponentials, axes, True)
     return ops.add(ops.log(total), largest)

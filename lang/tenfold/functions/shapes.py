@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -22,7 +22,7 @@ from tenfold.functions.axes import (
     size_argument,
 )
 from tenfold.promotion import promoted
-from tenfold.tracing import Scalar, TensorLike, here, lift, wrap
+from tenfold.tracing import Array, Scalar, TensorLike, here, lift, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
@@ -182,7 +182,7 @@ def concatenate(tensors: Sequence[TensorLike], dim: int | None = None, *, axis: 
                 f"concatenate: {values[0].type} and {value.type} differ in an axis other than {place}",
                 where=here(),
             )
-    return wrap(ops.concatenate(values, place) if len(values) > 1 else values[0])
+    return wrap(values[0] if len(values) == 1 else ops.concatenate(values, place))
 
 
 def cat(tensors: Sequence[TensorLike], dim: int | None = None, *, axis: int | None = None) -> Tensor:
@@ -255,9 +255,7 @@ def flip(x: TensorLike, dims: Axes = None, *, axis: Axes = None) -> Tensor:
 
 
 @tensor_function
-def roll(
-    x: TensorLike, shifts: int | Sequence[int], dims: Axes = None, *, axis: Axes = None
-) -> Tensor:
+def roll(x: TensorLike, shifts: int | Sequence[int], dims: Axes = None, *, axis: Axes = None) -> Tensor:
     """`x` moved by `shifts` along axes, what leaves at the end coming in at the start; flattened where none is
     given."""
     value, axes = lift(x), either("roll", dims, axis)
@@ -356,7 +354,8 @@ def _pad_from_within(x: Var, axis: int, low: int, high: int, mode: str) -> Var:
     """One axis widened by positions of itself, as `numpy.pad` chooses them; neighbours are cut out together."""
     if low == high == 0:
         return x
-    places = np.pad(np.arange(x.sizes[axis]), (low, high), mode)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    numpy_pad: Callable[..., Array] = np.pad
+    places = numpy_pad(np.arange(x.sizes[axis]), (low, high), mode)
     runs = np.split(places, np.flatnonzero(np.diff(places) != 1) + 1)
     return ops.concatenate([sliced(x, axis, int(run[0]), int(run[-1]) + 1) for run in runs], axis)
 
@@ -382,6 +381,4 @@ def _last_diagonal(x: Var, offset: int) -> Var:
     if length == 0:
         return ops.slice_(flat, [0] * flat.rank, (*rest, 0))
     stop = start + (length - 1) * (columns + 1) + 1
-    return ops.slice_(
-        flat, (*[0] * len(rest), start), (*rest, stop), (*[1] * len(rest), columns + 1)
-    )
+    return ops.slice_(flat, (*[0] * len(rest), start), (*rest, stop), (*[1] * len(rest), columns + 1))

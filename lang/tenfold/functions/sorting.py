@@ -87,9 +87,7 @@ def _accumulating(x: TensorLike, dtype: DTypeLike | None) -> Var:
 
 
 @tensor_function
-def cumsum(
-    x: TensorLike, dim: int | None = None, *, dtype: DTypeLike | None = None, axis: int | None = None
-) -> Tensor:
+def cumsum(x: TensorLike, dim: int | None = None, *, dtype: DTypeLike | None = None, axis: int | None = None) -> Tensor:
     """The running sum along an axis, which only a vector need not name; of integers in i64."""
     value = _accumulating(x, dtype)
     return _running("cumsum", ops.cumulative_sum, value, dim if axis is None else axis)
