@@ -94,4 +94,6 @@ class BufferReplacer:
                     rhs=self.buffer(statement.rhs),
                     rhs_panel=self.expression(statement.rhs_panel),
                     depth=self.expression(statement.depth),
+                    lhs_first=self.expression(statement.lhs_first),
+                    rhs_first=self.expression(statement.rhs_first),
                 )

@@ -64,6 +64,8 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
                 statement.lhs_panel,
                 statement.rhs_panel,
                 statement.depth,
+                statement.lhs_first,
+                statement.rhs_first,
             )
 
 

@@ -1,1 +1,3 @@
 """Lowering: groups of operations become kernels of loops."""
+
+from tenfoldc.lower.program import lower as lower

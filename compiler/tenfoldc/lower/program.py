@@ -13,6 +13,7 @@ from tenfoldc.lower.anchor import AnchorContext
 from tenfoldc.lower.context import LoweringRule
 from tenfoldc.lower.control import lower_branches, lower_while
 from tenfoldc.lower.copying import copy_value, lower_update
+from tenfoldc.lower.donation import protect_donated
 from tenfoldc.lower.nest_loops import lower_nest
 from tenfoldc.lower.rules import lowering_rules
 from tenfoldc.lower.sharing import Sharing
@@ -42,7 +43,7 @@ def lower(function: Function, plan: Plan, target: Target) -> Program:
     wanted = [Destination(value, target) for value, target in zip(region.results, results, strict=True)]
     kernels = lowering.region(region, wanted, frozenset(), plan)
     storage = lowering.storage
-    return Program(
+    program = Program(
         function.name,
         parameters,
         results,
@@ -51,6 +52,7 @@ def lower(function: Function, plan: Plan, target: Target) -> Program:
         tuple(kernels),
         function.donated,
     )
+    return protect_donated(program, storage)
 
 
 class _Lowering:

@@ -1,0 +1,3 @@
+"""Allocation: where temporaries live."""
+
+from tenfoldc.allocate.arena import allocate as allocate

@@ -1,0 +1,172 @@
+"""The rules of the loop IR, checked: what a pass must leave intact.
+
+Indices have one i64 per axis of their buffer, types agree, and nothing is used outside the loop that binds it or
+before the statement that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
+from tenfold_rt.errors import VerificationError
+from tenfoldc.loops.ir import (
+    COMPARISONS,
+    Apply,
+    Axis,
+    Buffer,
+    Call,
+    Carry,
+    Constant,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Load,
+    Local,
+    MultiplyPanels,
+    Primitive,
+    Program,
+    Statement,
+    Store,
+    While,
+)
+from tenfoldc.loops.traversal import expressions, loaded, stored
+
+_FREE_TYPES = frozenset({Primitive.CONVERT, Primitive.BITCAST, Primitive.SELECT})
+"""Primitives whose operands' types differ from each other or from the result's."""
+
+_FREE_RESULTS = COMPARISONS | _FREE_TYPES
+
+
+def verify_program(program: Program) -> None:
+    """Raise `VerificationError` where `program` breaks a rule of the loop IR."""
+    known = {*program.parameters, *program.results, *program.temporaries, *program.constants}
+    writable = {*program.results, *program.temporaries}
+    for kernel in program.kernels:
+        verifier = _Verifier(kernel)
+        for buffer in loaded(kernel.body):
+            verifier.require(buffer.storage in known | set(kernel.scratch), f"{buffer.name} is no buffer of the program")
+        for buffer in stored(kernel.body):
+            owned = buffer.storage in writable | set(kernel.scratch)
+            verifier.require(owned, f"{buffer.name} is written, but is neither result nor temporary nor scratch")
+        verifier.block(kernel.body, frozenset())
+    for parameter, result in program.donated:
+        same = program.parameters[parameter].shape == program.results[result].shape
+        if not same or program.parameters[parameter].dtype != program.results[result].dtype:
+            raise VerificationError(f"{program.name}: parameter {parameter} cannot be result {result}, types differ")
+
+
+class _Verifier:
+    """Checks one kernel."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def require(self, holds: bool, what: str) -> None:
+        if not holds:
+            raise VerificationError(f"{self._kernel.name}: {what}", where=self._kernel.location)
+
+    def block(self, statements: Sequence[Statement], bound: frozenset[Axis | Local]) -> frozenset[Axis | Local]:
+        """Check statements in order; gives what is bound after them."""
+        for statement in statements:
+            bound = self._statement(statement, bound)
+        return bound
+
+    def _statement(self, statement: Statement, bound: frozenset[Axis | Local]) -> frozenset[Axis | Local]:
+        match statement:
+            case For():
+                self._index((statement.extent,), bound, "an extent")
+                return self._loop(statement.body, statement.carries, bound, bound | {statement.axis})
+            case While():
+                inner = bound | {carry.value for carry in statement.carries}
+                self._expression(statement.condition, inner)
+                self.require(statement.condition.dtype.is_bool, "a condition is not bool")
+                return self._loop(statement.body, statement.carries, bound, bound)
+            case If():
+                self._expression(statement.condition, bound)
+                self.require(statement.condition.dtype.is_bool, "a condition is not bool")
+                self.block(statement.then, bound)
+                self.block(statement.otherwise, bound)
+            case Store():
+                self._access(statement.buffer, statement.index, bound)
+                self._expression(statement.value, bound)
+                self._same(statement.value.dtype, statement.buffer.dtype, f"a store to {statement.buffer.name}")
+            case MultiplyPanels():
+                self._panels(statement, bound)
+        return bound
+
+    def _loop(
+        self,
+        body: Sequence[Statement],
+        carries: Sequence[Carry],
+        bound: frozenset[Axis | Local],
+        inside: frozenset[Axis | Local],
+    ) -> frozenset[Axis | Local]:
+        for carry in carries:
+            self._expression(carry.init, bound)
+            for dtype in (carry.init.dtype, carry.next.dtype, carry.result.dtype):
+                self._same(dtype, carry.value.dtype, f"the carry {carry.value.name}")
+        after = self.block(body, inside | {carry.value for carry in carries})
+        for carry in carries:
+            self._expression(carry.next, after)
+        return bound | {carry.result for carry in carries}
+
+    def _panels(self, tile: MultiplyPanels, bound: frozenset[Axis | Local]) -> None:
+        places = (tile.row, tile.column, tile.lhs_panel, tile.rhs_panel, tile.depth, tile.lhs_first, tile.rhs_first)
+        self._index(places, bound, "a panel's place")
+        self.require(len(tile.target.shape) == 2, f"{tile.target.name}, the target of panels, is not two-dimensional")
+        for panels in (tile.lhs, tile.rhs):
+            self._same(panels.dtype, tile.target.dtype, f"the panels {panels.name}")
+
+    def _expression(self, root: Expr, bound: frozenset[Axis | Local]) -> None:
+        for expression in expressions((root,)):
+            match expression:
+                case Axis() | Local():
+                    self.require(expression in bound, f"{expression.name} is used where it is not bound")
+                case Load():
+                    self._shape(expression.buffer, expression.index)
+                case Apply():
+                    self._apply(expression)
+                case Call():
+                    wanted = [parameter.dtype for parameter in expression.function.parameters]
+                    given = [operand.dtype for operand in expression.operands]
+                    self.require(given == wanted, f"{expression.function.name} takes {wanted}, given {given}")
+                case Constant():
+                    pass
+
+    def _apply(self, expression: Apply) -> None:
+        name, operands = expression.primitive.value, expression.operands
+        if expression.primitive not in _FREE_TYPES:
+            for operand in operands:
+                self._same(operand.dtype, operands[0].dtype, f"an operand of {name}")
+        if expression.primitive is Primitive.SELECT:
+            self.require(operands[0].dtype.is_bool, "the condition of a select is not bool")
+            self._same(operands[1].dtype, operands[2].dtype, "a choice of select")
+        if expression.primitive in COMPARISONS:
+            self.require(expression.dtype.is_bool, f"{name} does not give bool")
+        elif expression.primitive not in _FREE_RESULTS and operands:
+            integer_result = expression.primitive in (Primitive.POPCOUNT, Primitive.COUNT_LEADING_ZEROS)
+            self.require(
+                integer_result or expression.dtype == operands[0].dtype, f"{name} of {operands[0].dtype} gives another type"
+            )
+
+    def _access(self, buffer: Buffer, index: Sequence[Expr], bound: frozenset[Axis | Local]) -> None:
+        self._shape(buffer, index)
+        self._index(index, bound, f"an index of {buffer.name}")
+
+    def _shape(self, buffer: Buffer, index: Sequence[Expr]) -> None:
+        self.require(
+            len(index) == len(buffer.shape), f"{buffer.name} has {len(buffer.shape)} axes, its index {len(index)}"
+        )
+        for position in index:
+            self._same(position.dtype, dtypes.i64, f"an index of {buffer.name}")
+
+    def _index(self, roots: Sequence[Expr], bound: frozenset[Axis | Local], what: str) -> None:
+        for root in roots:
+            self._expression(root, bound)
+            self._same(root.dtype, dtypes.i64, what)
+
+    def _same(self, given: DType, wanted: DType, what: str) -> None:
+        self.require(given == wanted, f"{what} is {given}, not {wanted}")
