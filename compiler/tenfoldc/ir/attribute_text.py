@@ -77,9 +77,14 @@ _STRUCTURE_FIELD = re.compile(r"(\w+)\s*=\s*(\[[^\]]*\]|-?\w+)")
 
 
 @cache
+def _hints(kind: type[Any]) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
+@cache
 def text_fields(attributes: type[Attributes]) -> tuple[FieldText, ...]:
     """The fields of `attributes` that have text, sorted by name as MLIR prints them."""
-    hints = get_type_hints(attributes)
+    hints = _hints(attributes)
     return tuple(
         FieldText(
             field.name,
@@ -105,7 +110,7 @@ def decode_attributes(kind: type[Attributes], values: Mapping[str, object], sign
     where one is missing, unknown, or not what its field holds.  Names with a dot belong to other dialects and
     are passed over.
     """
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     spelled = {field.name: field for field in text_fields(kind)}
     unknown = [name for name in values if name not in spelled and "." not in name]
     if unknown:
@@ -325,7 +330,7 @@ def _decode_structure(text: str, kind: type[Any]) -> Any:
         return decode_convolution_dimensions(inside, kind)
     found = {match[1]: match[2] for match in _STRUCTURE_FIELD.finditer(inside)}
     arguments: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind).items():
+    for name, hint in _hints(kind).items():
         numbers = tuple(int(digits) for digits in re.findall(r"-?\d+", found.pop(name, "")))
         if hint is int and len(numbers) > 1:
             raise ValueError(f"{name} takes one number")

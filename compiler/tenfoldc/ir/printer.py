@@ -258,8 +258,10 @@ def _signature(operation: Operation) -> str:
 
 def _short_signature(operation: Operation) -> str:
     """One type where all operands and results have it, else the whole signature."""
-    types = {value.type for value in (*operation.operands, *operation.results)}
-    return print_type(types.pop()) if len(types) == 1 else _signature(operation)
+    type_ = operation.results[0].type
+    if all(value.type == type_ for value in (*operation.operands, *operation.results)):
+        return print_type(type_)
+    return _signature(operation)
 
 
 def _list(values: Sequence[object]) -> str:

@@ -20,11 +20,14 @@ _SYMBOLS = re.compile(r"#tenfold\.symbols<([\w\s,]+)>")
 
 def print_type(type_: TensorType) -> str:
     """`type_` as MLIR text."""
-    symbols = [dim.name for dim in type_.shape if isinstance(dim, Symbol)]
-    if not symbols:
-        return f"tensor<{'x'.join(map(str, (*type_.shape, type_.dtype.stablehlo)))}>"
-    sizes = "".join("?x" if isinstance(dim, Symbol) else f"{dim}x" for dim in type_.shape)
-    return f"tensor<{sizes}{type_.dtype.stablehlo}, #tenfold.symbols<{', '.join(symbols)}>>"
+    return _print_type(type_.dtype.stablehlo, type_.shape)
+
+
+@lru_cache(maxsize=4096)
+def _print_type(element: str, shape: tuple[Dim, ...]) -> str:
+    symbols = ", ".join(dim.name for dim in shape if isinstance(dim, Symbol))
+    sizes = "".join("?x" if isinstance(dim, Symbol) else f"{dim}x" for dim in shape)
+    return f"tensor<{sizes}{element}{f', #tenfold.symbols<{symbols}>' if symbols else ''}>"
 
 
 def print_types(types: Iterable[TensorType]) -> str:
