@@ -49,14 +49,15 @@ class LoadedProgram:
         self.program = program
         scratch = [buffer for kernel in program.kernels for buffer in kernel.scratch]
         allocation = place([*program.temporaries, *scratch])
-        text = emit_program(program, allocation, target)
+        emitted = emit_program(program, allocation, target)
+        self.text, self.external_data = emitted.text, dict(emitted.external_data)
         count = 1 + len(program.parameters) + len(program.results)
         arguments = ", ".join(f"ptr %a{number}" for number in range(count))
         wrapper = f'define i32 @run({arguments}) {{ %s = call i32 @"{program.name}.impl"({arguments}) ret i32 %s }}'
-        self.compiled = compile_text(text.text + wrapper, target)
+        self.compiled = compile_text(self.text + wrapper, target)
         library = directory / f"{len(list(directory.iterdir()))}.so"
-        data = dict(text.external_data)
-        library.write_bytes(elf.link(self.compiled.object_code, soname="test.so", exports={"run"}, data=data))
+        linked = elf.link(self.compiled.object_code, soname="test.so", exports={"run"}, data=self.external_data)
+        library.write_bytes(linked)
         self._run = ctypes.CDLL(str(library)).run
         self._workspace = _aligned(allocation.workspace_bytes)
 

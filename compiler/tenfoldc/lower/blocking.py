@@ -49,8 +49,8 @@ def _tile_vectors(target: Target, n: int, lanes: int) -> int:
 
 
 def _tile_rows(target: Target, vectors: int) -> int:
-    """Rows such that accumulators, one row of the rhs and a factor fit in the registers."""
-    rows = (target.vector_registers - vectors - 1) // vectors
+    """Rows such that accumulators, one row of the rhs, a factor and any product awaiting addition fit in registers."""
+    rows = (target.vector_registers - vectors - (1 if target.has_fma else 5)) // vectors
     return rows if target.vector_registers == 32 else min(rows, 12)
 
 

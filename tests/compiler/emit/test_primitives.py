@@ -126,7 +126,7 @@ def test_comparisons(compute, dtype):
         check(compute(primitive, dtypes.bool_, x, y), function(x, y), dtypes.bool_)
 
 
-@pytest.mark.parametrize("dtype", (dtypes.bool_, *INTEGERS), ids=repr)
+@pytest.mark.parametrize("dtype", [dtypes.bool_, *INTEGERS], ids=repr)
 def test_bitwise(compute, dtype):
     x, y = pairs(dtype)
     check(compute(Primitive.AND, dtype, x, y), x & y, dtype)
@@ -238,8 +238,14 @@ def test_bitcasts_keep_the_bits(compute):
 
 @pytest.mark.parametrize(
     ("primitive", "dtype"),
-    [(Primitive.REM, dtypes.f32), (Primitive.DIV, dtypes.bool_), (Primitive.FLOOR, dtypes.i32)]
-    + [(Primitive.SHR, dtypes.bool_), (Primitive.NOT, dtypes.f64), (Primitive.SQRT, dtypes.i8)],
+    [
+        (Primitive.REM, dtypes.f32),
+        (Primitive.DIV, dtypes.bool_),
+        (Primitive.FLOOR, dtypes.i32),
+        (Primitive.SHR, dtypes.bool_),
+        (Primitive.NOT, dtypes.f64),
+        (Primitive.SQRT, dtypes.i8),
+    ],
 )
 def test_a_primitive_without_meaning_for_a_dtype_is_refused(primitive, dtype):
     x = Load(Buffer("x", dtype, ()), ())
