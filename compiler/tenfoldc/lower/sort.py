@@ -1,0 +1,248 @@
+"""Lowering of `sort` and `top_k`.
+
+A line along the sorted axis is copied into scratch memory, sorted there, and written out.  `sort` is a stable merge
+sort from the bottom up: runs of `RUN` by insertion, then merges from one half of the scratch memory into the other.
+`top_k` keeps the best few in order while it reads the line, or, where k is large, sorts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, cast
+
+from tenfold_rt import dtypes
+from tenfoldc.ir.core import Operation
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Load, Local, Primitive, Statement, Store, While
+from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.loop_nest import bind, loop, nest
+from tenfoldc.ops.sort import SortAttributes, TopKAttributes
+
+Before: TypeAlias = Callable[[Sequence[Expr], Sequence[Expr]], Expr]
+"""Whether the elements at one place, one per operand, come before those at another."""
+
+RUN = 8
+"""Runs of this length are sorted by insertion."""
+
+FEW = 32
+"""Up to so many of the largest are found by insertion."""
+
+
+def _carry(name: str, init: Expr) -> tuple[Local, Callable[[Expr], Carry]]:
+    """A name for a carried value, and the carry once its next value is known."""
+    local = Local(name, init.dtype)
+    return local, lambda following: Carry(local, init, following, Local(name, init.dtype))
+
+
+def _load_all(buffers: Sequence[Buffer], *index: Expr) -> list[Expr]:
+    return [Load(buffer, index) for buffer in buffers]
+
+
+def _store_all(buffers: Sequence[Buffer], index: tuple[Expr, ...], values: Sequence[Expr]) -> list[Statement]:
+    return [Store(buffer, index, value) for buffer, value in zip(buffers, values, strict=True)]
+
+
+# One line
+
+
+def _insert(
+    buffers: Sequence[Buffer],
+    half: tuple[Expr, ...],
+    first: Expr,
+    place: Expr,
+    key: Sequence[Expr],
+    before: Before,
+) -> list[Statement]:
+    """Move the elements from `first` to before `place` that `key` precedes up by one; put `key` in the gap."""
+    gap, gap_carry = _carry("gap", place)
+    keys = [_carry("key", value) for value in key]
+    held = [local for local, _ in keys]
+    # The condition is computed whole, so what it reads must exist even where the gap is at `first`.
+    below = scalar.maximum(scalar.sub(gap, scalar.index(1)), first)
+    previous = _load_all(buffers, *half, below)
+    condition = scalar.logical_and(scalar.greater(gap, first), before(held, previous))
+    carries = [gap_carry(scalar.sub(gap, scalar.index(1))), *(carry(local) for local, carry in keys)]
+    shift = While(tuple(carries), condition, tuple(_store_all(buffers, (*half, gap), previous)))
+    place_found, *key_found = (carry.result for carry in carries)
+    return [shift, *_store_all(buffers, (*half, place_found), key_found)]
+
+
+def _sort_runs(context: LoweringContext, buffers: Sequence[Buffer], size: int, before: Before) -> Sequence[Statement]:
+    """Sort each run of `RUN` elements of the first half."""
+
+    def run(index: tuple[Expr, ...]) -> Sequence[Statement]:
+        first = scalar.mul(index[0], scalar.index(RUN))
+        length = scalar.minimum(scalar.sub(scalar.index(size), first), scalar.index(RUN))
+        turn = context.axis("turn")
+        place = scalar.add(first, turn)
+        half = (scalar.index(0),)
+        return loop(turn, length, _insert(buffers, half, first, place, _load_all(buffers, *half, place), before))
+
+    return nest(context, [-(-size // RUN)], run)
+
+
+def _merge_pair(
+    context: LoweringContext,
+    buffers: Sequence[Buffer],
+    source: Expr,
+    bounds: tuple[Expr, Expr, Expr],
+    size: int,
+    before: Before,
+) -> Sequence[Statement]:
+    """Merge the sorted runs [low, middle) and [middle, high) of half `source` into the other half."""
+    low, middle, high = bounds
+    last, one = scalar.index(size - 1), scalar.index(1)
+    left, left_carry = _carry("left", low)
+    right, right_carry = _carry("right", middle)
+    turn = context.axis("turn")
+    left_values = _load_all(buffers, source, scalar.minimum(left, last))
+    right_values = _load_all(buffers, source, scalar.minimum(right, last))
+    left_is_done = scalar.greater_equal(left, middle)
+    takes_right = scalar.logical_and(
+        scalar.less(right, high), scalar.logical_or(left_is_done, before(right_values, left_values))
+    )
+    chosen = [
+        scalar.select(takes_right, on_right, on_left)
+        for on_left, on_right in zip(left_values, right_values, strict=True)
+    ]
+    target = (scalar.sub(one, source), scalar.add(low, turn))
+    carries = [
+        left_carry(scalar.select(takes_right, left, scalar.add(left, one))),
+        right_carry(scalar.select(takes_right, scalar.add(right, one), right)),
+    ]
+    return loop(turn, scalar.sub(high, low), _store_all(buffers, target, chosen), carries)
+
+
+def _merge_runs(
+    context: LoweringContext, buffers: Sequence[Buffer], size: int, before: Before
+) -> tuple[Sequence[Statement], Expr]:
+    """Merge sorted runs until one is left; also gives the half that it is in."""
+    if size <= RUN:
+        return (), scalar.index(0)
+    width, width_carry = _carry("width", scalar.index(RUN))
+    source, source_carry = _carry("source", scalar.index(0))
+    end, two = scalar.index(size), scalar.index(2)
+    pair = context.axis("pair")
+    stride = scalar.mul(width, two)
+    low = scalar.mul(pair, stride)
+    middle = scalar.minimum(scalar.add(low, width), end)
+    high = scalar.minimum(scalar.add(low, stride), end)
+    pairs = scalar.div(scalar.add(stride, scalar.index(size - 1)), stride)
+    merge = _merge_pair(context, buffers, source, (low, middle, high), size, before)
+    carries = (width_carry(stride), source_carry(scalar.sub(scalar.index(1), source)))
+    rounds = While(carries, scalar.less(width, end), loop(pair, pairs, merge))
+    return (rounds,), carries[1].result
+
+
+def _sort_line(
+    context: LoweringContext,
+    buffers: Sequence[Buffer],
+    size: int,
+    read: Callable[[Expr], Sequence[Expr]],
+    before: Before,
+    write: Callable[[Expr, Sequence[Expr]], Sequence[Statement]],
+    taken: int,
+) -> Sequence[Statement]:
+    """Sort the line of `size` elements that `read` gives and `write` the first `taken`."""
+    zero = scalar.index(0)
+    filled = nest(context, [size], lambda index: _store_all(buffers, (zero, *index), read(index[0])))
+    merged, half = _merge_runs(context, buffers, size, before)
+    written = nest(context, [taken], lambda index: write(index[0], _load_all(buffers, half, *index)))
+    return [*filled, *_sort_runs(context, buffers, size, before), *merged, *written]
+
+
+# sort
+
+
+def lower_sort(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
+    """Statements for `sort`, of any number of operands by any comparator; equal elements keep their order."""
+    sizes = operation.operands[0].type.sizes
+    axis = cast(SortAttributes, operation.attributes).axis(len(sizes))
+    buffers = [context.scratch("line", operand.type.dtype, (2, sizes[axis])) for operand in operation.operands]
+
+    def before(left: Sequence[Expr], right: Sequence[Expr]) -> Expr:
+        return context.region(0, [value for pair in zip(left, right, strict=True) for value in pair])[0]
+
+    def line(outer: tuple[Expr, ...]) -> Sequence[Statement]:
+        def index(place: Expr) -> tuple[Expr, ...]:
+            return (*outer[:axis], place, *outer[axis:])
+
+        def read(place: Expr) -> Sequence[Expr]:
+            return [context.read(number, index(place)) for number in range(len(buffers))]
+
+        def write(place: Expr, values: Sequence[Expr]) -> Sequence[Statement]:
+            return [
+                statement
+                for number, value in enumerate(values)
+                for statement in context.write(index(place), value, number)
+            ]
+
+        return _sort_line(context, buffers, sizes[axis], read, before, write, sizes[axis])
+
+    if 0 in sizes:
+        return ()
+    return nest(context, [size for number, size in enumerate(sizes) if number != axis], line)
+
+
+# top_k
+
+
+def lower_top_k(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
+    """Statements for `top_k`."""
+    taken = cast(TopKAttributes, operation.attributes).k
+    operand = operation.operands[0].type
+    if taken == 0 or operand.size == 0:
+        return ()
+    size = operand.sizes[-1]
+    shape = (taken,) if taken <= FEW else (2, size)
+    buffers = [context.scratch("values", operand.dtype, shape), context.scratch("indices", dtypes.i32, shape)]
+
+    def line(outer: tuple[Expr, ...]) -> Sequence[Statement]:
+        def read(place: Expr) -> Sequence[Expr]:
+            return [context.read(0, (*outer, place)), scalar.convert(place, dtypes.i32)]
+
+        def write(place: Expr, values: Sequence[Expr]) -> Sequence[Statement]:
+            index = (*outer, place)
+            return [*context.write(index, values[0], 0), *context.write(index, values[1], 1)]
+
+        if taken > FEW:
+            return _sort_line(context, buffers, size, read, _is_greater, write, taken)
+        best = _keep_best(context, buffers, taken, size, read)
+        return [*best, *nest(context, [taken], lambda index: write(index[0], _load_all(buffers, *index)))]
+
+    return nest(context, operand.sizes[:-1], line)
+
+
+def _keep_best(
+    context: LoweringContext,
+    buffers: Sequence[Buffer],
+    taken: int,
+    size: int,
+    read: Callable[[Expr], Sequence[Expr]],
+) -> Sequence[Statement]:
+    """Insert the first `taken` elements of a line in order, then those that beat the least so far."""
+    zero, last = scalar.index(0), scalar.index(taken - 1)
+
+    def begin(index: tuple[Expr, ...]) -> Sequence[Statement]:
+        (place,) = index
+        stored = _store_all(buffers, index, read(place))
+        return [*stored, *_insert(buffers, (), zero, place, _load_all(buffers, place), _is_greater)]
+
+    def go_on(index: tuple[Expr, ...]) -> Sequence[Statement]:
+        bound, key = bind(context, read(scalar.add(scalar.index(taken), index[0])))
+        insertion = _insert(buffers, (), zero, last, key, _is_greater)
+        return [*bound, If(_is_greater(key, _load_all(buffers, last)), tuple(insertion))]
+
+    return [*nest(context, [taken], begin), *nest(context, [size - taken], go_on)]
+
+
+def _is_greater(left: Sequence[Expr], right: Sequence[Expr]) -> Expr:
+    """Whether one value stands before another in descending order, a NaN before every number."""
+    x, y = left[0], right[0]
+    if x.dtype.is_bool:
+        return scalar.logical_and(x, scalar.apply(Primitive.NOT, y))
+    greater = scalar.greater(x, y)
+    if not x.dtype.is_float:
+        return greater
+    only_x_is_nan = scalar.logical_and(scalar.apply(Primitive.NE, x, x), scalar.equal(y, y))
+    return scalar.logical_or(greater, only_x_is_nan)

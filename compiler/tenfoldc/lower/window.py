@@ -1,0 +1,416 @@
+"""Lowering of window reductions and select-and-scatter.
+
+A row of windows along the last axis is worked on at a time: the loops over the steps of a window lie outside, the
+loop over the row inside, so that the innermost loop runs through memory in order.  Where windows hang over an
+edge, the range of a loop is clipped before it starts.  Three forms of `reduce_window`:
+
+    running    windows from one end of an axis: each result from its neighbour, as in a cumulative sum
+    direct     few steps, none of which leaves the operand: one expression per result
+    rows       all others: a row of accumulators, step by step
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TypeAlias, cast
+
+from tenfold_rt import dtypes
+from tenfoldc.ir.core import Operation
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Load, Local, Statement, Store
+from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.loop_nest import bind, loop, nest, write_result
+from tenfoldc.ops.window import (
+    ReduceWindowAttributes,
+    RunningAxis,
+    SelectAndScatterAttributes,
+    WindowAxis,
+    running_axis,
+)
+
+Index: TypeAlias = tuple[Expr, ...]
+
+DIRECT_STEPS = 32
+"""Windows of at most so many steps become one expression."""
+
+ROW = 1024
+"""Windows in a row of accumulators, which then stays in the nearest cache."""
+
+
+# The steps of a window along one axis
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """The steps of one window that meet an element: how many, at most how many, the element at each, and whether
+    a step does meet one, where only a test at each step tells."""
+
+    extent: Expr
+    limit: int
+    element: Callable[[Expr], Expr]
+    guard: Callable[[Expr], Expr] | None = None
+
+
+def _always_inside(axis: WindowAxis) -> bool:
+    """Whether every step of every window meets an element."""
+    last = (axis.windows - 1) * axis.stride - axis.low + (axis.window - 1) * axis.window_dilation
+    return axis.base_dilation == 1 and axis.low <= 0 and last < axis.size
+
+
+def _clipped(low: Expr, high: Expr) -> Expr:
+    """How many numbers there are from `low` to before `high`."""
+    return scalar.maximum(scalar.sub(high, low), scalar.index(0))
+
+
+def _steps(axis: WindowAxis, window: Expr) -> _Steps:
+    """The steps of window number `window`.
+
+    Quotients truncate toward zero, which is the ceiling of what is negative and is clipped away in any case.
+    """
+    base = scalar.sub(scalar.mul(window, scalar.index(axis.stride)), scalar.index(axis.low))
+    dilation, size = axis.window_dilation, axis.size
+
+    def position(step: Expr) -> Expr:
+        return scalar.add(base, scalar.mul(step, scalar.index(dilation)))
+
+    if _always_inside(axis):
+        return _Steps(scalar.index(axis.window), axis.window, position)
+    zero = scalar.index(0)
+    if axis.base_dilation == 1:
+        before = scalar.sub(scalar.index(dilation - 1), base)
+        first = scalar.maximum(scalar.div(before, scalar.index(dilation)), zero)
+        after = scalar.sub(scalar.index(size - 1 + dilation), base)
+        end = scalar.minimum(scalar.div(after, scalar.index(dilation)), scalar.index(axis.window))
+        return _Steps(_clipped(first, end), axis.window, lambda step: position(scalar.add(first, step)))
+    gap = scalar.index(axis.base_dilation)
+    if dilation == 1:
+        before = scalar.add(base, scalar.index(axis.base_dilation - 1))
+        first = scalar.maximum(scalar.div(before, gap), zero)
+        after = scalar.add(base, scalar.index(axis.window - 1 + axis.base_dilation))
+        end = scalar.minimum(scalar.div(after, gap), scalar.index(size))
+        limit = -(-axis.window // axis.base_dilation)
+        return _Steps(_clipped(first, end), limit, lambda step: scalar.add(first, step))
+    return _Steps(
+        scalar.index(axis.window),
+        axis.window,
+        lambda step: _nearest(axis, position(step)),
+        lambda step: _meets(axis, position(step)),
+    )
+
+
+def _meets(axis: WindowAxis, position: Expr) -> Expr:
+    """Whether there is an element at `position`."""
+    gap = scalar.index(axis.base_dilation)
+    inside = scalar.logical_and(
+        scalar.greater_equal(position, scalar.index(0)),
+        scalar.less(position, scalar.index(axis.size * axis.base_dilation)),
+    )
+    return scalar.logical_and(inside, scalar.equal(scalar.rem(position, gap), scalar.index(0)))
+
+
+def _nearest(axis: WindowAxis, position: Expr) -> Expr:
+    """The element at `position`, or where there is none some element."""
+    quotient = scalar.div(position, scalar.index(axis.base_dilation))
+    return scalar.minimum(scalar.maximum(quotient, scalar.index(0)), scalar.index(axis.size - 1))
+
+
+def _row_range(axis: WindowAxis, step: Expr, start: Expr, length: Expr) -> tuple[Expr, Expr]:
+    """The first window of `length` from `start` whose `step` may meet an element, and how many follow."""
+    end = scalar.add(start, length)
+    if axis.base_dilation > 1 or _always_inside(axis):
+        return start, length
+    stride = scalar.index(axis.stride)
+    offset = scalar.sub(scalar.index(axis.low), scalar.mul(step, scalar.index(axis.window_dilation)))
+    first = scalar.div(scalar.add(offset, scalar.index(axis.stride - 1)), stride)
+    last = scalar.div(scalar.add(offset, scalar.index(axis.size - 1 + axis.stride)), stride)
+    first, last = scalar.maximum(first, start), scalar.minimum(last, end)
+    return first, _clipped(first, last)
+
+
+# Rows of windows
+
+Visit: TypeAlias = Callable[[Expr, Index], Sequence[Statement]]
+"""What to do where a window meets an element: the window's place in the row and the element's index."""
+
+
+def _visit_row(
+    context: LoweringContext,
+    axes: Sequence[WindowAxis],
+    outer: Index,
+    start: Expr,
+    length: Expr,
+    visit: Visit,
+) -> Sequence[Statement]:
+    """`visit` every element of every window of a row, window steps outside and windows inside."""
+    row = axes[-1]
+    step = context.axis("step", row.window)
+    first, count = _row_range(row, step, start, length)
+    along = context.axis("window")
+    window = scalar.add(first, along)
+    position = scalar.sub(
+        scalar.add(scalar.mul(window, scalar.index(row.stride)), scalar.mul(step, scalar.index(row.window_dilation))),
+        scalar.index(row.low),
+    )
+    above = [_steps(axis, place) for axis, place in zip(axes[:-1], outer, strict=True)]
+    taken = [context.axis("step", steps.limit) for steps in above]
+    element = [steps.element(axis) for steps, axis in zip(above, taken, strict=True)]
+    place = scalar.sub(window, start)
+    if row.base_dilation > 1:
+        visited = visit(place, (*element, _nearest(row, position)))
+        inner: Sequence[Statement] = (If(_meets(row, position), tuple(visited)),)
+    else:
+        inner = visit(place, (*element, position))
+    statements = loop(step, scalar.index(row.window), loop(along, count, inner))
+    for steps, axis in zip(reversed(above), reversed(taken), strict=True):
+        if steps.guard is not None:
+            statements = (If(steps.guard(axis), statements),)
+        statements = loop(axis, steps.extent, statements)
+    return statements
+
+
+def _each_row(
+    context: LoweringContext,
+    axes: Sequence[WindowAxis],
+    body: Callable[[Index, Expr, Expr], Sequence[Statement]],
+) -> Sequence[Statement]:
+    """`body(outer, start, length)` for rows of at most `ROW` windows along the last axis."""
+    extents = [axis.windows for axis in axes[:-1]]
+    windows = axes[-1].windows
+    if windows <= ROW:
+        return nest(context, extents, lambda outer: body(outer, scalar.index(0), scalar.index(windows)))
+
+    def block(index: Index) -> Sequence[Statement]:
+        start = scalar.mul(index[-1], scalar.index(ROW))
+        rest = scalar.sub(scalar.index(windows), start)
+        return body(index[:-1], start, scalar.minimum(rest, scalar.index(ROW)))
+
+    return nest(context, [*extents, -(-windows // ROW)], block)
+
+
+def _along_row(
+    context: LoweringContext, length: Expr, body: Callable[[Expr], Sequence[Statement]]
+) -> Sequence[Statement]:
+    axis = context.axis("place")
+    return loop(axis, length, body(axis))
+
+
+# reduce_window
+
+
+def lower_reduce_window(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
+    """Statements for `reduce_window`."""
+    attributes = cast(ReduceWindowAttributes, operation.attributes)
+    operand = operation.operands[0].type
+    axes = attributes.axes(operand.sizes)
+    running = running_axis(attributes, operand.shape)
+    if operand.size == 0:
+        return _only_inits(operation, context)
+    if running is not None:
+        return _lower_running(operation, context, running)
+    if math.prod(axis.window for axis in axes) <= DIRECT_STEPS and all(map(_always_inside, axes)):
+        return _lower_direct(operation, context, axes)
+    return _lower_rows(operation, context, axes)
+
+
+def _inits(operation: Operation, context: LoweringContext) -> list[Expr]:
+    count = len(operation.results)
+    return [context.read(count + number, ()) for number in range(count)]
+
+
+def _elements(operation: Operation, context: LoweringContext, index: Index) -> list[Expr]:
+    return [context.read(number, index) for number in range(len(operation.results))]
+
+
+def _write(context: LoweringContext, index: Index, values: Sequence[Expr]) -> list[Statement]:
+    return [statement for number, value in enumerate(values) for statement in context.write(index, value, number)]
+
+
+def _only_inits(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
+    inits = _inits(operation, context)
+    return nest(context, operation.results[0].type.sizes, lambda index: _write(context, index, inits))
+
+
+def _lower_direct(operation: Operation, context: LoweringContext, axes: Sequence[WindowAxis]) -> Sequence[Statement]:
+    def window(place: Index) -> Sequence[Statement]:
+        steps = [_steps(axis, at) for axis, at in zip(axes, place, strict=True)]
+        values = tuple(_inits(operation, context))
+        for taken in itertools.product(*(range(axis.window) for axis in axes)):
+            index = tuple(along.element(scalar.index(step)) for along, step in zip(steps, taken, strict=True))
+            values = context.region(0, [*values, *_elements(operation, context, index)])
+        return _write(context, place, values)
+
+    return nest(context, [axis.windows for axis in axes], window)
+
+
+def _store_together(
+    context: LoweringContext, buffers: Sequence[Buffer], index: Index, values: Sequence[Expr]
+) -> list[Statement]:
+    """Store one value into each buffer; all are computed before the first is stored."""
+    statements: list[Statement] = []
+    if len(values) > 1:
+        bound, values = bind(context, values)
+        statements.extend(bound)
+    pairs = zip(buffers, values, strict=True)
+    return [*statements, *(Store(buffer, index, value) for buffer, value in pairs)]
+
+
+def _lower_rows(operation: Operation, context: LoweringContext, axes: Sequence[WindowAxis]) -> Sequence[Statement]:
+    width = min(axes[-1].windows, ROW)
+    rows = [context.scratch("row", result.type.dtype, (width,)) for result in operation.results]
+
+    def accumulate(place: Expr, element: Index) -> Sequence[Statement]:
+        carried = [Load(row, (place,)) for row in rows]
+        values = context.region(0, [*carried, *_elements(operation, context, element)])
+        return _store_together(context, rows, (place,), values)
+
+    def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
+        inits = _inits(operation, context)
+
+        def begin(place: Expr) -> Sequence[Statement]:
+            return [Store(row, (place,), init) for row, init in zip(rows, inits, strict=True)]
+
+        def finish(place: Expr) -> Sequence[Statement]:
+            return _write(context, (*outer, scalar.add(start, place)), [Load(row, (place,)) for row in rows])
+
+        return [
+            *_along_row(context, length, begin),
+            *_visit_row(context, axes, outer, start, length, accumulate),
+            *_along_row(context, length, finish),
+        ]
+
+    return _each_row(context, axes, row)
+
+
+# Running windows
+
+
+def _lower_running(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:
+    """Each result from its neighbour, in one pass over the operand."""
+    sizes = operation.operands[0].type.sizes
+    if math.prod(sizes[running.dimension + 1 :]) == 1:
+        return _run_along_line(operation, context, running)
+    return _run_across_rows(operation, context, running)
+
+
+def _next(
+    operation: Operation, context: LoweringContext, running: RunningAxis, carried: Sequence[Expr], index: Index
+) -> tuple[Expr, ...]:
+    """The accumulators after the element at `index`; in reverse it stands before those that came earlier."""
+    values = _elements(operation, context, index)
+    return context.region(0, [*values, *carried] if running.reverse else [*carried, *values])
+
+
+def _along(running: RunningAxis, size: int, turn: Expr) -> Expr:
+    return scalar.sub(scalar.index(size - 1), turn) if running.reverse else turn
+
+
+def _run_along_line(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:
+    sizes, dimension = operation.operands[0].type.sizes, running.dimension
+    size = sizes[dimension]
+
+    def line(outer: Index) -> Sequence[Statement]:
+        turn = context.axis("turn", size)
+        after = (scalar.index(0),) * (len(sizes) - dimension - 1)
+        index = (*outer, _along(running, size, turn), *after)
+        carried = [Local("running", result.type.dtype) for result in operation.results]
+        values = _next(operation, context, running, carried, index)
+        carries = [
+            Carry(local, init, value, Local("total", local.dtype))
+            for local, init, value in zip(carried, _inits(operation, context), values, strict=True)
+        ]
+        return loop(turn, scalar.index(size), _write(context, index, values), carries)
+
+    return nest(context, sizes[:dimension], line)
+
+
+def _run_across_rows(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:
+    """A row of accumulators along the last axis runs along the other."""
+    sizes, dimension = operation.operands[0].type.sizes, running.dimension
+    size = sizes[dimension]
+    others = [WindowAxis(extent, 1) for axis, extent in enumerate(sizes) if axis != dimension]
+    width = min(sizes[-1], ROW)
+    rows = [context.scratch("row", result.type.dtype, (width,)) for result in operation.results]
+
+    def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
+        inits = _inits(operation, context)
+        turn = context.axis("turn", size)
+
+        def begin(place: Expr) -> Sequence[Statement]:
+            return [Store(row, (place,), init) for row, init in zip(rows, inits, strict=True)]
+
+        def advance(place: Expr) -> Sequence[Statement]:
+            last = scalar.add(start, place)
+            index = (*outer[:dimension], _along(running, size, turn), *outer[dimension:], last)
+            carried = [Load(row, (place,)) for row in rows]
+            bound, values = bind(context, _next(operation, context, running, carried, index))
+            stores = [Store(row, (place,), value) for row, value in zip(rows, values, strict=True)]
+            return [*bound, *stores, *_write(context, index, values)]
+
+        return [
+            *_along_row(context, length, begin),
+            *loop(turn, scalar.index(size), _along_row(context, length, advance)),
+        ]
+
+    return _each_row(context, others, row)
+
+
+# select_and_scatter
+
+
+def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
+    """Statements for `select_and_scatter`: fill the result, then choose and scatter row by row."""
+    attributes = cast(SelectAndScatterAttributes, operation.attributes)
+    sizes = operation.results[0].type.sizes
+    # An axis in front gives a scalar a row.
+    axes = [*attributes.windows().axes(sizes)] or [WindowAxis(1, 1)]
+    result, init = context.result(), context.read(2, ())
+    width = min(axes[-1].windows, ROW)
+    best = context.scratch("best", result.dtype, (width,))
+    chosen = context.scratch("chosen", dtypes.i64, (width,))
+    flat = Buffer(f"{result.name}.flat", result.dtype, (math.prod(sizes),), base=result)
+    none = scalar.index(-1)
+
+    def begin(place: Expr) -> Sequence[Statement]:
+        return [Store(best, (place,), scalar.constant(0, result.dtype)), Store(chosen, (place,), none)]
+
+    def choose(place: Expr, element: Index) -> Sequence[Statement]:
+        value, current = context.read(0, element[-len(sizes) :] if sizes else ()), Load(best, (place,))
+        position = Load(chosen, (place,))
+        (stays,) = context.region(0, [current, value])
+        keep = scalar.logical_and(scalar.greater(position, none), stays)
+        here = _row_major(element, [axis.size for axis in axes])
+        return [
+            Store(best, (place,), scalar.select(keep, current, value)),
+            Store(chosen, (place,), scalar.select(keep, position, here)),
+        ]
+
+    def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
+        def scatter(place: Expr) -> Sequence[Statement]:
+            position = Load(chosen, (place,))
+            source = context.read(1, (*outer, scalar.add(start, place)) if sizes else ())
+            (value,) = context.region(1, [Load(flat, (position,)), source])
+            return [If(scalar.greater(position, none), (Store(flat, (position,), value),))]
+
+        return [
+            *_along_row(context, length, begin),
+            *_visit_row(context, axes, outer, start, length, choose),
+            *_along_row(context, length, scatter),
+        ]
+
+    fill = nest(context, sizes, lambda index: [Store(result, index, init)])
+    if math.prod(sizes) == 0:
+        return fill
+    return [*fill, *_each_row(context, axes, row), *write_result(context, sizes)]
+
+
+def _row_major(index: Index, sizes: Sequence[int]) -> Expr:
+    """The position of `index` in a dense array of `sizes`."""
+
+    def append(position: Expr, part: tuple[Expr, int]) -> Expr:
+        return scalar.add(scalar.mul(position, scalar.index(part[1])), part[0])
+
+    return reduce(append, zip(index, sizes, strict=True), cast(Expr, scalar.index(0)))

@@ -1,0 +1,153 @@
+"""Window lowerings, executed on loop IR, against the references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from plain_context import PlainContext, assert_lowered
+
+from tenfold_rt import dtypes
+from tenfoldc import ops
+from tenfoldc.ir.builder import Builder, Var
+from tenfoldc.ir.types import TensorType
+from tenfoldc.loops.ir import For, Store
+from tenfoldc.lower import window
+from tenfoldc.lower.window import lower_reduce_window, lower_select_and_scatter
+from tenfoldc.ops import Direction, Reducer, ReduceWindowAttributes
+
+WINDOWS = {
+    "pooling": ReduceWindowAttributes((1, 2, 2), (1, 2, 2)),
+    "channels last": ReduceWindowAttributes((2, 3, 1), (1, 2, 1), padding=((1, 0), (1, 1), (0, 0))),
+    "padded": ReduceWindowAttributes((2, 3, 2), (1, 2, 1), padding=((1, 0), (1, 1), (0, 1))),
+    "strided row": ReduceWindowAttributes((1, 1, 5), (1, 1, 3), padding=((0, 0), (0, 0), (3, 4))),
+    "window dilation": ReduceWindowAttributes((1, 2, 3), (1, 1, 2), (), (1, 3, 2), ((0, 0), (1, 0), (2, 2))),
+    "base dilation": ReduceWindowAttributes((1, 2, 3), (1, 2, 1), (1, 2, 3), (), ((0, 0), (0, 1), (1, 1))),
+    "both dilations": ReduceWindowAttributes((1, 3, 2), (1, 2, 2), (1, 2, 2), (1, 3, 2), ((0, 0), (2, 3), (1, 2))),
+    "negative padding": ReduceWindowAttributes((1, 2, 2), padding=((0, 0), (-1, -1), (-2, 1))),
+    "wide padding": ReduceWindowAttributes((1, 1, 2), (1, 1, 3), padding=((0, 0), (2, 2), (4, 5))),
+}
+
+
+def reduce_windows(body: ops.reducer.Body, attributes: ReduceWindowAttributes) -> Callable[..., Sequence[Var]]:
+    def build(*operands: Var) -> Sequence[Var]:
+        count = len(operands) // 2
+        return ops.reduce_window(
+            operands[:count],
+            operands[count:],
+            body,
+            attributes.window_dimensions,
+            attributes.window_strides,
+            attributes.base_dilations,
+            attributes.window_dilations,
+            attributes.padding,
+        )
+
+    return build
+
+
+@pytest.fixture(params=[1024, 3])
+def row(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Rows that hold all windows, and rows of three."""
+    monkeypatch.setattr(window, "ROW", request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("windows", WINDOWS)
+@pytest.mark.parametrize("reducer", [Reducer.SUM, Reducer.MAX])
+def test_windows_of_every_kind(reducer: Reducer, windows: str, row: int):
+    x = np.random.default_rng(61).standard_normal((2, 5, 7))
+    assert_lowered(reduce_windows(ops.body_of(reducer), WINDOWS[windows]), [x, np.array(0.25)], lower_reduce_window)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1)])
+def test_small_and_empty_operands(shape: tuple[int, int]):
+    attributes = ReduceWindowAttributes((2, 1), padding=((1, 1), (0, 2)))
+    x = np.random.default_rng(62).standard_normal(shape)
+    assert_lowered(reduce_windows(ops.body_of(Reducer.SUM), attributes), [x, np.array(0.5)], lower_reduce_window)
+
+
+def test_a_scalar_is_a_window():
+    build = reduce_windows(ops.body_of(Reducer.SUM), ReduceWindowAttributes(()))
+    assert_lowered(build, [np.array(2.0), np.array(0.5)], lower_reduce_window)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_results_are_computed_from_old_accumulators(padding: int):
+    """A body that exchanges its accumulators shows a result stored too early."""
+    x, y = np.random.default_rng(63).standard_normal((2, 6))
+    attributes = ReduceWindowAttributes((3,), padding=((padding, 0),))
+    build = reduce_windows(lambda a, b, c, d: (ops.add(b, c), ops.subtract(a, d)), attributes)
+    assert_lowered(build, [x, y, np.array(0.0), np.array(1.0)], lower_reduce_window)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dimension", [0, 1, 2])
+def test_running_windows(dimension: int, reverse: bool, row: int):
+    x = np.random.default_rng(64).standard_normal((3, 5, 7))
+    assert_lowered(lambda x: ops.cumulative_sum(x, dimension, reverse), [x], lower_reduce_window)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dimension", [0, 1])
+def test_running_windows_keep_the_order_of_a_body_that_does_not_commute(dimension: int, reverse: bool):
+    """Composition of the maps x -> a x + b."""
+    rng = np.random.default_rng(65)
+    a, b = rng.standard_normal((2, 4, 5))
+    size = a.shape[dimension]
+    dimensions, padding = [1, 1], [(0, 0), (0, 0)]
+    dimensions[dimension] = size
+    padding[dimension] = (0, size - 1) if reverse else (size - 1, 0)
+
+    def compose(a: Var, b: Var, c: Var, d: Var) -> tuple[Var, Var]:
+        return ops.multiply(a, c), ops.add(ops.multiply(b, c), d)
+
+    build = reduce_windows(compose, ReduceWindowAttributes(tuple(dimensions), padding=tuple(padding)))
+    assert_lowered(build, [a, b, np.array(1.0), np.array(0.0)], lower_reduce_window)
+
+
+def test_a_running_window_is_one_pass():
+    builder = Builder()
+    ops.cumulative_sum(builder.parameter(TensorType(dtypes.f32, (64,))), 0)
+    operation = builder.operations[-1]
+    (loop,) = lower_reduce_window(operation, PlainContext(operation))
+    assert isinstance(loop, For)
+    assert all(isinstance(statement, Store) for statement in loop.body)
+
+
+SCATTERED = ["pooling", "channels last", "padded", "strided row", "negative padding", "wide padding"]
+
+
+@pytest.mark.parametrize("windows", SCATTERED)
+@pytest.mark.parametrize("direction", [Direction.GE, Direction.LT])
+def test_windows_scatter_to_what_they_select(direction: Direction, windows: str, row: int):
+    rng = np.random.default_rng(66)
+    attributes = WINDOWS[windows]
+    x = rng.permutation(70).reshape(2, 5, 7) / 8
+    source = rng.standard_normal(tuple(axis.windows for axis in attributes.axes(x.shape)))
+
+    def build(x: Var, source: Var, init: Var) -> Var:
+        return ops.select_and_scatter(
+            x,
+            source,
+            init,
+            lambda a, b: (ops.compare(a, b, direction),),
+            ops.body_of(Reducer.SUM),
+            attributes.window_dimensions,
+            attributes.window_strides,
+            attributes.padding,
+        )
+
+    assert_lowered(build, [x, source, np.array(0.5)], lower_select_and_scatter)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,)])
+def test_select_and_scatter_of_small_operands(shape: tuple[int, ...]):
+    def build(x: Var, source: Var, init: Var) -> Var:
+        ones = (1,) * len(shape)
+        return ops.select_and_scatter(
+            x, source, init, lambda a, b: (ops.compare(a, b, Direction.GE),), ops.body_of(Reducer.SUM), ones
+        )
+
+    assert_lowered(build, [np.ones(shape), np.full(shape, 2.0), np.array(0.5)], lower_select_and_scatter)
