@@ -109,6 +109,7 @@ def _fused_multiply_add(x: Array, y: Array, z: Array) -> Array:
     low, low_error = _two_sum(z, product_error)
     high, high_error = _two_sum(product, low)
     exact = high + _add_to_odd(high_error, low_error)
+    exact = np.where(exact == 0, x * y + z, exact)
     return np.where(_splits(x) & _splits(y) & np.isfinite(exact), exact, _fused_beyond_splitting(x, y, z))
 
 
@@ -157,7 +158,7 @@ def _population_count(x: Array) -> Array:
 def _count_leading_zeros(x: Array) -> Array:
     bits = _bits(x)
     places: Array = np.arange(1, bits.shape[-1] + 1)
-    highest: Array = np.maximum.reduce(bits * places, axis=-1)
+    highest: Array = np.maximum.reduce(np.multiply(bits, places), axis=-1)
     return (bits.shape[-1] - highest).astype(x.dtype)
 
 

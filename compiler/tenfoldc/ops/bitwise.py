@@ -64,7 +64,7 @@ def _bits(x: Array) -> Array:
 def _count_leading_zeros_reference(x: Array) -> Array:
     bits: Array = _bits(x)
     places: Array = np.arange(1, bits.shape[-1] + 1)
-    highest: Array = np.maximum.reduce(bits * places, axis=-1)
+    highest: Array = np.maximum.reduce(np.multiply(bits, places), axis=-1)
     return (bits.shape[-1] - highest).astype(x.dtype)
 
 

@@ -132,12 +132,13 @@ def asinh(x: Expr) -> Expr:
 
 @scalar_function("acosh")
 def acosh(x: Expr) -> Expr:
-    """log(x + sqrt(x^2 - 1)) as log1p(t + sqrt(2 t + t^2)), t = x - 1; for large x, log x + ln 2."""
+    """log(x + sqrt(x^2 - 1)) as log1p(t + sqrt(2 t + t^2)), t = x - 1; for large x, log x + ln 2; NaN below 1."""
     if x.dtype == dtypes.f32:
         return through_f64(acosh, x)
     t = sub(x, number(1.0, x))
     near = log1p(add(t, square_root(fma(t, t, add(t, t)))))
-    return select(greater(x, number(2.0**30, x)), _log_of_double(x), near)
+    y = select(greater(x, number(2.0**30, x)), _log_of_double(x), near)
+    return select(less(x, number(1.0, x)), number(NAN, x), y)
 
 
 @scalar_function("atanh")
