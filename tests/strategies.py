@@ -27,7 +27,18 @@ Array: TypeAlias = NDArray[Any]
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
 
 SIZES = (0, 1, 2, 3, 5, 7, 17)
-DTYPES = (dtypes.f32, dtypes.f64, dtypes.i32, dtypes.i64, dtypes.u8, dtypes.u32, dtypes.i8, dtypes.bool_)
+DTYPES = (
+    dtypes.f32,
+    dtypes.f32,
+    dtypes.f32,
+    dtypes.f64,
+    dtypes.i32,
+    dtypes.i64,
+    dtypes.u8,
+    dtypes.u32,
+    dtypes.i8,
+    dtypes.bool_,
+)
 LARGEST_TENSOR = 600
 LARGEST_FLOAT = 64.0
 
@@ -55,7 +66,7 @@ def programs(draw: Draw, max_operations: int = 15) -> tuple[Module, tuple[Array,
     if candidates[-1] not in results:
         results.append(candidates[-1])
     body = writer.builder.region(writer.parameters, results)
-    return Module({"main": Function("main", body)}), tuple(writer.inputs)
+    return Module({"main": Function("main", body), **writer.functions}), tuple(writer.inputs)
 
 
 class Writer:
@@ -74,6 +85,7 @@ class Writer:
         self.exact: set[Value] = set()
         self.given: set[Value] = set()
         self.arrays: dict[Value, Array] = {}
+        self.functions: dict[str, Function] = {}
         self.evaluated = 0
 
     def parameter(self) -> None:
@@ -113,9 +125,8 @@ class Writer:
     def evaluate(self) -> None:
         fresh = tuple(self.builder.operations[self.evaluated :])
         results = tuple(result for operation in fresh for result in operation.results)
-        self.arrays.update(
-            zip(results, interpret_region(Region((), fresh, results), (), outside=self.arrays), strict=True)
-        )
+        region, module = Region((), fresh, results), Module(self.functions, ())
+        self.arrays.update(zip(results, interpret_region(region, (), module=module, outside=self.arrays), strict=True))
         self.evaluated += len(fresh)
 
     def is_exact(self, *operands: Var) -> bool:
@@ -365,6 +376,22 @@ def _take(draw: Draw, writer: Writer) -> None:
         writer.add(ops.gather(x, indices, numbers, (1, *x.sizes[1:])), exact=writer.is_exact(x))
 
 
+def _scatter(draw: Draw, writer: Writer) -> None:
+    """Rows added at indices, some of them equal and some out of range: those are dropped."""
+    x = writer.pick(lambda var: var.rank in (1, 2) and not var.dtype.is_bool)
+    if x is not None:
+        count = draw(st.sampled_from((0, 1, 5)))
+        indices = writer.constant(TensorType(dtypes.i32, (count, 1)))
+        updates = writer.constant(TensorType(x.dtype, (count, *x.sizes[1:])))
+        numbers = ops.ScatterDimensionNumbers(
+            update_window_dims=tuple(range(1, x.rank)),
+            inserted_window_dims=(0,),
+            scatter_dims_to_operand_dims=(0,),
+            index_vector_dim=1,
+        )
+        writer.add(ops.scatter_add(x, indices, updates, numbers), exact=writer.is_exact(x))
+
+
 def _sort(draw: Draw, writer: Writer) -> None:
     x = writer.pick(lambda var: var.rank > 0 and writer.is_exact(var) and not var.dtype.is_bool)
     if x is not None:
@@ -396,6 +423,19 @@ def _if(draw: Draw, writer: Writer) -> None:
     writer.add(result, exact=writer.is_exact(x, y))
 
 
+def _call(draw: Draw, writer: Writer) -> None:
+    """A call of a function x - (x + y), perhaps one that an earlier step called."""
+    x = writer.pick(lambda var: not var.dtype.is_bool)
+    if x is None:
+        return
+    y = writer.like(x)
+    body = build_region([x.type, y.type], lambda a, b: (ops.subtract(a, ops.add(a, b)),))
+    name = f"difference_{str(x.type).replace(', ', '_')}"
+    writer.functions.setdefault(name, Function(name, body))
+    (result,) = ops.call(writer.builder, name, body.type, (x, y))
+    writer.add(result, exact=writer.is_exact(x, y))
+
+
 def _while(draw: Draw, writer: Writer) -> None:
     """`count` turns of x = x + y."""
     x = writer.pick(lambda var: not var.dtype.is_bool)
@@ -420,8 +460,9 @@ def _while(draw: Draw, writer: Writer) -> None:
 Step: TypeAlias = Callable[[Draw, Writer], None]
 
 STEPS: tuple[Step, ...] = (
+    *(_float_unary, _float_binary),  # once more, for longer chains
     *(_float_unary, _positive_unary, _float_binary, _integer_unary, _integer_binary, _logical),
     *(_compare, _select, _clamp, _convert, _create, _broadcast, _reshape, _transpose, _reverse, _slice, _pad),
-    *(_concatenate, _dynamic_slice, _reduce, _argmax, _matmul, _batched_matmul, _take, _sort, _cumulative),
-    *(_if, _while),
+    *(_concatenate, _dynamic_slice, _reduce, _argmax, _matmul, _batched_matmul, _take, _scatter, _sort, _cumulative),
+    *(_call, _if, _while),
 )
