@@ -31,7 +31,6 @@ class _Tile:
     dtype: DType
     rows: int
     columns: int
-    accumulate: bool
     lhs_row_stride: int
     lhs_depth_stride: int
     rhs_depth_stride: int
@@ -40,8 +39,7 @@ class _Tile:
 
     @property
     def name(self) -> str:
-        verb = "add" if self.accumulate else "set"
-        return f"multiply.{self.dtype.name}.{self.rows}x{self.columns}.{verb}"
+        return f"multiply.{self.dtype.name}.{self.rows}x{self.columns}"
 
 
 def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: str) -> None:
@@ -55,7 +53,6 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
         dtype=dtype,
         rows=statement.rows,
         columns=statement.columns,
-        accumulate=statement.accumulate,
         lhs_row_stride=1 if lhs_packed else lhs.shape[-1],
         lhs_depth_stride=lhs.shape[-1] if lhs_packed else 1,
         rhs_depth_stride=rhs.shape[-1],
@@ -88,7 +85,8 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
     ]
     depth = caller.typed(statement.depth)
     symbol = caller.module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(caller.module, tile, name))
-    caller.text.effect(f"call fastcc void {symbol}({', '.join(addresses)}, {depth})")
+    accumulate = "true" if statement.accumulate else "false"
+    caller.text.effect(f"call fastcc void {symbol}({', '.join(addresses)}, {depth}, i1 {accumulate})")
 
 
 def _element(caller: ExpressionText, pointer: str, kind: str, terms: list[tuple[str, int]]) -> str:
@@ -97,10 +95,10 @@ def _element(caller: ExpressionText, pointer: str, kind: str, terms: list[tuple[
 
 
 def _define(module: ModuleText, tile: _Tile, symbol: str) -> str:
-    """The function `symbol(lhs, rhs, target, depth)` whose pointers are to the first elements it touches."""
+    """The function `symbol(lhs, rhs, target, depth, accumulate)`; its pointers are to the first elements it touches."""
     kernel = _MicroKernel(module.target, tile)
     kernel.write()
-    parameters = "ptr noalias readonly %lhs, ptr noalias readonly %rhs, ptr noalias %target, i64 %depth"
+    parameters = "ptr noalias readonly %lhs, ptr noalias readonly %rhs, ptr noalias %target, i64 %depth, i1 %accumulate"
     attributes = f"noinline {module.function_attributes}"
     return f"define internal fastcc void {symbol}({parameters}) {attributes} {{\n{kernel.text}\n}}"
 
@@ -127,9 +125,15 @@ class _MicroKernel:
         zeros = ["zeroinitializer"] * (tile.rows * len(self.widths))
         state = self._loop("0", unrolled, _UNROLL, ["%lhs", "%rhs", *zeros])
         state = self._loop(unrolled, "%depth", 1, state)
-        for row, address in enumerate(rows):
-            self._finish_row(address, state[2 + row * len(self.widths) :][: len(self.widths)])
-        text.effect("ret void")
+        adding, setting = text.label("adding"), text.label("setting")
+        text.branch_if("%accumulate", adding, setting)
+        for label, accumulate in ((adding, True), (setting, False)):
+            text.start(label)
+            with text.scope():
+                for row, address in enumerate(rows):
+                    sums = state[2 + row * len(self.widths) :][: len(self.widths)]
+                    self._finish_row(address, sums, accumulate)
+            text.effect("ret void")
 
     def _loop(self, start: str, end: str, turns: int, state: list[str]) -> list[str]:
         """Run k from `start` to `end` by `turns`.  The state is both pointers and the accumulators."""
@@ -204,30 +208,34 @@ class _MicroKernel:
             return self.text.fresh(f"call {kind} @llvm.fma.{name}({kind} {x}, {kind} {y}, {kind} {accumulator})")
         return self.text.fresh(f"fadd {kind} {accumulator}, {self.text.fresh(f'fmul {kind} {x}, {y}')}")
 
-    def _finish_row(self, address: str, accumulators: list[str]) -> None:
+    def _finish_row(self, address: str, accumulators: list[str], accumulate: bool) -> None:
         """Store one row of the tile; a ragged vector leaves in pieces of 2^n lanes."""
         column = 0
         for width, accumulator in zip(self.widths, accumulators, strict=True):
             lane, end = 0, min(width, self.tile.columns - column)
             while lane < end:
                 piece = 1 << ((end - lane).bit_length() - 1)
-                self._finish_piece(self._offset(address, column + lane), accumulator, width, lane, piece)
+                value = self._piece(accumulator, width, lane, piece)
+                self._finish_piece(self._offset(address, column + lane), value, piece, accumulate)
                 lane += piece
             column += width
 
-    def _finish_piece(self, address: str, accumulator: str, width: int, lane: int, piece: int) -> None:
-        text, itemsize, kind = self.text, self.tile.dtype.itemsize, self._vector(piece)
-        value = accumulator
-        if piece == 1 and width > 1:
-            value = text.fresh(f"extractelement {self._vector(width)} {accumulator}, i64 {lane}")
-        elif piece < width:
-            mask = ", ".join(f"i32 {lane + i}" for i in range(piece))
-            whole = self._vector(width)
-            value = text.fresh(f"shufflevector {whole} {accumulator}, {whole} poison, <{piece} x i32> <{mask}>")
-        if self.tile.accumulate:
-            held = text.fresh(f"load {kind}, ptr {address}, align {itemsize}")
-            value = text.fresh(f"fadd {kind} {held}, {value}")
-        text.effect(f"store {kind} {value}, ptr {address}, align {itemsize}")
+    def _piece(self, accumulator: str, width: int, lane: int, lanes: int) -> str:
+        """The `lanes` lanes from `lane` on of a vector of `width`."""
+        whole = self._vector(width)
+        if lanes == width:
+            return accumulator
+        if lanes == 1:
+            return self.text.fresh(f"extractelement {whole} {accumulator}, i64 {lane}")
+        mask = ", ".join(f"i32 {lane + number}" for number in range(lanes))
+        return self.text.fresh(f"shufflevector {whole} {accumulator}, {whole} poison, <{lanes} x i32> <{mask}>")
+
+    def _finish_piece(self, address: str, value: str, lanes: int, accumulate: bool) -> None:
+        kind, itemsize = self._vector(lanes), self.tile.dtype.itemsize
+        if accumulate:
+            held = self.text.fresh(f"load {kind}, ptr {address}, align {itemsize}")
+            value = self.text.fresh(f"fadd {kind} {held}, {value}")
+        self.text.effect(f"store {kind} {value}, ptr {address}, align {itemsize}")
 
     def _offset(self, pointer: str, elements: int) -> str:
         if elements == 0:
