@@ -157,9 +157,9 @@ def _population_count(x: Array) -> Array:
 
 def _count_leading_zeros(x: Array) -> Array:
     bits = _bits(x)
-    places: Array = np.arange(1, bits.shape[-1] + 1)
-    highest: Array = np.maximum.reduce(np.multiply(bits, places), axis=-1)
-    return (bits.shape[-1] - highest).astype(x.dtype)
+    width = 8 * x.dtype.itemsize
+    highest: Array = np.maximum.reduce(bits * np.arange(1, width + 1), axis=-1)
+    return (width - highest).astype(x.dtype)
 
 
 def _bits(x: Array) -> NDArray[np.int64]:
