@@ -124,5 +124,5 @@ def test_what_has_no_gradient_is_refused(function, arguments, error, message) ->
 
 
 def test_argnums_out_of_range_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="argnums has 1, but .* was given 1 positional"):
+    with pytest.raises(ArgumentError, match=r"argnums has 1, but .* was given 1 positional"):
         tn.compile(tn.grad(tn.sum, argnums=1)).lower(np.ones(3))
