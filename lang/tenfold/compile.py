@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MethodType
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.export import write_artifact
-from tenfold.program import Entry, Program, Traced, compile_traced, compiler, trace_function
+from tenfold.program import Program, Traced, compile_traced, compiler, trace_function
 from tenfold.signature import Request, Signature, array_type, example_types
 from tenfold.tracing import TensorValue, is_tracing
 from tenfold.tree import Tree
@@ -31,12 +31,12 @@ R = TypeVar("R")
 STAGES = ("tensor", "loops", "llvm", "asm")
 
 
-def _not_compiled(*_: object) -> object:
-    return NotImplemented
-
-
 class Compiled(Generic[P, R]):
     """A function that runs as native code; made by `tn.compile`."""
+
+    def __new__(cls, *_: object) -> Self:
+        # Each has a class of its own, so that `__call__` can be its compiled code: a call then runs no Python.
+        return super().__new__(type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__}))
 
     def __init__(self, function: Callable[P, R], static_argnames: Sequence[str], donate: Sequence[str]) -> None:
         functools.update_wrapper(self, function)
@@ -44,14 +44,13 @@ class Compiled(Generic[P, R]):
         self._static, self._donate = static_argnames, donate
         self._programs: dict[Request, Program] = {}
         self._lock = threading.RLock()
-        self._hot: Entry = _not_compiled
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if not kwargs:
-            result = self._hot(*args)
-            if result is not NotImplemented:
-                return result
         return cast("R", self._call(args, kwargs))
+
+    def _call_anew(self, *args: Any, **kwargs: Any) -> Any:
+        """What the compiled code calls with arguments that are not its own."""
+        return self._call(args, kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -82,7 +81,10 @@ class Compiled(Generic[P, R]):
                 program = self._programs.get(request)
                 if program is None:
                     program = self._programs[request] = compile_traced(self._trace(request))
-        self._hot = program.entry if self._takes_arrays_as_they_are(request, program) else _not_compiled
+        if self._takes_arrays_as_they_are(request, program):
+            type(self).__call__ = program.entry_or(self._call_anew)
+        elif "__call__" in vars(type(self)):
+            del type(self).__call__
         return program
 
     def _takes_arrays_as_they_are(self, request: Request, program: Program) -> bool:

@@ -1,6 +1,6 @@
 """Programs: a Python function traced for given argument types, and its compiled form ready to be called.
 
-`trace_function` gives a `Traced`: the module and how its results are arranged.  `executable` turns a module into
+`trace_function` gives a `Traced`: the module and how its results are arranged.  `compiled_library` turns a module into
 native code, from the disk cache where it is known, and `Program` calls that.
 """
 
@@ -24,7 +24,7 @@ from tenfold.tree import Tree
 from tenfold_rt.cache import Cache, default_directory
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, SpecError, TenfoldError, TraceError, UnsupportedError
-from tenfold_rt.load import load
+from tenfold_rt.load import Library, load
 from tenfold_rt.version import __version__
 from tenfoldc import target
 from tenfoldc.ir.core import Function, Module, walk
@@ -112,7 +112,12 @@ class Program:
     """A compiled function: `entry` on arrays, its results arranged as `traced.results`."""
 
     traced: Traced
+    library: Library
     entry: Entry
+
+    def entry_or(self, otherwise: Callable[..., object]) -> Entry:
+        """The entry, which calls `otherwise` where its arguments do not fit."""
+        return self.library.entry(self.traced.function.name, otherwise)
 
     @property
     def returns_as_compiled(self) -> bool:
@@ -142,11 +147,12 @@ class Program:
 
 def compile_traced(traced: Traced) -> Program:
     """`traced` as native code for this machine."""
-    return Program(traced, executable(traced.module))
+    library = compiled_library(traced.module)
+    return Program(traced, library, library.entry(traced.function.name))
 
 
-def executable(module: Module) -> Entry:
-    """The module's first entry, compiled for this machine; from the disk cache where it is known."""
+def compiled_library(module: Module) -> Library:
+    """The module, compiled for this machine and loaded; from the disk cache where it is known."""
     refuse_uncompiled(module)
     machine = target.host()
     key = cache_key(module, machine)
@@ -155,7 +161,7 @@ def executable(module: Module) -> Entry:
     if path is None:
         name = module.entries[0]
         path = cache.put(key, compiler().compile_module(module, target=machine, library=name)[0])
-    return load(path).entry(module.entries[0])
+    return load(path)
 
 
 @functools.cache

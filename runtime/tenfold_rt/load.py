@@ -30,20 +30,24 @@ class Library:
 
     def __init__(self, path: Path, manifest: Manifest, handle: ctypes.CDLL) -> None:
         self.path, self.manifest, self.handle = path, manifest, handle
-        self._functions = dict(zip((entry.name for entry in manifest.entries), _functions(self), strict=True))
+        self._methods = dict(zip((entry.name for entry in manifest.entries), _methods(self), strict=True))
 
-    def entry(self, name: str) -> EntryFunction:
+    def entry(self, name: str, otherwise: Callable[..., object] | None = None) -> EntryFunction:
         """The compiled function `name`.
 
         It takes positional arguments: for each parameter an ndarray of its dtype and shape, C-contiguous and
-        aligned, or for one of rank 0 a Python number.  It returns NotImplemented, having done nothing, for
-        any other arguments, and raises RuntimeError where the entry reports a failure.
+        aligned, or for one of rank 0 a Python number.  For any other arguments, or with keywords, it does nothing
+        but call `otherwise` with them; without that it returns NotImplemented.  It raises RuntimeError where the
+        entry reports a failure.
         """
-        try:
-            return self._functions[name]
-        except KeyError:
-            known = ", ".join(self._functions) or "nothing"
-            raise ArtifactError(f"{self.path} has no entry {name!r}; it has {known}") from None
+        method = self._methods.get(name)
+        if method is None:
+            known = ", ".join(self._methods) or "nothing"
+            raise ArtifactError(f"{self.path} has no entry {name!r}; it has {known}")
+        module = self.manifest.library
+        if otherwise is None:
+            return _NEW_FUNCTION(method, None, module)
+        return _NEW_BOUND_FUNCTION(method, otherwise, module)
 
     def call(self, name: str, arguments: Sequence[object]) -> tuple[Array, ...]:
         """Call the entry `name` and return its results as a tuple; `SpecError` says which argument does not
@@ -89,21 +93,25 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-def _functions(library: Library) -> list[EntryFunction]:
-    """A builtin for each entry, in the manifest's order."""
+# The second argument is what the function is bound to; None is a null pointer where it is a `c_void_p`.
+_NEW_FUNCTION = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.py_object)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
+_NEW_BOUND_FUNCTION = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
+
+
+def _methods(library: Library) -> list[int]:
+    """The address of each entry's method definition, in the manifest's order."""
     names = library_names(library.manifest)
     try:
         initialise = library.handle[names.python]
     except AttributeError as error:
         raise ArtifactError(f"{library.path} does not define {names.python}") from error
     initialise.restype, initialise.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    methods: int = initialise(ctypes.addressof(python_abi.table()))
-    new_function = ctypes.pythonapi.PyCFunction_NewEx
-    new_function.restype = ctypes.py_object
-    new_function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.py_object]
-    step = ctypes.sizeof(_MethodDef)
-    module = library.manifest.library
-    return [new_function(methods + step * index, None, module) for index in range(len(names.entries))]
+    first: int = initialise(ctypes.addressof(python_abi.table()))
+    return [first + ctypes.sizeof(_MethodDef) * index for index in range(len(names.entries))]
 
 
 def _misfit(entry: Entry, arguments: Sequence[object]) -> str:

@@ -26,7 +26,7 @@ ARRAY_DATA, ARRAY_NDIM, ARRAY_DIMENSIONS, ARRAY_DTYPE, ARRAY_FLAGS = 16, 24, 32,
 DTYPE_BYTE_ORDER, DTYPE_TYPE_NUMBER = 26, 28
 
 C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
-METHOD_FASTCALL = 0x80
+METHOD_FASTCALL, METHOD_KEYWORDS = 0x80, 0x02
 
 
 class Slot(IntEnum):
@@ -53,6 +53,7 @@ class Slot(IntEnum):
     RESTORE_THREAD = auto()
     INCREF = auto()
     DECREF = auto()
+    VECTORCALL = auto()
 
 
 DTYPE_BASE = 32
@@ -72,6 +73,7 @@ _FUNCTIONS = {
     Slot.RESTORE_THREAD: "PyEval_RestoreThread",
     Slot.INCREF: "Py_IncRef",
     Slot.DECREF: "Py_DecRef",
+    Slot.VECTORCALL: "PyObject_Vectorcall",
 }
 _OBJECTS: dict[Slot, object] = {
     Slot.ARRAY_TYPE: np.ndarray,

@@ -1,11 +1,11 @@
-"""The functions that Python calls, as LLVM IR text: one METH_FASTCALL function per entry, and the library's
-table of them.
+"""The functions that Python calls, as LLVM IR text: one METH_FASTCALL | METH_KEYWORDS function per entry, and the
+library's table of them.
 
 Such a function takes what it can use without a copy: exact `ndarray`s of the right dtype and shape,
 C-contiguous, aligned, writeable if donated; for a parameter of rank 0 also a Python number.  It makes the
 result arrays, runs, and returns one array, or a tuple of several or none; a donated result is the argument
-itself.  Anything else makes it return NotImplemented, with nothing done, and the caller tries again with
-arguments made to fit.
+itself.  Anything else, keywords among it, makes it call its `self` with the same arguments, or return NotImplemented
+where it has none; nothing is done before.  So a caller that can make arguments fit is only reached when it must.
 
 The library has no undefined Python symbol.  Everything of Python's and NumPy's comes from the table that
 `LIBRARY_python(table)` is given (`tenfold_rt.python_abi`), which returns an array of PyMethodDef in the
@@ -59,7 +59,7 @@ def functions(manifest: Manifest, names: LibraryNames) -> str:
             strings.append(string_constant(f"tenfold.doc.{index}", entry.doc))
             doc = f"@tenfold.doc.{index}"
         function = symbol(f"{entry.name}.python")
-        flags = python_abi.METHOD_FASTCALL
+        flags = python_abi.METHOD_FASTCALL | python_abi.METHOD_KEYWORDS
         methods.append(f"{_METHOD} {{ ptr @tenfold.name.{index}, ptr {function}, i32 {flags}, ptr {doc} }}")
     methods.append(f"{_METHOD} zeroinitializer")
     return "\n".join(
@@ -111,13 +111,14 @@ def _shape_pointer(shape: tuple[int | str, ...]) -> str:
 
 
 def _function(entry: Entry) -> str:
-    text = FunctionText(f"internal ptr {symbol(f'{entry.name}.python')}(ptr %self, ptr %args, i64 %count) nounwind")
+    text = FunctionText(f"internal ptr {symbol(f'{entry.name}.python')}(ptr %self, ptr %args, i64 %count, ptr %keywords) nounwind")
     results = len(entry.results)
     text.do(f"%objects = alloca [{max(results, 1)} x ptr]")
     text.do("%made = alloca i64")
     scalars = {id(parameter): text.value("alloca i64", "number") for parameter in _scalar_parameters(entry)}
     text.value("load ptr, ptr @tenfold.api")
     text.lines[-1] = "  %api = load ptr, ptr @tenfold.api"
+    text.unless(text.value("icmp eq ptr %keywords, null"), "decline")
     text.unless(text.value(f"icmp eq i64 %count, {len(entry.parameters)}"), "decline")
     arguments = [
         _argument(text, entry, index, scalars.get(id(parameter))) for index, parameter in enumerate(entry.parameters)
@@ -221,5 +222,5 @@ def _give_up(text: FunctionText, overlap_declines: bool) -> None:
     text.do("call void @tenfold.drop(ptr %api, ptr %objects, i64 %fail.count)")
     text.do("ret ptr null")
     text.block("decline")
-    text.do("%declined = call ptr @tenfold.decline(ptr %api)")
+    text.do("%declined = call ptr @tenfold.decline(ptr %api, ptr %self, ptr %args, i64 %count, ptr %keywords)")
     text.do("ret ptr %declined")

@@ -185,11 +185,19 @@ define internal void @tenfold.raise(ptr %api, i32 %status) noinline cold nounwin
 """
 
 _DECLINE = f"""\
-define internal ptr @tenfold.decline(ptr %api) noinline cold nounwind {{
+define internal ptr @tenfold.decline(ptr %api, ptr %self, ptr %args, i64 %count, ptr %keywords) noinline cold nounwind {{
+entry:
+  %alone = icmp eq ptr %self, null
+  br i1 %alone, label %return, label %delegate
+return:
 {_slot("declined", Slot.NOT_IMPLEMENTED)}\
 {_slot("incref", Slot.INCREF)}\
   call void %incref(ptr %declined)
   ret ptr %declined
+delegate:
+{_slot("vectorcall", Slot.VECTORCALL)}\
+  %result = call ptr %vectorcall(ptr %self, ptr %args, i64 %count, ptr %keywords)
+  ret ptr %result
 }}
 """
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.cli.sources import read_mlir, split_source
-from tenfold.program import executable
+from tenfold.program import compiled_library
 from tenfold_rt.errors import RequestError
 from tenfoldc.ir.core import Function
 
@@ -28,7 +28,7 @@ def run_file(source: str, inputs: Path | None, outputs: Path | None) -> None:
     module = read_mlir(path, name)
     function = module[module.entries[0]]
     arguments = _matched(function, _read(inputs), inputs)
-    returned = executable(module)(*arguments)
+    returned = compiled_library(module).entry(function.name)(*arguments)
     results: tuple[Array, ...] = returned if isinstance(returned, tuple) else (returned,)
     labels = function.result_names or tuple(f"result{number}" for number in range(len(results)))
     named = dict(zip(labels, results, strict=True))

@@ -216,9 +216,14 @@ def test_status_becomes_an_exception(library: Library) -> None:
         library.entry("fail")(1.0)
 
 
-def test_keywords_are_refused_by_python(library: Library) -> None:
-    with pytest.raises(TypeError):
-        library.entry("add")(x=ones(2, 3), y=ones(2, 3))
+def test_keywords_are_declined(library: Library) -> None:
+    assert library.entry("add")(x=ones(2, 3), y=ones(2, 3)) is NotImplemented
+
+
+def test_what_does_not_fit_is_handed_on_with_its_keywords(library: Library) -> None:
+    entry = library.entry("add", lambda *args, **keywords: (args, keywords))
+    assert entry(1, y=2) == ((1,), {"y": 2})
+    assert entry(ones(2, 3), ones(2, 3))[0, 0] == 2
 
 
 def test_no_reference_is_lost_or_kept(library: Library) -> None:
