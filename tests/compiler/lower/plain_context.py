@@ -1,9 +1,9 @@
 """Lowering rules run alone: an operation whose operands and results are all in memory.
 
-    lower_and_run(build, arrays, rule)
+    assert_lowered(build, arrays, rule)
 
 builds a program with `build(*vars)`, lowers its last operation with `rule`, and executes the statements on what
-reaches that operation; gives the results that they left and those of the reference.
+reaches that operation: the results are those of the reference.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.types import TensorType
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Buffer, Expr, Load, Primitive, Statement, Store
+from tenfoldc.loops.ir import Axis, Buffer, Expr, Kernel, Load, Primitive, Program, Statement, Store
 from tenfoldc.lower.context import LoweringRule
 
 Array = NDArray[Any]
+LoadProgram = Callable[[Program], Callable[..., list[Array]]]
 
 
 class PlainContext:
@@ -37,13 +38,14 @@ class PlainContext:
 
     def __init__(self, operation: Operation, *, epilogue: bool = False) -> None:
         self.operation = operation
+        self.has_epilogue = epilogue
         self.operands = [_buffer("operand", n, value) for n, value in enumerate(operation.operands)]
         self.results = [_buffer("result", n, value) for n, value in enumerate(operation.results)]
-        self.outputs = [_buffer("output", n, value) for n, value in enumerate(operation.results)]
+        self.outputs = self.results
         self.scratches: list[Buffer] = []
-        self.has_epilogue = epilogue
-        if not epilogue:
-            self.outputs = self.results
+        if epilogue:
+            self.outputs = [_buffer("output", n, value) for n, value in enumerate(operation.results)]
+            self.scratches.extend(self.results)
 
     def read(self, operand: int, index: Sequence[Expr]) -> Expr:
         return Load(self.operands[operand], tuple(index))
@@ -67,7 +69,7 @@ class PlainContext:
             assert element is not None
             (result,) = operation.results
             types = [operand.type for operand in operation.operands]
-            operands = [known.get(operand) for operand in operation.operands]
+            operands = [known[operand] for operand in operation.operands]
             known[result] = element(
                 operation.attributes, types, result.type, (), lambda n, _, operands=operands: operands[n]
             )
@@ -85,47 +87,74 @@ def _buffer(kind: str, number: int, value: Value) -> Buffer:
     return Buffer(f"{kind}{number}", value.type.dtype, value.type.sizes)
 
 
-def lower_and_run(
-    build: Callable[..., Var | Sequence[Var]],
-    arrays: Sequence[Array],
-    rule: LoweringRule,
-    *,
-    epilogue: bool = False,
-) -> tuple[list[Array], list[Array]]:
-    """What `rule` leaves in the results of the last operation of a program, and what its reference computes."""
-    builder = Builder()
-    parameters: list[Var] = []
-    for array in arrays:
-        dtype = dtypes.from_numpy(array.dtype)
-        assert dtype is not None
-        parameters.append(builder.parameter(TensorType(dtype, array.shape)))
-    build(*parameters)
-    operation = builder.operations[-1]
-    wanted = [builder.var(value) for value in (*operation.operands, *operation.results)]
-    values = interpret_region(builder.region(parameters, wanted), arrays)
-    count = len(operation.operands)
-    context = PlainContext(operation, epilogue=epilogue)
-    statements = rule(operation, context)
-    memory: Memory = {
-        buffer: Cells.holding(value) for buffer, value in zip(context.operands, values[:count], strict=True)
-    }
-    memory.update((buffer, Cells.empty(buffer)) for buffer in (*context.scratches, *context.results, *context.outputs))
-    run(statements, memory)
-    for buffer in context.outputs:
-        assert memory[buffer].written.all(), f"{buffer.name} is not filled"
-    left = [memory[buffer].values.reshape(buffer.shape) for buffer in context.outputs]
-    return left, list(values[count:])
+class Lowering:
+    """The last operation of the program that `build` makes, lowered with `rule`, and the arrays around it."""
+
+    def __init__(
+        self,
+        build: Callable[..., Var | Sequence[Var]],
+        arrays: Sequence[Array],
+        rule: LoweringRule,
+        *,
+        epilogue: bool = False,
+    ) -> None:
+        builder = Builder()
+        parameters: list[Var] = []
+        for array in arrays:
+            dtype = dtypes.from_numpy(array.dtype)
+            assert dtype is not None
+            parameters.append(builder.parameter(TensorType(dtype, array.shape)))
+        build(*parameters)
+        operation = builder.operations[-1]
+        wanted = [builder.var(value) for value in (*operation.operands, *operation.results)]
+        values = interpret_region(builder.region(parameters, wanted), arrays)
+        count = len(operation.operands)
+        self.operands, self.expected = list(values[:count]), list(values[count:])
+        self.context = PlainContext(operation, epilogue=epilogue)
+        self.statements = tuple(rule(operation, self.context))
+
+    def interpreted(self) -> list[Array]:
+        """What the statements leave in the results, executed one by one."""
+        context = self.context
+        memory: Memory = {
+            buffer: Cells.holding(value) for buffer, value in zip(context.operands, self.operands, strict=True)
+        }
+        for buffer in (*context.scratches, *context.results, *context.outputs):
+            memory.setdefault(buffer, Cells.empty(buffer))
+        run(self.statements, memory)
+        for buffer in context.outputs:
+            assert memory[buffer].written.all(), f"{buffer.name} is not filled"
+        return [memory[buffer].values.reshape(buffer.shape) for buffer in context.outputs]
+
+    def program(self) -> Program:
+        """The statements as a program of one kernel."""
+        context = self.context
+        kernel = Kernel("lowered", self.statements, tuple(context.scratches))
+        return Program("lowered", tuple(context.operands), tuple(context.outputs), (), {}, (kernel,))
 
 
 def assert_lowered(
-    build: Callable[..., Var | Sequence[Var]], arrays: Sequence[Array], rule: LoweringRule
+    build: Callable[..., Var | Sequence[Var]],
+    arrays: Sequence[Array],
+    rule: LoweringRule,
+    load_program: LoadProgram | None = None,
 ) -> list[Array]:
-    """`rule` computes what the reference computes, also where a consumer is fused; gives the reference's results."""
+    """`rule` computes what the reference computes, also where a consumer is fused; gives the reference's results.
+
+    With `load_program` it does so as native code too.
+    """
     arrays = [np.asarray(array) for array in arrays]
-    actual, expected = lower_and_run(build, arrays, rule)
-    negated, _ = lower_and_run(build, arrays, rule, epilogue=True)
-    for plain, fused, wanted in zip(actual, negated, expected, strict=True):
-        assert plain.dtype == wanted.dtype
-        np.testing.assert_allclose(plain, wanted, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(~fused if fused.dtype == np.bool_ else -fused, wanted, rtol=1e-12, atol=1e-12)
-    return expected
+    lowering = Lowering(build, arrays, rule)
+    _assert_close(lowering.interpreted(), lowering.expected)
+    if load_program is not None:
+        operands = [np.array(operand, order="C") for operand in lowering.operands]
+        _assert_close(load_program(lowering.program())(*operands), lowering.expected)
+    fused = Lowering(build, arrays, rule, epilogue=True).interpreted()
+    _assert_close([~result if result.dtype == np.bool_ else -result for result in fused], lowering.expected)
+    return lowering.expected
+
+
+def _assert_close(actual: Sequence[Array], expected: Sequence[Array]) -> None:
+    for result, wanted in zip(actual, expected, strict=True):
+        assert result.dtype == wanted.dtype
+        np.testing.assert_allclose(result, wanted, rtol=1e-12, atol=1e-12)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from plain_context import assert_lowered
+from plain_context import LoadProgram, assert_lowered
 
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
@@ -33,11 +33,11 @@ def scatter(numbers: ScatterDimensionNumbers, combine: Callable[[Var, Var], Var]
 
 
 @pytest.mark.parametrize("combine", [ops.add, ops.subtract, lambda old, new: new])
-def test_rows_meet_their_updates_in_order(combine: Callable[[Var, Var], Var]):
+def test_rows_meet_their_updates_in_order(combine: Callable[[Var, Var], Var], load_program: LoadProgram):
     rng = np.random.default_rng(71)
     x, updates = rng.standard_normal((5, 3)), rng.standard_normal((8, 3))
     indices = np.array([[3], [-1], [3], [0], [5], [3], [0], [4]], np.int32)
-    assert_lowered(scatter(ROWS, combine), [x, indices, updates], lower_scatter)
+    assert_lowered(scatter(ROWS, combine), [x, indices, updates], lower_scatter, load_program)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64])
@@ -49,21 +49,21 @@ def test_extreme_indices_are_dropped(dtype: type[np.generic]):
     assert_lowered(scatter(ROWS, ops.add), [x, indices, updates], lower_scatter)
 
 
-def test_windows_are_clipped_on_every_side():
+def test_windows_are_clipped_on_every_side(load_program: LoadProgram):
     rng = np.random.default_rng(73)
     x, updates = rng.standard_normal((4, 5)), rng.standard_normal((2, 9, 3))
     indices = np.array([[-1, 1, 3, 4, -3, -2, 5, 2, 0], [2, -2, 3, 4, 0, -1, 1, 3, -9]], np.int64)
-    assert_lowered(scatter(CORNERS, ops.add), [x, indices, updates], lower_scatter)
+    assert_lowered(scatter(CORNERS, ops.add), [x, indices, updates], lower_scatter, load_program)
 
 
-def test_batches_scatter_into_their_own_input():
+def test_batches_scatter_into_their_own_input(load_program: LoadProgram):
     rng = np.random.default_rng(74)
     x, updates = rng.standard_normal((3, 4, 2)), rng.standard_normal((5, 3, 2))
     indices = rng.integers(-1, 5, (5, 3)).astype(np.int32)
-    assert_lowered(scatter(BATCHED, ops.add), [x, indices, updates], lower_scatter)
+    assert_lowered(scatter(BATCHED, ops.add), [x, indices, updates], lower_scatter, load_program)
 
 
-def test_inputs_that_exchange_values_are_read_before_they_are_written():
+def test_inputs_that_exchange_values_are_read_before_they_are_written(load_program: LoadProgram):
     rng = np.random.default_rng(75)
     x, y = rng.standard_normal((2, 4))
     u, v = rng.standard_normal((2, 3))
@@ -72,7 +72,7 @@ def test_inputs_that_exchange_values_are_read_before_they_are_written():
     def build(x: Var, y: Var, i: Var, u: Var, v: Var) -> tuple[Var, ...]:
         return ops.scatter([x, y], i, [u, v], lambda a, b, c, d: (ops.add(b, c), ops.multiply(a, d)), numbers)
 
-    assert_lowered(build, [x, y, np.array([2, 2, 0], np.int32), u, v], lower_scatter)
+    assert_lowered(build, [x, y, np.array([2, 2, 0], np.int32), u, v], lower_scatter, load_program)
 
 
 @pytest.mark.parametrize(("rows", "updates"), [(0, 3), (4, 0), (1, 1)])

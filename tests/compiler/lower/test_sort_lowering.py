@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from plain_context import assert_lowered
+from plain_context import LoadProgram, assert_lowered
 
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
@@ -24,17 +24,17 @@ def test_lines_of_any_length(size: int, descending: bool):
 
 
 @pytest.mark.parametrize("dimension", [0, 1, 2])
-def test_any_axis(dimension: int):
+def test_any_axis(dimension: int, load_program: LoadProgram):
     x = np.random.default_rng(82).integers(0, 4, (11, 3, 10))
-    assert_lowered(lambda x: ops.sort_with_indices(x, dimension), [x], lower_sort)
+    assert_lowered(lambda x: ops.sort_with_indices(x, dimension), [x], lower_sort, load_program)
 
 
 @pytest.mark.parametrize("order", [np.arange(37), np.arange(37)[::-1], np.zeros(37)])
-def test_lines_in_order_already(order: np.ndarray):
-    assert_lowered(lambda x: ops.sort_with_indices(x, 0), [order.astype(np.float32)], lower_sort)
+def test_lines_in_order_already(order: np.ndarray, load_program: LoadProgram):
+    assert_lowered(lambda x: ops.sort_with_indices(x, 0), [order.astype(np.float32)], lower_sort, load_program)
 
 
-def test_a_comparator_over_several_operands():
+def test_a_comparator_over_several_operands(load_program: LoadProgram):
     rng = np.random.default_rng(83)
     keys, ties, flags = rng.integers(0, 3, 30), rng.standard_normal(30), rng.integers(0, 2, 30) > 0
 
@@ -45,17 +45,17 @@ def test_a_comparator_over_several_operands():
 
         return ops.sort(operands, 0, True, comparator)
 
-    assert_lowered(build, [keys, ties, flags], lower_sort)
+    assert_lowered(build, [keys, ties, flags], lower_sort, load_program)
 
 
 @pytest.mark.parametrize("few", [32, 2])
 @pytest.mark.parametrize("k", [0, 1, 3, 20])
-def test_top_k(k: int, few: int, monkeypatch: pytest.MonkeyPatch):
+def test_top_k(k: int, few: int, monkeypatch: pytest.MonkeyPatch, load_program: LoadProgram):
     """By insertion and, where `FEW` is small, by sorting."""
     monkeypatch.setattr(sort, "FEW", few)
     x = np.random.default_rng(84).integers(0, 9, (3, 20)).astype(np.float64)
     x[1, 4:9] = np.nan
-    assert_lowered(lambda x: ops.top_k(x, k), [x], lower_top_k)
+    assert_lowered(lambda x: ops.top_k(x, k), [x], lower_top_k, load_program)
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from plain_context import PlainContext, assert_lowered
+from plain_context import LoadProgram, PlainContext, assert_lowered
 
 from tenfold_rt import dtypes
 from tenfoldc import ops
@@ -61,6 +61,13 @@ def test_windows_of_every_kind(reducer: Reducer, windows: str, row: int):
     assert_lowered(reduce_windows(ops.body_of(reducer), WINDOWS[windows]), [x, np.array(0.25)], lower_reduce_window)
 
 
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_windows_as_native_code(windows: str, load_program: LoadProgram):
+    x = np.random.default_rng(60).standard_normal((2, 5, 7))
+    build = reduce_windows(ops.body_of(Reducer.SUM), WINDOWS[windows])
+    assert_lowered(build, [x, np.array(0.25)], lower_reduce_window, load_program)
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1)])
 def test_small_and_empty_operands(shape: tuple[int, int]):
     attributes = ReduceWindowAttributes((2, 1), padding=((1, 1), (0, 2)))
@@ -74,19 +81,19 @@ def test_a_scalar_is_a_window():
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_results_are_computed_from_old_accumulators(padding: int):
+def test_results_are_computed_from_old_accumulators(padding: int, load_program: LoadProgram):
     """A body that exchanges its accumulators shows a result stored too early."""
     x, y = np.random.default_rng(63).standard_normal((2, 6))
     attributes = ReduceWindowAttributes((3,), padding=((padding, 0),))
     build = reduce_windows(lambda a, b, c, d: (ops.add(b, c), ops.subtract(a, d)), attributes)
-    assert_lowered(build, [x, y, np.array(0.0), np.array(1.0)], lower_reduce_window)
+    assert_lowered(build, [x, y, np.array(0.0), np.array(1.0)], lower_reduce_window, load_program)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("dimension", [0, 1, 2])
-def test_running_windows(dimension: int, reverse: bool, row: int):
+def test_running_windows(dimension: int, reverse: bool, row: int, load_program: LoadProgram):
     x = np.random.default_rng(64).standard_normal((3, 5, 7))
-    assert_lowered(lambda x: ops.cumulative_sum(x, dimension, reverse), [x], lower_reduce_window)
+    assert_lowered(lambda x: ops.cumulative_sum(x, dimension, reverse), [x], lower_reduce_window, load_program)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -121,7 +128,7 @@ SCATTERED = ["pooling", "channels last", "padded", "strided row", "negative padd
 
 @pytest.mark.parametrize("windows", SCATTERED)
 @pytest.mark.parametrize("direction", [Direction.GE, Direction.LT])
-def test_windows_scatter_to_what_they_select(direction: Direction, windows: str, row: int):
+def test_windows_scatter_to_what_they_select(direction: Direction, windows: str, row: int, load_program: LoadProgram):
     rng = np.random.default_rng(66)
     attributes = WINDOWS[windows]
     x = rng.permutation(70).reshape(2, 5, 7) / 8
@@ -139,7 +146,7 @@ def test_windows_scatter_to_what_they_select(direction: Direction, windows: str,
             attributes.padding,
         )
 
-    assert_lowered(build, [x, source, np.array(0.5)], lower_select_and_scatter)
+    assert_lowered(build, [x, source, np.array(0.5)], lower_select_and_scatter, load_program)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,)])
