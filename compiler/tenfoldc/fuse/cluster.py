@@ -42,6 +42,7 @@ class Cluster:
         self.operand_maps: dict[Operation, AxisMap] = {}
         self.consumers: set[Cluster] = set()
         self.weight = 0
+        self.sealed = False
         self.merged_into: Cluster | None = None
 
     def find(self) -> Cluster:
@@ -58,7 +59,7 @@ class Cluster:
     def has_room(self, weight: int, operations: int = 1) -> bool:
         """Whether more operations may join."""
         fits = len(self.operations) + operations <= MAX_OPERATIONS
-        return fits and (self.weight + weight <= MAX_WEIGHT or not self.operations)
+        return fits and not self.sealed and (self.weight + weight <= MAX_WEIGHT or not self.operations)
 
     def maps(self, value: Value) -> list[AxisMap]:
         """The plain ways in which `value` is read."""
@@ -130,7 +131,8 @@ class Cluster:
 
     def reaches(self, target: Cluster, budget: int = 256) -> bool:
         """Whether `target` needs this cluster's results; True, to be safe, where the search grows long."""
-        pending, seen = [self], {self}
+        pending: list[Cluster] = [self]
+        seen: set[Cluster] = {self}
         while pending:
             cluster = pending.pop()
             if cluster is target or len(seen) > budget:

@@ -15,7 +15,7 @@ from itertools import count
 
 from tenfoldc.fuse.cluster import Cluster
 from tenfoldc.fuse.ordering import in_order
-from tenfoldc.fuse.reads import Reads, ReadsOf
+from tenfoldc.fuse.reads import Reads, ReadsOf, has_elements
 from tenfoldc.fuse.reductions import fit, result_map
 from tenfoldc.ir.core import Function, Operation, Region, Value, captured
 from tenfoldc.ir.groups import AxisMap, Group, GroupKind, Plan
@@ -77,7 +77,7 @@ class _Fusion:
             for operand in dict.fromkeys(operation.operands):
                 uses[operand] = uses.get(operand, 0) + 1
         for operation in self.region.operations:
-            if operation.op.element is None or len(operation.results) != 1:
+            if not has_elements(operation):
                 continue
             reads = self.reads[operation] = reads_of(operation)
             (result,) = operation.results
@@ -98,10 +98,10 @@ class _Fusion:
             used = [value for value in operation.results if value in self.readers or value in self.needed]
             if not used or operation.op is CONSTANT:
                 continue
-            if operation.op.kind is Kind.REDUCTION:
-                self._place_reduction(operation, used)
-            elif operation in self.reads and not self._updates_in_place(operation):
+            if operation in self.reads and not self._updates_in_place(operation):
                 self._place_element(operation)
+            elif operation.op.kind is Kind.REDUCTION:
+                self._place_reduction(operation, used)
             else:
                 self._place_anchor(operation, used)
         position = {operation: place for place, operation in enumerate(self.region.operations)}
@@ -305,8 +305,8 @@ class _Fusion:
     def _add(self, cluster: Cluster, operation: Operation) -> None:
         reads = self.reads[operation]
         cluster.add(operation, reads.weight, reads.reads)
-        for operand in operation.operands:
-            self.readers.setdefault(operand, {})[cluster] = None
+        for read in reads.reads:
+            self.readers.setdefault(operation.operands[read.operand], {})[cluster] = None
 
     def _read(self, cluster: Cluster, value: Value, access: AxisMap | Operation, turns: int = 0) -> None:
         cluster.read(value, access, turns)

@@ -17,6 +17,7 @@ from tenfoldc.ir.op import Kind
 from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, Function, Load, Local, Primitive
 from tenfoldc.ops.creation import CONSTANT
+from tenfoldc.ops.reduction import REDUCE, is_unit_reduction, reduced_axes
 
 _SLOW = frozenset({Primitive.DIV, Primitive.REM, Primitive.SQRT})
 _SLOW_WEIGHT = 4
@@ -52,9 +53,11 @@ class ReadsOf:
         self._functions: dict[Function, int] = {}
 
     def __call__(self, operation: Operation) -> Reads:
-        """The reads of an operation that has an element rule."""
+        """The reads of an operation that `has_elements`."""
         if operation.op is CONSTANT:
             return Reads((), 0, False)
+        if operation.op is REDUCE:
+            return _unit_reads(operation)
         if operation.op.kind is not Kind.ELEMENTWISE:
             return self._ask(operation)
         types = tuple((value.type.dtype, value.type.rank) for value in (*operation.operands, *operation.results))
@@ -117,6 +120,26 @@ class ReadsOf:
         if function not in self._functions:
             self._functions[function] = self.weight_of(function.body)
         return self._functions[function]
+
+
+def has_elements(operation: Operation) -> bool:
+    """Whether an element of the only result depends on few elements of operands: a rule gives it.
+
+    So it is also where a reduction runs along axes of size 1 only.
+    """
+    if len(operation.results) != 1:
+        return False
+    return operation.op.element is not None or is_unit_reduction(operation)
+
+
+def _unit_reads(operation: Operation) -> Reads:
+    """A reduction along axes of size 1 combines each element with the initial value."""
+    kept = iter(range(operation.results[0].type.rank))
+    folded = reduced_axes(operation)
+    axes = tuple(None if axis in folded else next(kept) for axis in range(operation.operands[0].type.rank))
+    sizes = operation.operands[0].type.sizes
+    plain = tuple(None if size == 1 else axis for axis, size in zip(axes, sizes, strict=True))
+    return Reads((Read(0, plain), Read(1, ())), 1, False)
 
 
 def _marker(dtype: DType) -> Local:

@@ -9,14 +9,7 @@ from itertools import count
 from tenfoldc.fuse.cluster import MAX_ROW_BYTES, Cluster
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap
-from tenfoldc.ops.reduction import ReduceAttributes
-
-
-def reduced_axes(operation: Operation) -> frozenset[int]:
-    """The operand's axes that a reduction folds away."""
-    attributes = operation.attributes
-    assert isinstance(attributes, ReduceAttributes)
-    return frozenset(attributes.dimensions)
+from tenfoldc.ops.reduction import reduced_axes
 
 
 def result_map(cluster: Cluster, results: Sequence[Value]) -> AxisMap | None:
@@ -35,6 +28,8 @@ def fit(cluster: Cluster, operation: Operation, rows: AxisMap, numbers: count[in
         return None
     sizes, reduced = operation.operands[0].type.sizes, reduced_axes(operation)
     inner = [size for axis, size in enumerate(sizes) if axis in reduced and size != 1]
+    if not inner:
+        return _seal(cluster, operation, rows)
     rest = [axis for axis in cluster.extents if axis not in used]
     if not rest and not cluster.reduced:
         return _extend(cluster, operation, rows, numbers)
@@ -45,6 +40,14 @@ def fit(cluster: Cluster, operation: Operation, rows: AxisMap, numbers: count[in
         return None
     cluster.reduced = set(rest)
     return _interleave(sizes, reduced, rows, rest)
+
+
+def _seal(cluster: Cluster, operation: Operation, rows: AxisMap) -> AxisMap | None:
+    """Make a reduction along axes of size 1 a cluster of its own: its single turn is no other reduction's."""
+    if cluster.operations:
+        return None
+    cluster.sealed = True
+    return _interleave(operation.operands[0].type.sizes, reduced_axes(operation), rows, ())
 
 
 def _interleave(sizes: Sequence[int], reduced: frozenset[int], rows: AxisMap, inner: Sequence[int]) -> AxisMap:

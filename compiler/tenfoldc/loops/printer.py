@@ -1,8 +1,8 @@
 """Loop IR as text that reads like a program, for people and for golden tests.
 
-    kernel k0_add(x: f32[64], y: f32[64]) at model.py:7:
-      vector i0 in 64:
-        y[i0] = x[i0] + 1.0
+kernel k0_add(x: f32[64], y: f32[64]) at model.py:7:
+  vector i0 in 64:
+    y[i0] = x[i0] + 1.0
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ def verify_program(program: Program) -> None:
     for kernel in program.kernels:
         verifier = _Verifier(kernel)
         for buffer in loaded(kernel.body):
-            verifier.require(buffer.storage in known | set(kernel.scratch), f"{buffer.name} is no buffer of the program")
+            verifier.require(
+                buffer.storage in known | set(kernel.scratch), f"{buffer.name} is no buffer of the program"
+            )
         for buffer in stored(kernel.body):
             owned = buffer.storage in writable | set(kernel.scratch)
             verifier.require(owned, f"{buffer.name} is written, but is neither result nor temporary nor scratch")
@@ -149,7 +151,8 @@ class _Verifier:
         elif expression.primitive not in _FREE_RESULTS and operands:
             integer_result = expression.primitive in (Primitive.POPCOUNT, Primitive.COUNT_LEADING_ZEROS)
             self.require(
-                integer_result or expression.dtype == operands[0].dtype, f"{name} of {operands[0].dtype} gives another type"
+                integer_result or expression.dtype == operands[0].dtype,
+                f"{name} of {operands[0].dtype} gives another type",
             )
 
     def _access(self, buffer: Buffer, index: Sequence[Expr], bound: frozenset[Axis | Local]) -> None:

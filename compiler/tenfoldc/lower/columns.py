@@ -15,7 +15,7 @@ from tenfoldc.ir.op import Kind
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Expr, For, Statement
 from tenfoldc.lower.folding import is_float_sum, neutral
-from tenfoldc.lower.nest import SUM_BLOCK, Nest, block_size, inits_of
+from tenfoldc.lower.nest import SUM_BLOCK, Nest, around, block_size, inits_of
 from tenfoldc.lower.passes import Passes, runs_inside
 from tenfoldc.lower.space import Space
 from tenfoldc.lower.storage import Storage
@@ -69,9 +69,7 @@ class Columns(Nest):
                 left = scalar.sub(scalar.index(self.extent), self._columns_start)
                 self._columns_left = scalar.minimum(scalar.index(self.width), left)
         body = self._tile(at)
-        for axis, extent in reversed(loops):
-            body = [For(axis, scalar.index(extent), tuple(body))]
-        return body
+        return around([(axis, scalar.index(extent)) for axis, extent in loops], body)
 
     def _tile(self, row: Mapping[int, Expr]) -> list[Statement]:
         """All passes over one tile of columns."""
@@ -171,10 +169,8 @@ class Columns(Nest):
                 for value, block in partial.items()
             ],
         )
-        body: list[Statement] = [For(axes[0], count, (*start, For(axes[1], length, tuple(inner)), *end))]
-        for loop in reversed(outer):
-            body = [For(above[loop], scalar.index(self.space.extent(loop)), tuple(body))]
-        return body
+        block = For(axes[0], count, (*start, For(axes[1], length, tuple(inner)), *end))
+        return around([(above[loop], scalar.index(self.space.extent(loop))) for loop in outer], [block])
 
     def _rows_of(
         self,

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 
 from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ir.op import Kind
+from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import Affine, IndexAlgebra
 from tenfoldc.loops.ir import Apply, Buffer, Expr, Load, Primitive, Store
 from tenfoldc.lower.storage import Storage
+from tenfoldc.ops.reduction import is_unit_reduction, reduced_axes
 
 
 class Elements:
@@ -68,7 +70,11 @@ class Elements:
         if splat is not None:
             return splat
         operation = self._operations.get(value)
-        if operation is None or operation.op.element is None or self.storage.is_constant(value):
+        if operation is None or self.storage.is_constant(value):
+            return self.load(self.storage.buffer(value), index)
+        if operation.op.element is None and is_unit_reduction(operation):
+            return self._unit_reduction(operation, index)
+        if operation.op.element is None:
             return self.load(self.storage.buffer(value), index)
         operands = operation.operands
         element = operation.op.element(
@@ -79,6 +85,13 @@ class Elements:
             lambda number, at: self.read(operands[number], at),
         )
         return element if operation.op.kind is Kind.ELEMENTWISE else self._decided(element)
+
+    def _unit_reduction(self, operation: Operation, index: tuple[Expr, ...]) -> Expr:
+        """The initial value combined with the one element along axes of size 1."""
+        rest, folded = iter(index), reduced_axes(operation)
+        source = [scalar.index(0) if axis in folded else next(rest) for axis in range(operation.operands[0].type.rank)]
+        element, init = self.read(operation.operands[0], source), self.read(operation.operands[1], ())
+        return self.region(operation.regions[0], [init, element])[0]
 
     def _decided(self, element: Expr) -> Expr:
         """`element` without the choices that its range decides, such as between the parts of a concatenation."""

@@ -107,9 +107,7 @@ class Nest:
             loops.append((axis, self.space.extent(loop)))
             at[loop] = axis
         body = self._row(at)
-        for axis, extent in reversed(loops):
-            body = [For(axis, scalar.index(extent), tuple(body))]
-        return body
+        return around([(axis, scalar.index(extent)) for axis, extent in loops], body)
 
     def _row(self, at: Mapping[int, Expr]) -> list[Statement]:
         """All passes over one row."""
@@ -142,9 +140,7 @@ class Nest:
         here = self.positions(at)
         self.warm(here, 0, None)
         body = self.store_results(self.passes.rows.get(0, []), here)
-        for axis, extent in reversed([*outer, *inner]):
-            body = [For(axis, extent, tuple(body))]
-        return body
+        return around([*outer, *inner], body)
 
     def blocks(self, loop: int, extent: int, size: int) -> tuple[tuple[Axis, Axis], Expr, Expr, Expr]:
         """A loop as blocks of `size`, the last of which may be shorter.
@@ -238,6 +234,14 @@ class Nest:
             self.elements.let(
                 value, index, self.elements.load(buffer, index if value in self.group.results else inside)
             )
+
+
+def around(loops: Sequence[tuple[Axis, Expr]], body: Sequence[Statement]) -> list[Statement]:
+    """`body` inside `loops`, given by axis and extent, outermost first."""
+    statements = list(body)
+    for axis, extent in reversed(loops):
+        statements = [For(axis, extent, tuple(statements))]
+    return statements
 
 
 def inits_of(operation: Operation) -> tuple[Value, ...]:

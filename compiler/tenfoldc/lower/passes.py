@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap, Group
-from tenfoldc.ir.op import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def find_passes(group: Group) -> Passes:
     reductions: dict[int, list[Operation]] = {}
     for operation in group.operations:
         ready = max((level.get(operand, 0) for operand in operation.operands), default=0)
-        if operation.op.kind is Kind.REDUCTION:
+        if operation in group.operand_maps:
             ready += 1
             reductions.setdefault(ready, []).append(operation)
         level.update((result, ready) for result in operation.results)
@@ -75,7 +74,7 @@ def _keep(group: Group, used_in: dict[Value, set[int]]) -> dict[int, list[Value]
     kept: dict[int, list[Value]] = {}
     written = set(group.results)
     for operation in reversed(group.operations):
-        if operation.op.kind is Kind.REDUCTION or not operation.results:
+        if operation in group.operand_maps or not operation.results:
             continue
         (value,) = operation.results
         passes = used_in.get(value, set[int]())

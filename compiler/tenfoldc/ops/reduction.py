@@ -18,7 +18,7 @@ from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
-from tenfoldc.ir.core import Attributes, Region
+from tenfoldc.ir.core import Attributes, Operation, Region
 from tenfoldc.ir.op import Array, Kind, Op, RegionFunction, Site
 from tenfoldc.ir.types import TensorType, static_shape
 from tenfoldc.ops.broadcast import add_batch_axis, broadcast_in_dim, check_axes
@@ -103,6 +103,21 @@ def combine_rows(body: RegionFunction, rows: Sequence[Array]) -> Sequence[Array]
 
 
 REDUCE = Op("reduce", Kind.REDUCTION, attributes=ReduceAttributes, infer=_infer, reference=_reference)
+
+
+def reduced_axes(operation: Operation) -> frozenset[int]:
+    """The operand's axes that a reduction folds away."""
+    attributes = operation.attributes
+    assert isinstance(attributes, ReduceAttributes)
+    return frozenset(attributes.dimensions)
+
+
+def is_unit_reduction(operation: Operation) -> bool:
+    """Whether `operation` reduces one tensor along axes of size 1 only."""
+    if operation.op is not REDUCE or len(operation.results) != 1:
+        return False
+    shape = operation.operands[0].type.shape
+    return all(shape[axis] == 1 for axis in reduced_axes(operation))
 
 
 # Functions
