@@ -53,10 +53,12 @@ class _BlockedProduct:
         self.scratch = self._scratch()
 
     def statements(self) -> list[Statement]:
-        b, product = self.ctx.axis("b"), self.product
-        body = self._loop("u", self.column_blocks, lambda u: self._column_block(b, u))
         before = self._pack_all_lhs() if self.pack_lhs_first else []
-        return [*before, For(b, scalar.index(product.batch), tuple(body))]
+
+        def batch(b: Expr) -> list[Statement]:
+            return self._loop("u", self.column_blocks, lambda u: self._column_block(b, u))
+
+        return [*before, *self._loop("b", self.product.batch, batch)]
 
     def _column_block(self, b: Expr, u: Expr) -> list[Statement]:
         columns = span(self.product.columns, self.blocks.nc, self.blocks.nr, u)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Constant, Expr, For, If, Mode, Statement, Store
+from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.product import Operand
 
@@ -95,7 +95,9 @@ def pack(
         return scalar.add(scalar.mul(position, scalar.index(total_channels)), channel)
 
     def copy(panel: Expr, count: int) -> list[Statement]:
-        position, channel = ctx.axis("position"), ctx.axis("channel")
+        has_one_position = isinstance(depth.positions, Constant) and depth.positions.value == 1
+        position = scalar.index(0) if has_one_position else ctx.axis("position")
+        channel = ctx.axis("channel")
         if operand.lines_adjoin:
             lane = ctx.axis("lane")
             copied = (For(lane, scalar.index(count), (element(panel, lane, position, channel),), mode=Mode.VECTOR),)
@@ -103,7 +105,9 @@ def pack(
         else:
             copied = tuple(element(panel, scalar.index(lane), position, channel) for lane in range(count))
             body = For(channel, depth.channels, copied, mode=Mode.VECTOR)
-        return [For(position, depth.positions, (body,)), *fill(panel, count)]
+        if isinstance(position, Axis):
+            body = For(position, depth.positions, (body,))
+        return [body, *fill(panel, count)]
 
     def fill(panel: Expr, count: int) -> list[Statement]:
         if count == lines.width:
