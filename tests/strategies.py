@@ -103,10 +103,10 @@ class Writer:
         """Small numbers; floats are quarters, so that sums of them are exact."""
         dtype = type_.dtype
         if dtype.is_bool:
-            return self.random.integers(0, 2, type_.sizes).astype(bool)
+            return np.asarray(self.random.integers(0, 2, type_.sizes), bool)
         low = 0 if dtype.is_unsigned else -12
         numbers = self.random.integers(low, 13, type_.sizes)
-        return (numbers / 4 if dtype.is_float else numbers).astype(dtype.require_numpy())
+        return np.asarray(numbers / 4 if dtype.is_float else numbers, dtype.require_numpy())
 
     def constant(self, type_: TensorType) -> Var:
         return self.add(ops.constant(self.builder, self.array(type_)), exact=True)

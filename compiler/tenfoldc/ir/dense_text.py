@@ -4,7 +4,7 @@ Spellings, all read and the first that fits printed:
 
     1.000000e+00          one element for all (a splat), printed for an array that repeats one with strides of 0
     [[1, 2], [3, 4]]      nested lists
-    "0x0000803F..."       a quoted blob: the elements' little-endian bytes, bools packed eight to a byte
+    "0x0000803F..."       a quoted blob: the elements' little-endian bytes, one for a bool
     0x7FC00000            an element's bit pattern, for infinities and NaNs
 
 Printing is exact: the text gives back every bit.
@@ -102,8 +102,6 @@ def _print_nested(elements: Sequence[str], shape: Sequence[int]) -> str:
 
 
 def _little_endian_bytes(array: NDArray[Any]) -> bytes:
-    if array.dtype.kind == "b":
-        return np.packbits(array.reshape(-1), bitorder="little").tobytes()
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
@@ -121,7 +119,7 @@ def _parse_blob(digits: str, type_: TensorType) -> NDArray[Any]:
 
 
 def _parse_bool_blob(data: bytes, size: int) -> NDArray[Any]:
-    """Bools from a byte each, as some writers have it, or from a bit each, least significant first."""
+    """Bools from a byte each or, as older MLIR has it, from a bit each, the least significant first."""
     if len(data) == size and size > 1:
         return np.frombuffer(data, np.uint8) != 0
     if len(data) == 1 and size > 8:

@@ -304,7 +304,7 @@ def _constant(printer: _Printer, operation: Operation) -> str:
 def _call(printer: _Printer, operation: Operation) -> str:
     attributes: Any = operation.attributes
     uses = printer.uses(operation.operands)
-    return f"call {print_symbol(attributes.callee)}({uses}) : {_signature(operation)}"
+    return f"func.call {print_symbol(attributes.callee)}({uses}) : {_signature(operation)}"
 
 
 def _select(printer: _Printer, operation: Operation) -> str:

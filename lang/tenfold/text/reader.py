@@ -84,6 +84,10 @@ class _Syntax(Transformer[Token, Any]):
     def module(self, children: list[Any]) -> list[Any]:
         return [child for child in children if isinstance(child, Function | tuple)]
 
+    def generic_module(self, children: list[Any]) -> list[Any]:
+        statement, _ = children
+        return [_generic_function(part) for region in statement.regions for part in region.statements]
+
     def alias(self, children: list[Any]) -> tuple[str, object]:
         name, value = children
         return str(name), value
@@ -306,6 +310,24 @@ class _Syntax(Transformer[Token, Any]):
 
     def inner_place(self, children: list[Any]) -> FilePlace | Alias | None:
         return next(iter(child for child in children if isinstance(child, FilePlace | Alias)), None)
+
+
+def _generic_function(statement: Statement) -> Function:
+    """The function that a `"func.func"() <{sym_name = "f", function_type = ...}> ({...})` is."""
+    values: dict[str, Any] = statement.attributes
+    name = statement.name.update(value=f"@{values.get('sym_name', '')}")
+    signature = values.get("function_type")
+    types = signature.results if isinstance(signature, Signature) else ()
+    body = statement.regions[0] if statement.regions else Region((), (), None)
+    of_parameters: list[Values] = values.get("arg_attrs") or [_merged() for _ in body.parameters]
+    of_results: list[Values] = values.get("res_attrs") or [_merged() for _ in types]
+    parameters = tuple(
+        Parameter(parameter.name, parameter.type, attributes)
+        for parameter, attributes in zip(body.parameters, of_parameters, strict=False)
+    )
+    results = tuple(zip(types, of_results, strict=False))
+    public = values.get("sym_visibility") != "private"
+    return Function(name, public, parameters, results, values, Region((), body.statements, body.returned))
 
 
 def _inside(text: str) -> str:

@@ -198,6 +198,28 @@ def test_alias_stands_for_an_attribute() -> None:
     assert first(module).attributes == ops.CompareAttributes(ops.Direction.GT)
 
 
+def test_functions_in_generic_form() -> None:
+    module = parse("""
+        "builtin.module"() <{sym_name = "m"}> ({
+          "func.func"() <{function_type = (tensor<4xf32>) -> tensor<4xf32>, sym_name = "main",
+                          arg_attrs = [{tf.aliasing_output = 0 : i32}], res_attrs = [{tenfold.name = "y"}]}> ({
+          ^bb0(%arg0: tensor<4xf32>):
+            %0 = "func.call"(%arg0) <{callee = @inner}> : (tensor<4xf32>) -> tensor<4xf32>
+            "func.return"(%0) : (tensor<4xf32>) -> ()
+          }) : () -> ()
+          "func.func"() <{function_type = (tensor<4xf32>) -> tensor<4xf32>, sym_name = "inner",
+                          sym_visibility = "private"}> ({
+          ^bb0(%arg0: tensor<4xf32>):
+            "func.return"(%arg0) : (tensor<4xf32>) -> ()
+          }) : () -> ()
+        }) : () -> ()
+    """)
+    main = module["main"]
+    assert (tuple(module.functions), module.entries) == (("main", "inner"), ("main",))
+    assert (main.donated, main.result_names) == (((0, 0),), ("y",))
+    assert first(module).attributes == ops.CallAttributes("inner", main.type)
+
+
 def test_comments_are_passed_over() -> None:
     assert parse_body("// a comment\nreturn %x : tensor<4xf32> // another").entries == ("main",)
 
