@@ -1,0 +1,65 @@
+"""Constant folding: operations on constants, computed while compiling with the reference of their record.
+
+Only what is exact, or rounded once as IEEE 754 says, is folded; a logarithm is left to the code that computes every
+other logarithm, so that it comes out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tenfoldc import ops
+from tenfoldc.ir.builder import Builder, Var
+from tenfoldc.ir.core import Operation, Value
+from tenfoldc.ir.op import Array, Kind, Op
+from tenfoldc.ops.creation import constant
+from tenfoldc.simplify.matching import constant_array, filled, is_static, splat_element
+
+SMALL = 64
+"""The most elements that a folded constant may have, unless they are all one."""
+
+_ROUNDED_ONCE: frozenset[Op[Any]] = frozenset(
+    (
+        *(ops.ADD, ops.SUBTRACT, ops.MULTIPLY, ops.DIVIDE, ops.REMAINDER, ops.SQUARE, ops.SQRT),
+        *(ops.NEGATE, ops.ABS, ops.SIGN, ops.FLOOR, ops.CEIL, ops.ROUND_NEAREST_EVEN, ops.ROUND_NEAREST_AFZ),
+        *(ops.MAXIMUM, ops.MINIMUM, ops.CLAMP, ops.SELECT, ops.COMPARE, ops.IS_FINITE, ops.CONVERT),
+    )
+)
+
+
+def folded(operation: Operation, producers: Mapping[Value, Operation], builder: Builder) -> Var | None:
+    """The constant that `operation` computes, or None where it is none, too large, or not exact."""
+    if not operation.operands or operation.regions or not _is_exact(operation):
+        return None
+    type_ = operation.results[0].type
+    if operation.op.kind is Kind.ELEMENTWISE:
+        elements = [splat_element(operand, producers) for operand in operation.operands]
+        if all(element is not None for element in elements):
+            value = _evaluated(operation, [element for element in elements if element is not None])
+            return None if value is None else filled(builder, type_, value)
+    if not is_static(type_) or type_.size > SMALL:
+        return None
+    arrays = [constant_array(operand, producers) for operand in operation.operands]
+    if any(array is None for array in arrays):
+        return None
+    value = _evaluated(operation, [array for array in arrays if array is not None])
+    return None if value is None else constant(builder, value)
+
+
+def _is_exact(operation: Operation) -> bool:
+    if operation.op.kind is Kind.ELEMENTWISE:
+        floats = any(operand.type.dtype.is_float for operand in operation.operands)
+        return not floats or operation.op in _ROUNDED_ONCE
+    return operation.op.kind is Kind.MOVEMENT or operation.op is ops.GATHER
+
+
+def _evaluated(operation: Operation, arrays: list[Array]) -> Array | None:
+    """The result; None where elementwise arithmetic gives a NaN, whose bits depend on the machine."""
+    (result,) = operation.op.reference(arrays, operation.attributes, ())
+    value = np.asarray(result)
+    if operation.op.kind is Kind.ELEMENTWISE and value.dtype.kind == "f" and bool(np.isnan(value).any()):
+        return None
+    return value

@@ -1,0 +1,68 @@
+"""Calls replaced by the bodies of the functions that they call, also within regions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tenfold_rt.errors import UnsupportedError
+from tenfoldc.ir.builder import substitute
+from tenfoldc.ir.core import Location, Module, Operation, Region, Value, walk
+from tenfoldc.ops.control import CallAttributes
+
+
+def without_calls(module: Module, entry: str) -> Region:
+    """The body of function `entry` without calls.
+
+    An inlined operation keeps its location, or takes that of the call where it has none.  `UnsupportedError` where
+    functions call each other in a circle, or a function that does not exist.
+    """
+    return _Inliner(module).body(entry, ())
+
+
+class _Inliner:
+    """Bodies without calls, each made once."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+        self._bodies: dict[str, Region] = {}
+
+    def body(self, name: str, callers: tuple[str, ...]) -> Region:
+        if name in callers:
+            circle = " -> ".join((*callers[callers.index(name) :], name))
+            raise UnsupportedError(f"call: functions call each other in a circle, {circle}", mend="write a loop")
+        if name not in self._module.functions:
+            raise UnsupportedError(f"call: there is no function {name}")
+        if name not in self._bodies:
+            body = self._module[name].body
+            called = any(isinstance(operation.attributes, CallAttributes) for operation in walk(body))
+            self._bodies[name] = self._region(body, (*callers, name), {}) if called else body
+        return self._bodies[name]
+
+    def _region(self, region: Region, callers: tuple[str, ...], replaced: dict[Value, Value]) -> Region:
+        """`region` without calls; `replaced` says what stands for the results of calls."""
+        operations: list[Operation] = []
+        for operation in region.operations:
+            operands = tuple(replaced.get(operand, operand) for operand in operation.operands)
+            if isinstance(operation.attributes, CallAttributes):
+                body = self.body(operation.attributes.callee, callers)
+                operations += _repeat(body, operands, operation, replaced)
+            else:
+                regions = tuple(self._region(inner, callers, replaced) for inner in operation.regions)
+                operations.append(replace(operation, operands=operands, regions=regions))
+        results = tuple(replaced.get(result, result) for result in region.results)
+        return Region(region.parameters, tuple(operations), results)
+
+
+def _repeat(
+    body: Region, arguments: tuple[Value, ...], call: Operation, replaced: dict[Value, Value]
+) -> list[Operation]:
+    """Copies of the operations of `body` on `arguments`; `replaced` gains the results of `call`."""
+    copies = dict(zip(body.parameters, arguments, strict=True))
+    operations = [_located(substitute(operation, copies), call.location) for operation in body.operations]
+    results = (copies.get(result, result) for result in body.results)
+    replaced.update(zip(call.results, results, strict=True))
+    return operations
+
+
+def _located(operation: Operation, location: Location | None) -> Operation:
+    return replace(operation, location=location) if operation.location is None else operation
