@@ -15,7 +15,7 @@ from tenfold.compile import Compiled
 from tenfold.compile import compile as compile_function
 from tenfold.export import merge
 from tenfold.specs import Spec
-from tenfold.text import parse
+from tenfold.text.parser import parse
 from tenfold_rt import dtypes
 from tenfold_rt.errors import RequestError, SpecError, TenfoldError
 from tenfoldc.ir.core import Module
