@@ -34,8 +34,9 @@ class Primitive(Enum):
     """Scalar operations that every back end implements.  Arithmetic on integers wraps.
 
     `DIV` and `REM` of integers truncate toward zero and need a divisor that is neither 0 nor overflows: op
-    records guard them.  Shifts need a count below the width.  `MAX` and `MIN` of floats give NaN if either
-    operand is NaN and order -0 below +0.  `EQ` to `GE` give bool and are false on NaN, save `NE`, which is true.
+    records guard them; of floats there is no `REM`.  Shifts need a count below the width; `SHR` repeats the sign
+    bit of signed integers.  `MAX` and `MIN` of floats give NaN if either operand is NaN and order -0 below +0.
+    `EQ` to `GE` give bool and are false on NaN, save `NE`, which is true.
     `CONVERT` rounds to nearest even into a float, truncates toward zero and saturates from float to integer
     (NaN gives 0), wraps between integers, and gives x != 0 into bool.  `FMA` is a*b + c rounded once.
     """

@@ -6,6 +6,7 @@
 from tenfoldc.loops.math.definition import ScalarFunction
 from tenfoldc.loops.math.error_function import erf, erf_inv, erfc
 from tenfoldc.loops.math.exponential import cosh, exp, expm1, logistic, sinh, tanh
+from tenfoldc.loops.math.gamma import digamma, lgamma, polygamma
 from tenfoldc.loops.math.inverse_trigonometry import acos, asin, atan, atan2
 from tenfoldc.loops.math.logarithm import acosh, asinh, atanh, log, log1p
 from tenfoldc.loops.math.power import cbrt, pow_
@@ -24,15 +25,18 @@ __all__ = [
     "cbrt",
     "cos",
     "cosh",
+    "digamma",
     "erf",
     "erf_inv",
     "erfc",
     "exp",
     "expm1",
     "fmod",
+    "lgamma",
     "log",
     "log1p",
     "logistic",
+    "polygamma",
     "pow_",
     "sin",
     "sinh",
