@@ -6,8 +6,8 @@ other logarithm, so that it comes out the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.op import Array, Kind, Op
 from tenfoldc.ops.creation import constant
 from tenfoldc.simplify.matching import constant_array, filled, is_static, splat_element
+
+Producers: TypeAlias = Mapping[Value, Operation]
+Find: TypeAlias = Callable[[Value, Producers], Array | None]
 
 SMALL = 64
 """The most elements that a folded constant may have, unless they are all one."""
@@ -30,23 +33,32 @@ _ROUNDED_ONCE: frozenset[Op[Any]] = frozenset(
 )
 
 
-def folded(operation: Operation, producers: Mapping[Value, Operation], builder: Builder) -> Var | None:
+def folded(operation: Operation, producers: Producers, builder: Builder) -> Var | None:
     """The constant that `operation` computes, or None where it is none, too large, or not exact."""
     if not operation.operands or operation.regions or not _is_exact(operation):
         return None
     type_ = operation.results[0].type
     if operation.op.kind is Kind.ELEMENTWISE:
-        elements = [splat_element(operand, producers) for operand in operation.operands]
-        if all(element is not None for element in elements):
-            value = _evaluated(operation, [element for element in elements if element is not None])
+        elements = _found(splat_element, operation, producers)
+        if elements is not None:
+            value = _evaluated(operation, elements)
             return None if value is None else filled(builder, type_, value)
     if not is_static(type_) or type_.size > SMALL:
         return None
-    arrays = [constant_array(operand, producers) for operand in operation.operands]
-    if any(array is None for array in arrays):
-        return None
-    value = _evaluated(operation, [array for array in arrays if array is not None])
+    arrays = _found(constant_array, operation, producers)
+    value = None if arrays is None else _evaluated(operation, arrays)
     return None if value is None else constant(builder, value)
+
+
+def _found(find: Find, operation: Operation, producers: Producers) -> list[Array] | None:
+    """What `find` gives for every operand; None where it gives none for one."""
+    found: list[Array] = []
+    for operand in operation.operands:
+        array = find(operand, producers)
+        if array is None:
+            return None
+        found.append(array)
+    return found
 
 
 def _is_exact(operation: Operation) -> bool:

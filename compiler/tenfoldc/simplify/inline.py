@@ -46,9 +46,11 @@ class _Inliner:
             if isinstance(operation.attributes, CallAttributes):
                 body = self.body(operation.attributes.callee, callers)
                 operations += _repeat(body, operands, operation, replaced)
-            else:
+            elif operation.regions or operands != operation.operands:
                 regions = tuple(self._region(inner, callers, replaced) for inner in operation.regions)
                 operations.append(replace(operation, operands=operands, regions=regions))
+            else:
+                operations.append(operation)
         results = tuple(replaced.get(result, result) for result in region.results)
         return Region(region.parameters, tuple(operations), results)
 

@@ -90,8 +90,7 @@ class Rewriting(Builder):
         outside = (value for region in operation.regions for value in captured(region))
         if any(self.replaced.get(value, value) is not value for value in outside):
             return substitute(operation, self.replaced)
-        operands = self._current(operation.operands)
-        return operation if operands == operation.operands else replace(operation, operands=operands)
+        return _on(operation, self._current(operation.operands))
 
     def _add(self, operation: Operation) -> tuple[Value, ...]:
         """The results of `operation`, which is appended only if need be."""
@@ -112,8 +111,7 @@ class Rewriting(Builder):
     def _shared(self, operation: Operation) -> tuple[Value, ...]:
         """The results of an equal operation, or else of `operation`, appended."""
         if self.outer is not None:
-            operands = tuple(self._here(operand) for operand in operation.operands)
-            operation = replace(operation, operands=operands)
+            operation = _on(operation, tuple(self._here(operand) for operand in operation.operands))
         name = key(operation)
         return self._find(name, operation.op.kind) or self._append(operation, name)
 
@@ -190,3 +188,8 @@ class Rewriting(Builder):
             )
             control.put(results, kept, self._shared(narrow))
         return tuple(results)
+
+
+def _on(operation: Operation, operands: tuple[Value, ...]) -> Operation:
+    """`operation` itself, or where its operands are others a copy on `operands`."""
+    return operation if operands == operation.operands else replace(operation, operands=operands)
