@@ -94,10 +94,10 @@ class ReadsOf:
         for operand, at in asked:
             reads.append(Read(operand, _axis_map(at, types[operand].sizes, index)))
         view = False
-        if element in asked.values() and len(asked) == 1 and result.type.size == types[0].size:
-            ((_, at),) = asked
+        if len(asked) == 1 and element in asked.values() and result.type.size == types[0].size:
+            ((operand, at),) = asked
             here = self._algebra.offset(index, result.type.sizes)
-            view = self._algebra.offset(at, types[0].sizes) == here
+            view = operand == 0 and self._algebra.offset(at, types[0].sizes) == here
         return Reads(tuple(reads), self.weight_of(element), view)
 
     def weight_of(self, root: Expr) -> int:
@@ -161,7 +161,7 @@ def _axis_map(at: Sequence[Expr], sizes: Sequence[int], index: Sequence[Expr]) -
         if size == 1:
             axes.append(None)
             continue
-        axis = next((number for number, own in enumerate(index) if own is position), None)
+        axis = next((number for number, own in enumerate(index) if own is position and isinstance(own, Axis)), None)
         if axis is None:
             return None
         axes.append(axis)

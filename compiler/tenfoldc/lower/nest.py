@@ -238,10 +238,10 @@ class Nest:
 
 def around(loops: Sequence[tuple[Axis, Expr]], body: Sequence[Statement]) -> list[Statement]:
     """`body` inside `loops`, given by axis and extent, outermost first."""
-    statements = list(body)
+    statements = tuple(body)
     for axis, extent in reversed(loops):
-        statements = [For(axis, extent, tuple(statements))]
-    return statements
+        statements = (For(axis, extent, statements),)
+    return list(statements)
 
 
 def inits_of(operation: Operation) -> tuple[Value, ...]:
