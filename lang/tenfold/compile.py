@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.export import write_artifact
 from tenfold.program import Program, Traced, compile_traced, compiler, trace_function
-from tenfold.signature import Request, Signature, array_type, example_types
-from tenfold.tracing import TensorValue, is_tracing
+from tenfold.signature import Request, Signature, array_type, example_types, operands
+from tenfold.tracing import is_tracing
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, SpecError
 from tenfoldc import target as targets
@@ -34,15 +34,17 @@ STAGES = ("tensor", "loops", "llvm", "asm")
 class Compiled(Generic[P, R]):
     """A function that runs as native code; made by `tn.compile`."""
 
-    def __new__(cls, *_: object) -> Self:
+    def __new__(cls, *_: Any, **__: Any) -> Self:
         # Each has a class of its own, so that `__call__` can be its compiled code: a call then runs no Python.
-        return super().__new__(type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__}))
+        own: type[Any] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__})
+        return super().__new__(own)
 
     def __init__(self, function: Callable[P, R], static_argnames: Sequence[str], donate: Sequence[str]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._static, self._donate = static_argnames, donate
         self._programs: dict[Request, Program] = {}
+        self._known: dict[Hashable, Program] = {}
         self._lock = threading.RLock()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,12 +68,25 @@ class Compiled(Generic[P, R]):
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if is_tracing():
             return self._function(*args, **kwargs)
-        signature = self.signature
-        parts = signature.take_apart(args, kwargs)
-        arrays = signature.arrays(parts)
-        request = signature.request(parts, [array_type(array) for array in arrays])
-        program = self._program(request)
-        as_tensors = any(isinstance(leaf, TensorValue) for leaf in parts.leaves)
+        arguments = self.signature.bind(args, kwargs)
+        leaves: list[Any] = []
+        record: list[Hashable] = []
+        self.signature.scan(arguments, leaves, record)
+        prepared, as_tensors = operands(leaves, record)
+        key = tuple(record)
+        program = self._known.get(key)
+        if program is not None:
+            returned = program.entry(*prepared)
+            if returned is not NotImplemented:
+                return program.arranged(returned, as_tensors=as_tensors)
+        return self._call_with_checks(arguments, key, as_tensors)
+
+    def _call_with_checks(self, arguments: Mapping[str, Any], key: Hashable, as_tensors: bool) -> Any:
+        """A call of a kind not seen before, or with arguments that must be made to fit."""
+        parts = self.signature.take_apart(arguments)
+        arrays = self.signature.arrays(parts)
+        request = self.signature.request(parts, [array_type(array) for array in arrays])
+        program = self._known[key] = self._program(request)
         return program.run(arrays, as_tensors=as_tensors)
 
     def _program(self, request: Request) -> Program:
@@ -81,10 +96,8 @@ class Compiled(Generic[P, R]):
                 program = self._programs.get(request)
                 if program is None:
                     program = self._programs[request] = compile_traced(self._trace(request))
-        if self._takes_arrays_as_they_are(request, program):
-            type(self).__call__ = program.entry_or(self._call_anew)
-        elif "__call__" in vars(type(self)):
-            del type(self).__call__
+        direct = self._takes_arrays_as_they_are(request, program)
+        type(self).__call__ = program.entry_or(self._call_anew) if direct else cast("Any", Compiled).__call__
         return program
 
     def _takes_arrays_as_they_are(self, request: Request, program: Program) -> bool:
@@ -124,7 +137,7 @@ class Compiled(Generic[P, R]):
                     mend=f"annotate it, as in `{missing[0]}: tn.f32[32, 784]`, or give specs or example arguments",
                 )
             kwargs = dict(signature.specs)
-        parts = signature.take_apart(args, kwargs)
+        parts = signature.take_apart(signature.bind(args, kwargs))
         request = signature.request(parts, example_types(parts))
         return Lowered(self._trace(request))
 

@@ -8,7 +8,7 @@ the next call, and run.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -16,7 +16,8 @@ import numpy as np
 from tenfold import tree as pytree
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
 from tenfold.specs import array_element_type
-from tenfold.tracing import Array, TensorValue, is_tracing
+from tenfold.tracing import Array, TensorValue, array_from, here, is_tracing
+from tenfold_rt.errors import ArgumentError
 from tenfoldc.ir.types import TensorType
 
 P = ParamSpec("P")
@@ -41,27 +42,42 @@ def tensor_function(body: Callable[P, R]) -> Callable[P, R]:
 
 
 def _run(body: Callable[..., Any], name: str, programs: dict[object, Program], arguments: object) -> object:
-    leaves, tree = pytree.flatten(arguments)
-    arrays = [dense_array(leaf, name) if is_array(leaf) else None for leaf in leaves]
-    key = (tree, tuple(map(_signature, leaves, arrays)))
-    program = programs.get(key)
+    leaves: list[Any] = []
+    record: list[Hashable] = []
+    pytree.scan(arguments, leaves, record)
+    arrays: list[Any] = []
+    as_tensors, given = False, False
+    for leaf in leaves:
+        if is_array(leaf):
+            given, as_tensors = True, as_tensors or isinstance(leaf, TensorValue)
+            array = leaf.array if isinstance(leaf, TensorValue) else array_from(leaf)
+            record += (array.dtype, array.shape) if array is not None else (None,)
+            arrays.append(array)
+        else:
+            # Numbers that compare equal may differ: 1, 1.0, True, and -0.0.
+            record += (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
+    program = programs.get(_hashable(tuple(record), name))
+    if program is not None:
+        returned = program.entry(*arrays)
+        if returned is not NotImplemented:
+            return program.arranged(returned, as_tensors=as_tensors or not given)
+    dense = [dense_array(leaf, name) if is_array(leaf) else None for leaf in leaves]
     if program is None:
-        program = programs[key] = _compile(body, name, tree, leaves, arrays)
-    given = [leaf for leaf in leaves if is_array(leaf)]
-    as_tensors = not given or any(isinstance(leaf, TensorValue) for leaf in given)
-    return program.run([array for array in arrays if array is not None], as_tensors=as_tensors)
+        program = programs[tuple(record)] = _compile(body, name, pytree.flatten(arguments)[1], leaves, dense)
+    return program.run([array for array in dense if array is not None], as_tensors=as_tensors or not given)
+
+
+def _hashable(key: tuple[Hashable, ...], name: str) -> tuple[Hashable, ...]:
+    try:
+        hash(key)
+    except TypeError as error:
+        raise ArgumentError(f"{name}: {error}", where=here(), mend="give tensors, numbers, strings or tuples") from None
+    return key
 
 
 def is_array(leaf: object) -> bool:
     """Whether a leaf is data: an array or a tensor of any library."""
     return isinstance(leaf, (TensorValue, np.ndarray, np.generic)) or hasattr(leaf, "__dlpack__")
-
-
-def _signature(leaf: object, array: Array | None) -> object:
-    """What of a leaf the program depends on.  Numbers that compare equal may differ: 1, 1.0, True, and -0.0."""
-    if array is not None:
-        return array.dtype, array.shape
-    return type(leaf), repr(leaf) if isinstance(leaf, float) else leaf
 
 
 def _compile(

@@ -134,6 +134,10 @@ class Program:
             returned = self.entry(*self._with_donations_copied(arrays))
         if returned is NotImplemented:
             raise ArtifactError(f"{self.traced.function.name}: the compiled code refused its arguments")
+        return self.arranged(returned, as_tensors=as_tensors)
+
+    def arranged(self, returned: Any, *, as_tensors: bool) -> Any:
+        """What the entry returned, as the function returns it."""
         leaves = cast("tuple[Array, ...]", returned if type(returned) is tuple else (returned,))
         wrapped = [TensorValue.of_array(leaf) for leaf in leaves] if as_tensors else leaves
         return pytree.unflatten(self.traced.results, wrapped)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from tenfold import tree as pytree
 from tenfold.program import Argument, dense_array
 from tenfold.specs import annotated_specs, array_element_type, as_spec, is_spec
-from tenfold.tracing import Array, TensorValue, is_scalar
+from tenfold.tracing import Array, TensorValue, array_from, is_scalar
 from tenfold.tree import Tree
 from tenfold_rt.errors import SpecError
 from tenfoldc.ir.types import Symbol, TensorType
@@ -61,23 +61,39 @@ class Signature:
                 )
         if both := sorted(self.static & self.donated):
             raise SpecError(f"{self.name}: `{both[0]}` is both static and donated")
+        self._positional = _positional(self.signature)
         self.specs = {name: spec for name, spec in annotated_specs(function).items() if name not in static}
 
     def specified(self) -> bool:
         """Whether every parameter has a spec, so that the function can be compiled without example arguments."""
         return all(name in self.specs for name in self.signature.parameters)
 
-    def take_apart(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Parts:
-        """The leaves of a call's arguments, and how they are arranged; `SpecError` where they do not match."""
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A call's arguments by parameter; `SpecError` where they do not match."""
+        if not kwargs and len(args) == len(self._positional):
+            return dict(zip(self._positional, args, strict=True))
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise SpecError(f"{self.name}: {error}", mend=f"its parameters are {self.signature}") from None
         self._add_specified_defaults(bound)
+        return bound.arguments
+
+    def scan(self, arguments: Mapping[str, Any], leaves: list[Any], record: list[Hashable]) -> None:
+        """Append the leaves of `arguments`, and to `record` their arrangement and the static values."""
+        for name, value in arguments.items():
+            if name in self.static:
+                record.append(self._static_value(name, value))
+            else:
+                record.append(name)
+                pytree.scan(value, leaves, record)
+
+    def take_apart(self, arguments: Mapping[str, Any]) -> Parts:
+        """The leaves of a call's arguments, and how they are arranged."""
         trees: list[tuple[str, Tree]] = []
         leaves: list[Any] = []
         static: list[tuple[str, type[Any], Hashable]] = []
-        for name, value in bound.arguments.items():
+        for name, value in arguments.items():
             if name in self.static:
                 static.append(self._static_value(name, value))
                 continue
@@ -168,6 +184,36 @@ class Signature:
             and len(request.trees) == len(self.signature.parameters)
             and all(tree.is_leaf for _, tree in request.trees)
         )
+
+
+def _positional(signature: inspect.Signature) -> tuple[str, ...]:
+    """The parameters, where giving each by position is a complete call; else none."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    simple = all(parameter.kind in kinds for parameter in signature.parameters.values())
+    return tuple(signature.parameters) if simple else ()
+
+
+def operands(leaves: Sequence[Any], record: list[Hashable]) -> tuple[list[Any], bool]:
+    """What compiled code may take for `leaves`, and whether a `Tensor` is among them.
+
+    Their types are appended to `record`.  Numbers stay as they are, and whatever needs work does too: the entry
+    refuses it.
+    """
+    prepared: list[Any] = []
+    as_tensors = False
+    for leaf in leaves:
+        operand = leaf
+        if isinstance(leaf, TensorValue):
+            operand, as_tensors = leaf.array, True
+        elif isinstance(leaf, np.generic):
+            operand = array_from(cast("object", leaf))
+        if type(operand) is np.ndarray:
+            array: Array = operand
+            record += (array.dtype, array.shape)
+        else:
+            record.append(cast("type[Any]", type(operand)))
+        prepared.append(operand)
+    return prepared, as_tensors
 
 
 def _in_order(signature: inspect.Signature, values: Mapping[str, Any]) -> Any:

@@ -9,13 +9,15 @@ that is not one of the containers above is a leaf; None is a container of nothin
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
 U = TypeVar("U")
+IsLeaf: TypeAlias = Callable[[object], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,67 +47,96 @@ class Tree:
 LEAF = Tree()
 
 
-def flatten(value: object, is_leaf: Callable[[object], bool] | None = None) -> tuple[list[Any], Tree]:
+def flatten(value: object, is_leaf: IsLeaf | None = None) -> tuple[list[Any], Tree]:
     """The leaves of `value` and their arrangement; what `is_leaf` accepts is not taken apart."""
     leaves: list[Any] = []
-    return leaves, _flatten(value, leaves, is_leaf)
+    record: list[Hashable] = []
+    scan(value, leaves, record, is_leaf)
+    return leaves, _tree(tuple(record))
 
 
-def _flatten(value: object, leaves: list[Any], is_leaf: Callable[[object], bool] | None) -> Tree:
-    container = None if is_leaf is not None and is_leaf(value) else _take_apart(value)
-    if container is None:
+def scan(value: object, leaves: list[Any], record: list[Hashable], is_leaf: IsLeaf | None = None) -> None:
+    """Append the leaves of `value` to `leaves`, and to `record` their arrangement, node by node.
+
+    This is what a call pays for.  Equal records mean equal trees; `flatten` makes a `Tree` of one, which it
+    remembers.
+    """
+    kind = type(value)
+    if is_leaf is not None and is_leaf(value):
         leaves.append(value)
-        return LEAF
-    children = tuple(_flatten(child, leaves, is_leaf) for child in container.children)
-    return Tree(type(value), container.keys, children, container.static, container.order)
+        record.append(None)
+    elif kind is tuple or kind is list:
+        items = cast("Sequence[object]", value)
+        record += (kind, len(items))
+        for item in items:
+            scan(item, leaves, record, is_leaf)
+    elif kind is dict or kind is OrderedDict:
+        mapping = cast("dict[Hashable, object]", value)
+        order = tuple(mapping)
+        record += (kind, order)
+        for key in _sorted(order):
+            scan(mapping[key], leaves, record, is_leaf)
+    elif value is None:
+        record += (kind, 0)
+    elif (fields := _fields(kind)) is not None:
+        record += (kind, tuple((name, cast("Hashable", getattr(value, name))) for name in fields.static))
+        for name in fields.names:
+            scan(getattr(value, name), leaves, record, is_leaf)
+    else:
+        leaves.append(value)
+        record.append(None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Container(Generic[T]):
-    keys: tuple[Hashable, ...]
-    children: Sequence[T]
-    static: tuple[tuple[str, Hashable], ...] = ()
-    order: tuple[Hashable, ...] = ()
+class _Fields:
+    """The names of what a namedtuple or a dataclass holds; the `static` ones are no leaves."""
+
+    names: tuple[str, ...]
+    static: tuple[str, ...] = ()
 
 
-def _take_apart(value: object) -> _Container[Any] | None:
-    kind = type(value)
-    if kind is tuple or kind is list:
-        items = cast("Sequence[Any]", value)
-        return _Container(tuple(range(len(items))), items)
-    if kind is dict or kind is OrderedDict:
-        mapping = cast("dict[Hashable, Any]", value)
-        keys = _sorted(mapping)
-        return _Container(keys, [mapping[key] for key in keys], order=tuple(mapping))
-    if value is None:
-        return _Container((), ())
-    if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        named = cast("tuple[Any, ...]", value)
-        return _Container(cast("tuple[str, ...]", getattr(kind, "_fields")), named)  # noqa: B009 - a duck type
-    if hasattr(kind, "__dataclass_fields__"):
-        return _take_apart_dataclass(cast("object", value))
-    return None
-
-
-def _take_apart_dataclass(value: object) -> _Container[Any]:
-    names = [f.name for f in _fields(type(value)) if not f.metadata.get("static")]
-    static = [f.name for f in _fields(type(value)) if f.metadata.get("static")]
-    return _Container(
-        tuple(names),
-        [getattr(value, name) for name in names],
-        tuple((name, cast("Hashable", getattr(value, name))) for name in static),
+@functools.cache
+def _fields(kind: type[Any]) -> _Fields | None:
+    """The fields of a namedtuple or dataclass; None for any other type."""
+    if issubclass(kind, tuple):
+        names: tuple[str, ...] | None = getattr(cast("object", kind), "_fields", None)
+        return None if names is None else _Fields(names)
+    if not dataclasses.is_dataclass(kind):
+        return None
+    fields = dataclasses.fields(kind)
+    return _Fields(
+        tuple(f.name for f in fields if not f.metadata.get("static")),
+        tuple(f.name for f in fields if f.metadata.get("static")),
     )
 
 
-def _fields(kind: type) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(cast("Any", kind))
-
-
-def _sorted(keys: Sequence[Hashable] | dict[Hashable, Any]) -> tuple[Hashable, ...]:
+@functools.cache
+def _sorted(keys: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
     try:
-        return tuple(sorted(cast("Sequence[Any]", keys)))
+        return tuple(sorted(cast("tuple[Any, ...]", keys)))
     except TypeError:
         return tuple(sorted(keys, key=lambda key: (type(key).__qualname__, repr(key))))
+
+
+@functools.cache
+def _tree(record: tuple[Hashable, ...]) -> Tree:
+    """The tree that `scan` recorded."""
+    return _next_tree(iter(record))
+
+
+def _next_tree(record: Iterator[Any]) -> Tree:
+    kind: type[Any] | None = next(record)
+    if kind is None:
+        return LEAF
+    detail = next(record)
+    if kind is tuple or kind is list or kind is type(None):
+        return Tree(kind, tuple(range(detail)), tuple(_next_tree(record) for _ in range(detail)))
+    if kind is dict or kind is OrderedDict:
+        keys = _sorted(detail)
+        return Tree(kind, keys, tuple(_next_tree(record) for _ in keys), order=detail)
+    fields = _fields(kind)
+    assert fields is not None
+    return Tree(kind, fields.names, tuple(_next_tree(record) for _ in fields.names), static=detail)
 
 
 def unflatten(tree: Tree, leaves: Sequence[T]) -> Any:
