@@ -89,12 +89,15 @@ def _merge_pair(
     size: int,
     before: Before,
 ) -> Sequence[Statement]:
-    """Merge the sorted runs [low, middle) and [middle, high) of half `source` into the other half."""
-    low, middle, high = bounds
-    last, one = scalar.index(size - 1), scalar.index(1)
+    """Merge the sorted runs [low, middle) and [middle, high) of half `source` into the other half.
+
+    What is taken from the left run is counted, and follows for the right; a count grows without a branch, which
+    random data would mispredict every other time.
+    """
+    (low, middle, high), last, one = bounds, scalar.index(size - 1), scalar.index(1)
     left, left_carry = _carry("left", low)
-    right, right_carry = _carry("right", middle)
     turn = context.axis("turn")
+    right = scalar.sub(scalar.add(scalar.add(low, middle), turn), left)
     left_values = _load_all(buffers, source, scalar.minimum(left, last))
     right_values = _load_all(buffers, source, scalar.minimum(right, last))
     left_is_done = scalar.greater_equal(left, middle)
@@ -106,11 +109,9 @@ def _merge_pair(
         for on_left, on_right in zip(left_values, right_values, strict=True)
     ]
     target = (scalar.sub(one, source), scalar.add(low, turn))
-    carries = [
-        left_carry(scalar.select(takes_right, left, scalar.add(left, one))),
-        right_carry(scalar.select(takes_right, scalar.add(right, one), right)),
-    ]
-    return loop(turn, scalar.sub(high, low), _store_all(buffers, target, chosen), carries)
+    takes_left = scalar.convert(scalar.apply(Primitive.NOT, takes_right), dtypes.i64)
+    stores = _store_all(buffers, target, chosen)
+    return loop(turn, scalar.sub(high, low), stores, [left_carry(scalar.add(left, takes_left))])
 
 
 def _merge_runs(

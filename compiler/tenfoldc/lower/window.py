@@ -370,9 +370,11 @@ def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> 
     result, init = context.result(), context.read(2, ())
     width = min(axes[-1].windows, ROW)
     best = context.scratch("best", result.dtype, (width,))
-    chosen = context.scratch("chosen", dtypes.i64, (width,))
+    # A position as wide as most elements makes for the widest vectors.
+    integer = dtypes.i32 if math.prod(sizes) < 2**31 else dtypes.i64
+    chosen = context.scratch("chosen", integer, (width,))
     flat = Buffer(f"{result.name}.flat", result.dtype, (math.prod(sizes),), base=result)
-    none = scalar.index(-1)
+    none = scalar.constant(-1, integer)
 
     def begin(place: Expr) -> Sequence[Statement]:
         return [Store(best, (place,), scalar.constant(0, result.dtype)), Store(chosen, (place,), none)]
@@ -382,7 +384,7 @@ def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> 
         position = Load(chosen, (place,))
         (stays,) = context.region(0, [current, value])
         keep = scalar.logical_and(scalar.greater(position, none), stays)
-        here = _row_major(element, [axis.size for axis in axes])
+        here = scalar.convert(_row_major(element, [axis.size for axis in axes]), integer)
         return [
             Store(best, (place,), scalar.select(keep, current, value)),
             Store(chosen, (place,), scalar.select(keep, position, here)),
@@ -391,9 +393,10 @@ def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> 
     def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
         def scatter(place: Expr) -> Sequence[Statement]:
             position = Load(chosen, (place,))
+            target = (scalar.convert(position, dtypes.i64),)
             source = context.read(1, (*outer, scalar.add(start, place)) if sizes else ())
-            (value,) = context.region(1, [Load(flat, (position,)), source])
-            return [If(scalar.greater(position, none), (Store(flat, (position,), value),))]
+            (value,) = context.region(1, [Load(flat, target), source])
+            return [If(scalar.greater(position, none), (Store(flat, target, value),))]
 
         return [
             *_along_row(context, length, begin),
