@@ -113,7 +113,7 @@ def test_an_initial_value_that_wins_has_the_derivative(windows: str):
     check_derivatives(application, rng)
 
 
-def test_second_derivatives_of_a_maximum_agree():
+def test_windows_scatter_to_their_largest_element():
     rng = np.random.default_rng(34)
     x = distinct(rng, (1, 4, 4))
 
