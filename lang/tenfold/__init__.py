@@ -188,6 +188,7 @@ from tenfold.functions.sorting import (
     topk,
 )
 from tenfold.grad import grad, value_and_grad
+from tenfold.library import LoadedLibrary, load
 from tenfold.specs import (
     ElementType,
     Spec,
@@ -225,15 +226,40 @@ from tenfold.specs import ElementType as dtype  # noqa: N813 - as NumPy and PyTo
 from tenfold.specs import bool_ as bool  # noqa: A004
 from tenfold.tensor import Tensor, asarray, from_dlpack, tensor
 from tenfold_rt import errors
+from tenfold_rt.errors import (
+    ArgumentError,
+    ArtifactError,
+    DTypeError,
+    ParseError,
+    RequestError,
+    ShapeError,
+    SpecError,
+    TenfoldError,
+    TraceError,
+    UnsupportedError,
+    VerificationError,
+)
 from tenfold_rt.version import __version__
 
 __all__ = [
+    "ArgumentError",
+    "ArtifactError",
     "Compiled",
+    "DTypeError",
     "ElementType",
     "Extremes",
+    "LoadedLibrary",
     "Lowered",
+    "ParseError",
+    "RequestError",
+    "ShapeError",
     "Spec",
+    "SpecError",
+    "TenfoldError",
     "Tensor",
+    "TraceError",
+    "UnsupportedError",
+    "VerificationError",
     "__version__",
     "abs",
     "add",
@@ -337,6 +363,7 @@ __all__ = [
     "less_equal",
     "linear",
     "linspace",
+    "load",
     "log",
     "log1p",
     "log2",

@@ -128,7 +128,7 @@ class Signature:
         """The leaves of a call as dense arrays; `SpecError` where one is no tensor or does not fit its spec."""
         expected = self._expected(parts)
         return [
-            dense_array(leaf, name, None if spec is None else _number_dtype(leaf, spec))
+            dense_array(leaf, name, None if spec is None else number_dtype(leaf, spec))
             for leaf, name, spec in zip(parts.leaves, parts.names, expected, strict=True)
         ]
 
@@ -220,7 +220,7 @@ def _in_order(signature: inspect.Signature, values: Mapping[str, Any]) -> Any:
     return {name: values[name] for name in signature.parameters if name in values}
 
 
-def _number_dtype(leaf: object, spec: TensorType) -> Any:
+def number_dtype(leaf: object, spec: TensorType) -> Any:
     """The element type for a Python number where a scalar is wanted: the spec's, unless it is of a lower family."""
     if not is_scalar(leaf) and not isinstance(leaf, np.float64):
         return None
