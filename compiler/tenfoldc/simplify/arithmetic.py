@@ -113,13 +113,13 @@ def power_of_zero(match: Match[Attributes]) -> Var | None:
     return None if exponent is None or exponent.item() != 0 else ops.full(match.builder, match.type, 1)
 
 
-@ARITHMETIC.rule(ops.AND, ops.MULTIPLY, ops.MINIMUM)
+@ARITHMETIC.rule(ops.AND, ops.MINIMUM)
 def and_with_all_bits(match: Match[Attributes]) -> Var | None:
-    """Products and minima are meant of bools only."""
+    """Minima are meant of bools only."""
     return _one_way(match, _all_bits) if _is_logic(match, ops.AND) else None
 
 
-@ARITHMETIC.rule(ops.AND, ops.MULTIPLY, ops.MINIMUM)
+@ARITHMETIC.rule(ops.AND, ops.MINIMUM)
 def and_with_no_bits(match: Match[Attributes]) -> Var | None:
     return _either(match, lambda element: _is(element, 0)) if _is_logic(match, ops.AND) else None
 

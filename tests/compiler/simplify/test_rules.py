@@ -44,6 +44,14 @@ def starts(x: Var, *values: int) -> list[Var]:
     return [ops.constant(x.builder, value, dtypes.i32) for value in values]
 
 
+def rows(x: Var) -> Var:
+    """Indices, not constant, of 3 rows of `x`."""
+    return ops.convert(ops.slice_(x, (0, 0), (3, 1)), dtypes.i32)
+
+
+FIRST_ROWS = ops.GatherDimensionNumbers(
+    offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,), index_vector_dim=1
+)
 F32, I32 = (dtypes.f32,), (dtypes.i32,)
 ONE, TWO = ((4, 6),), ((4, 6), (4, 6))
 
@@ -70,6 +78,16 @@ MOVES = [
         (),
         ((4, 6), ()),
     ),
+    *(
+        Case("move_of_one_number", F32, lambda x, move=move: move(like(x, -0.0)), (), ((9, 9),))
+        for move in (
+            lambda x: ops.reshape(x, (81,)),
+            lambda x: ops.transpose(x, (1, 0)),
+            lambda x: ops.reverse(x, (0,)),
+            lambda x: ops.slice_(x, (0, 0), (9, 8)),
+        )
+    ),
+    Case("move_of_one_number", F32, lambda x: ops.gather(like(x, 7), rows(x), FIRST_ROWS, (1, 6))),
     Case("transpose_of_nothing", ALL_COMPILED, lambda x: ops.transpose(x, (0, 1))),
     Case(
         "transpose_of_transpose",
@@ -124,7 +142,7 @@ MOVES = [
         ((4, 6), (0, 6), (4, 6)),
     ),
     Case("concatenate_of_one_number", ALL_COMPILED, lambda x: ops.concatenate((like(x, 1),) * 9, 1)),
-    Case("dynamic_slice_of_everything", F32, lambda x: ops.dynamic_slice(x, starts(x, 3, 9), (4, 6))),
+    Case("dynamic_slice_of_everything", I32, lambda x, i: ops.dynamic_slice(x, (i, i), (4, 6)), (), ((4, 6), ())),
     Case(
         "dynamic_slice_at_constants",
         ALL_COMPILED,
@@ -170,6 +188,7 @@ NEUTRAL = [
     Case("or_with_no_bits", INTEGERS + BOOLEANS, lambda x: ops.xor(x, like(x, 0))),
     Case("or_with_no_bits", BOOLEANS, lambda x: ops.maximum(x, like(x, 0))),
     Case("or_with_all_bits", SIGNED, lambda x: ops.or_(x, like(x, -1))),
+    Case("or_with_all_bits", BOOLEANS, lambda x: ops.maximum(like(x, True), x)),
     Case("or_with_all_bits", BOOLEANS, lambda x: ops.add(x, like(x, True))),
     Case("shift_by_zero", INTEGERS, lambda x: ops.shift_left(x, like(x, 0))),
     Case("shift_by_zero", INTEGERS, lambda x: ops.shift_right_logical(x, like(x, 0))),
