@@ -29,23 +29,17 @@ class CallAttributes(Attributes):
     callee_type: FunctionType
 
 
-def _infer_call(
-    types: Sequence[TensorType], attributes: CallAttributes, _: Sequence[Region]
-) -> tuple[TensorType, ...]:
+def _infer_call(types: Sequence[TensorType], attributes: CallAttributes, _: Sequence[Region]) -> tuple[TensorType, ...]:
     wanted = attributes.callee_type.parameters
     if len(types) != len(wanted):
         raise ArgumentError(f"call: {attributes.callee} takes {len(wanted)} arguments, {len(types)} given")
     for number, (given, want) in enumerate(zip(types, wanted, strict=True)):
         if given != want:
-            raise ShapeError(
-                f"call: argument {number} of {attributes.callee} is {given}, its parameter is {want}"
-            )
+            raise ShapeError(f"call: argument {number} of {attributes.callee} is {given}, its parameter is {want}")
     return attributes.callee_type.results
 
 
-def _call_reference(
-    arrays: Sequence[Array], _: CallAttributes, functions: Sequence[RegionFunction]
-) -> Sequence[Array]:
+def _call_reference(arrays: Sequence[Array], _: CallAttributes, functions: Sequence[RegionFunction]) -> Sequence[Array]:
     (callee,) = functions
     return callee(*arrays)
 
@@ -60,9 +54,7 @@ CALL = Op(
 """A call of another function of the module.  Its reference gets the callee as its only region function."""
 
 
-def call(
-    builder: Builder, function_name: str, callee_type: FunctionType, args: Sequence[Var]
-) -> tuple[Var, ...]:
+def call(builder: Builder, function_name: str, callee_type: FunctionType, args: Sequence[Var]) -> tuple[Var, ...]:
     """The results of the module's function `function_name` on `args`."""
     return builder.emit(CALL, args, CallAttributes(function_name, callee_type))
 
@@ -74,18 +66,14 @@ def _check_branches(name: str, regions: Sequence[Region]) -> tuple[TensorType, .
     results = regions[0].type.results
     for number, region in enumerate(regions):
         if region.parameters:
-            raise ArgumentError(
-                f"{name}: branch {number} has parameters; branches use values from outside instead"
-            )
+            raise ArgumentError(f"{name}: branch {number} has parameters; branches use values from outside instead")
         if region.type.results != results:
             given, want = (", ".join(map(str, types)) for types in (region.type.results, results))
             raise ShapeError(f"{name}: branch {number} gives ({given}), branch 0 gives ({want})")
     return results
 
 
-def _infer_if(
-    types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]
-) -> tuple[TensorType, ...]:
+def _infer_if(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
     if len(types) != 1 or types[0] != TensorType(dtypes.bool_):
         raise DTypeError(f"if: the predicate is {', '.join(map(str, types))}, not one bool scalar")
     if len(regions) != 2:
@@ -93,9 +81,7 @@ def _infer_if(
     return _check_branches("if", regions)
 
 
-def _if_reference(
-    arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]
-) -> Sequence[Array]:
+def _if_reference(arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]) -> Sequence[Array]:
     then, otherwise = functions
     return then() if arrays[0] else otherwise()
 
@@ -111,9 +97,7 @@ def if_(pred: Var, then_region: Region, else_region: Region) -> tuple[Var, ...]:
     return IF.apply(pred, regions=(then_region, else_region))
 
 
-def _infer_case(
-    types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]
-) -> tuple[TensorType, ...]:
+def _infer_case(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
     if len(types) != 1 or types[0] != TensorType(dtypes.i32):
         raise DTypeError(f"case: the index is {', '.join(map(str, types))}, not one i32 scalar")
     if not regions:
@@ -121,9 +105,7 @@ def _infer_case(
     return _check_branches("case", regions)
 
 
-def _case_reference(
-    arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]
-) -> Sequence[Array]:
+def _case_reference(arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]) -> Sequence[Array]:
     index = int(arrays[0])
     return functions[index if 0 <= index < len(functions) else -1]()
 
@@ -142,9 +124,7 @@ def case(index: Var, regions: Sequence[Region]) -> tuple[Var, ...]:
 # --- while ----------------------------------------------------------------------------------------
 
 
-def _infer_while(
-    types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]
-) -> tuple[TensorType, ...]:
+def _infer_while(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
     if len(regions) != 2:
         raise ArgumentError(f"while: {len(regions)} regions given, a condition and a body wanted")
     carry = tuple(types)
@@ -166,9 +146,7 @@ def _check_carry(what: str, types: tuple[TensorType, ...], carry: tuple[TensorTy
         )
 
 
-def _while_reference(
-    arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]
-) -> Sequence[Array]:
+def _while_reference(arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]) -> Sequence[Array]:
     condition, body = functions
     carry = tuple(arrays)
     while bool(np.asarray(condition(*carry)[0])):

@@ -60,9 +60,7 @@ def check_indices(name: str, indices: TensorType, index_vector_dim: int, wanted:
     if not indices.dtype.is_integer:
         raise DTypeError(f"{name}: the indices are {indices}, not integers", mend="convert them to i32")
     if not 0 <= index_vector_dim <= indices.rank:
-        raise ArgumentError(
-            f"{name}: index_vector_dim is {index_vector_dim}, the indices have {indices.rank} axes"
-        )
+        raise ArgumentError(f"{name}: index_vector_dim is {index_vector_dim}, the indices have {indices.rank} axes")
     length = indices.shape[index_vector_dim] if index_vector_dim < indices.rank else 1
     if length != wanted:
         raise ShapeError(
@@ -83,13 +81,9 @@ def check_batching(
     check_axes(name, "the operand's batching axes", operand_axes, operand.rank)
     check_axes(name, "the indices' batching axes", index_axes, indices.rank)
     if index_vector_dim in index_axes:
-        raise ArgumentError(
-            f"{name}: axis {index_vector_dim} of the indices is both index vector and batching axis"
-        )
+        raise ArgumentError(f"{name}: axis {index_vector_dim} of the indices is both index vector and batching axis")
     if len(operand_axes) != len(index_axes):
-        raise ArgumentError(
-            f"{name}: {len(operand_axes)} batching axes (operand), but {len(index_axes)} (indices)"
-        )
+        raise ArgumentError(f"{name}: {len(operand_axes)} batching axes (operand), but {len(index_axes)} (indices)")
     for operand_axis, index_axis in zip(operand_axes, index_axes, strict=True):
         size, other = operand.shape[operand_axis], indices.shape[index_axis]
         if size != other:
@@ -115,15 +109,11 @@ def _check_slices(operand: TensorType, attributes: GatherAttributes) -> None:
             raise ShapeError(f"gather: {where} does not fit")
 
 
-def _infer(
-    types: Sequence[TensorType], attributes: GatherAttributes, _: Sequence[Region]
-) -> tuple[TensorType, ...]:
+def _infer(types: Sequence[TensorType], attributes: GatherAttributes, _: Sequence[Region]) -> tuple[TensorType, ...]:
     operand, indices = types
     numbers, sizes = attributes.dimension_numbers, attributes.slice_sizes
     collapsed, batching = numbers.collapsed_slice_dims, numbers.operand_batching_dims
-    check_axes(
-        "gather", "collapsed_slice_dims and operand_batching_dims", (*collapsed, *batching), operand.rank
-    )
+    check_axes("gather", "collapsed_slice_dims and operand_batching_dims", (*collapsed, *batching), operand.rank)
     check_axes(
         "gather",
         "start_index_map and operand_batching_dims",
@@ -131,16 +121,12 @@ def _infer(
         operand.rank,
     )
     check_indices("gather", indices, numbers.index_vector_dim, len(numbers.start_index_map))
-    check_batching(
-        "gather", operand, indices, batching, numbers.start_indices_batching_dims, numbers.index_vector_dim
-    )
+    check_batching("gather", operand, indices, batching, numbers.start_indices_batching_dims, numbers.index_vector_dim)
     _check_slices(operand, attributes)
     offsets = [sizes[axis] for axis in other_axes(operand.rank, collapsed, batching)]
     batches = [indices.shape[axis] for axis in other_axes(indices.rank, (numbers.index_vector_dim,))]
     if len(offsets) != len(numbers.offset_dims):
-        raise ShapeError(
-            f"gather: {len(numbers.offset_dims)} offset_dims, but slices have {len(offsets)} axes"
-        )
+        raise ShapeError(f"gather: {len(numbers.offset_dims)} offset_dims, but slices have {len(offsets)} axes")
     rank = len(offsets) + len(batches)
     check_axes("gather", "offset_dims", numbers.offset_dims, rank)
     if list(numbers.offset_dims) != sorted(numbers.offset_dims):
@@ -156,9 +142,7 @@ def _infer(
 # --- reference and element rule ---------------------------------------------------------------------
 
 
-def _reference(
-    arrays: Sequence[Array], attributes: GatherAttributes, _: Sequence[RegionFunction]
-) -> Sequence[Array]:
+def _reference(arrays: Sequence[Array], attributes: GatherAttributes, _: Sequence[RegionFunction]) -> Sequence[Array]:
     operand, indices = arrays
     numbers, sizes = attributes.dimension_numbers, attributes.slice_sizes
     vectors = index_vectors(indices, numbers.index_vector_dim)
@@ -177,9 +161,7 @@ def _reference(
     for axis, slice_axis in zip(numbers.offset_dims, slice_axes, strict=True):
         position[slice_axis] = grid[axis]
     index_axes = other_axes(indices.ndim, (numbers.index_vector_dim,))
-    for axis, index_axis in zip(
-        numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True
-    ):
+    for axis, index_axis in zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True):
         position[axis] = grid[batch_axes[index_axes.index(index_axis)]]
     batch_grid = tuple(grid[axis] for axis in batch_axes)
     for number, axis in enumerate(numbers.start_index_map):
@@ -228,9 +210,7 @@ def _element(
     slice_axes = other_axes(operand.rank, numbers.collapsed_slice_dims, numbers.operand_batching_dims)
     for axis, slice_axis in zip(numbers.offset_dims, slice_axes, strict=True):
         position[slice_axis] = index[axis]
-    for axis, index_axis in zip(
-        numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True
-    ):
+    for axis, index_axis in zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True):
         position[axis] = batch[index_axes.index(index_axis)]
     for number, axis in enumerate(numbers.start_index_map):
         where = list(batch)
@@ -271,15 +251,11 @@ def gather(
 @GATHER.jvp
 def _(site: Site[GatherAttributes], tangents: Sequence[Var | None]) -> Sequence[Var | None]:
     tangent = tangents[0]
-    return (
-        None if tangent is None else GATHER.apply_one(tangent, site.operands[1], attributes=site.attributes),
-    )
+    return (None if tangent is None else GATHER.apply_one(tangent, site.operands[1], attributes=site.attributes),)
 
 
 @GATHER.batch
-def _(
-    site: Site[GatherAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[GatherAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     """The batch axis is one more slice axis, one more axis of the indices, or, in both, a batching axis."""
     operand, indices = site.operands
     old, sizes = site.attributes.dimension_numbers, site.attributes.slice_sizes
@@ -287,9 +263,7 @@ def _(
     both = operand_batched and indices_batched
     numbers = GatherDimensionNumbers(
         offset_dims=shifted(old.offset_dims) if indices_batched else (0, *shifted(old.offset_dims)),
-        collapsed_slice_dims=shifted(old.collapsed_slice_dims)
-        if operand_batched
-        else old.collapsed_slice_dims,
+        collapsed_slice_dims=shifted(old.collapsed_slice_dims) if operand_batched else old.collapsed_slice_dims,
         operand_batching_dims=(0,) * both
         + (shifted(old.operand_batching_dims) if operand_batched else old.operand_batching_dims),
         start_indices_batching_dims=(0,) * both

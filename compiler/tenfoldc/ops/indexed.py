@@ -80,9 +80,7 @@ def _per_number(indices: Var, index_vector_dim: int, values: Sequence[int], dtyp
     """A constant shaped as `indices` with `values` along index vectors; a scalar where all are equal."""
     if len(set(values)) == 1:
         return ops.constant(indices.builder, values[0], dtype)
-    return ops.broadcast_in_dim(
-        ops.constant(indices.builder, values, dtype), indices.shape, (index_vector_dim,)
-    )
+    return ops.broadcast_in_dim(ops.constant(indices.builder, values, dtype), indices.shape, (index_vector_dim,))
 
 
 def _taken(source: Var, indices: Var, updates: TensorType, attributes: ScatterAttributes) -> Var:
@@ -93,9 +91,7 @@ def _taken(source: Var, indices: Var, updates: TensorType, attributes: ScatterAt
     """
     numbers = attributes.scatter_dimension_numbers
     sizes = window_sizes(numbers, source.rank, updates)
-    frame = [
-        sizes[axis] if axis in numbers.scatter_dims_to_operand_dims else 0 for axis in range(source.rank)
-    ]
+    frame = [sizes[axis] if axis in numbers.scatter_dims_to_operand_dims else 0 for axis in range(source.rank)]
     framed = ops.pad(source, ops.zeros_like(ops.constant(source.builder, 0, source.dtype)), frame, frame)
     widths = [sizes[axis] for axis in numbers.scatter_dims_to_operand_dims]
     extents = [source.sizes[axis] for axis in numbers.scatter_dims_to_operand_dims]
@@ -136,9 +132,7 @@ def _shares(site: Site[ScatterAttributes]) -> tuple[Var, Var, Var]:
     operand, indices, updates = site.operands
     out = site.result
     input_attains = ops.compare(operand, out, ops.Direction.EQ)
-    update_attains = ops.compare(
-        updates, _taken(out, indices, updates.type, site.attributes), ops.Direction.EQ
-    )
+    update_attains = ops.compare(updates, _taken(out, indices, updates.type, site.attributes), ops.Direction.EQ)
     counted = ops.convert(update_attains, out.dtype)
     count = scatter_with(ops.convert(input_attains, out.dtype), indices, counted, site.attributes, ops.add)
     # Nothing equals a NaN: where one is the result, the count is 0.

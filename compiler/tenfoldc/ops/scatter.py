@@ -59,9 +59,7 @@ def window_sizes(numbers: ScatterDimensionNumbers, rank: int, updates: TensorTyp
     for axis, update_axis in zip(window_axes(numbers, rank), numbers.update_window_dims, strict=True):
         size = updates.shape[update_axis]
         if not isinstance(size, int):
-            raise UnsupportedError(
-                f"scatter: the window size {size} (updates, axis {update_axis}) is symbolic"
-            )
+            raise UnsupportedError(f"scatter: the window size {size} (updates, axis {update_axis}) is symbolic")
         sizes[axis] = size
     return tuple(sizes)
 
@@ -70,9 +68,7 @@ def _infer(
     types: Sequence[TensorType], attributes: ScatterAttributes, regions: Sequence[Region]
 ) -> tuple[TensorType, ...]:
     if len(types) % 2 == 0 or len(types) < 3:
-        raise ArgumentError(
-            f"scatter: {len(types)} operands given, wanted inputs, indices and as many updates"
-        )
+        raise ArgumentError(f"scatter: {len(types)} operands given, wanted inputs, indices and as many updates")
     count = len(types) // 2
     inputs, indices, updates = types[:count], types[count], types[count + 1 :]
     numbers, rank = attributes.scatter_dimension_numbers, inputs[0].rank
@@ -93,9 +89,7 @@ def _infer(
         if given.shape != inputs[0].shape:
             raise ShapeError(f"scatter: shapes differ, {inputs[0]} (input 0) and {given} (input {number})")
         if given.dtype != update.dtype:
-            raise DTypeError(
-                f"scatter: input {number} is {given}, its updates are {update}; dtypes must agree"
-            )
+            raise DTypeError(f"scatter: input {number} is {given}, its updates are {update}; dtypes must agree")
         _check_updates(numbers, given, indices, update)
     (region,) = regions
     check_body("scatter", [TensorType(given.dtype) for given in inputs], region)
@@ -117,16 +111,13 @@ def _check_updates(
         window, size = updates.shape[update_axis], given.shape[axis]
         if window != size and not (isinstance(window, int) and isinstance(size, int) and window < size):
             raise ShapeError(
-                f"scatter: window size {window} (updates, axis {update_axis}) "
-                f"exceeds {size} (input, axis {axis})"
+                f"scatter: window size {window} (updates, axis {update_axis}) exceeds {size} (input, axis {axis})"
             )
     scattered = tuple(updates.shape[axis] for axis in other_axes(updates.rank, numbers.update_window_dims))
     wanted = tuple(indices.shape[axis] for axis in other_axes(indices.rank, (numbers.index_vector_dim,)))
     if scattered != wanted:
         given_sizes, want = (", ".join(map(str, sizes)) for sizes in (scattered, wanted))
-        raise ShapeError(
-            f"scatter: updates {updates} hold ({given_sizes}) windows, the indices ({want}) vectors"
-        )
+        raise ShapeError(f"scatter: updates {updates} hold ({given_sizes}) windows, the indices ({want}) vectors")
 
 
 def _reference(
@@ -256,9 +247,7 @@ def scatter_set(
 
 
 @SCATTER.batch
-def _(
-    site: Site[ScatterAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[ScatterAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     """Where the indices are batched the batch axis is a batching axis, else one more axis of the windows."""
     count = len(site.operands) // 2
     by_index = batched[count]
