@@ -130,7 +130,8 @@ def build_region(
 def substitute(operation: Operation, replaced: dict[Value, Value]) -> Operation:
     """A copy of `operation` with fresh results and with operands replaced, also in its regions.
 
-    `replaced` gains an entry for every result, so that a sequence of operations can be copied in order.
+    `replaced` gains an entry for every value that is defined anew, in regions too, so that a sequence of operations
+    can be copied in order.
     """
     results = tuple(Value(result.type) for result in operation.results)
     copy = Operation(
@@ -146,8 +147,7 @@ def substitute(operation: Operation, replaced: dict[Value, Value]) -> Operation:
 
 
 def _substitute_region(region: Region, replaced: dict[Value, Value]) -> Region:
-    inner = dict(replaced)
     parameters = tuple(Value(parameter.type) for parameter in region.parameters)
-    inner.update(zip(region.parameters, parameters, strict=True))
-    operations = tuple(substitute(operation, inner) for operation in region.operations)
-    return Region(parameters, operations, tuple(inner.get(result, result) for result in region.results))
+    replaced.update(zip(region.parameters, parameters, strict=True))
+    operations = tuple(substitute(operation, replaced) for operation in region.operations)
+    return Region(parameters, operations, tuple(replaced.get(result, result) for result in region.results))
