@@ -135,7 +135,10 @@ CASES: dict[str, tuple[tuple[Callable[..., Any], Callable[..., Any]], tuple[Any,
     "unsqueeze": (both("unsqueeze", -1), (n(2, 3),)),
     "pad": (both("pad", (1, 2, 3, 0)), (n(2, 3),)),
     "repeat_interleave": (both("repeat_interleave", 2, dim=1), (n(2, 3),)),
-    "gather": (both("gather", 1), ()),
+    "gather": (
+        (lambda x, i: tn.gather(x, 1, i), lambda x, i: torch.gather(x, 1, i)),
+        (n(3, 4), labels(2, 5)),
+    ),
     "index_select": (
         (lambda x, i: tn.index_select(x, 1, i), lambda x, i: torch.index_select(x, 1, i)),
         (n(2, 4), labels(5)),
@@ -144,11 +147,6 @@ CASES: dict[str, tuple[tuple[Callable[..., Any], Callable[..., Any]], tuple[Any,
     "clamp from below": (both("clamp", min=0.1), (n(3, 4),)),
     "expand": ((lambda x: x.expand(2, -1, 4), lambda x: x.expand(2, -1, 4)), (n(3, 1),)),
 }
-del CASES["gather"]
-CASES["gather"] = (
-    (lambda x, i: tn.gather(x, 1, i), lambda x, i: torch.gather(x, 1, i)),
-    (n(3, 4), labels(2, 5)),
-)
 
 
 def data(rng: np.random.Generator, spec: tuple[str, tuple[int, ...]]) -> np.ndarray:
@@ -193,3 +191,30 @@ def test_numbers_promote_as_in_torch(dtype, number) -> None:
     lowered = tn.compile(lambda x: number * x).lower(getattr(tn, dtype)[2])
     (result,) = lowered.module["<lambda>"].type.results
     assert str(theirs) == f"torch.{result.dtype.require_numpy()}"
+
+
+def first(value: Any) -> Any:
+    """The values of `(values, indices)`, the first of several pieces."""
+    return value[0] if isinstance(value, tuple) else value
+
+
+NO_GRADIENT = {"one_hot", "batch_norm", "cross_entropy weighted"}  # by some argument, in PyTorch
+
+
+@pytest.mark.parametrize(
+    ("functions", "specs"), [pytest.param(*case, id=name) for name, case in CASES.items() if name not in NO_GRADIENT]
+)
+def test_gradient_agrees_with_torch(run, same, rng, functions, specs) -> None:
+    arrays = [data(rng, spec).astype("f8" if spec[0] == NORMAL else "i8") for spec in specs]
+    floats = tuple(number for number, spec in enumerate(specs) if spec[0] == NORMAL)
+    ours, theirs = functions
+    tensors = [torch.tensor(array, requires_grad=number in floats) for number, array in enumerate(arrays)]
+    value = first(theirs(*tensors))
+    (value * torch.cos(value)).sum().backward()
+
+    def loss(*args: Any) -> Any:
+        value = first(ours(*args))
+        return tn.sum(value * tn.cos(value))
+
+    expected = tuple(tensors[number].grad.numpy() for number in floats)
+    same(run(tn.grad(loss, argnums=floats), *arrays), expected, 1e-8)
