@@ -1,9 +1,14 @@
-"""What all tests share: one random seed per run, printed in the header and given again with `--seed`."""
+"""What all tests share: a disk cache of their own, and one random seed per run.
+
+The seed is printed in the header and given again with `--seed`.
+"""
 
 from __future__ import annotations
 
 import secrets
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +25,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"random seed: {config.getoption('--seed')}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One disk cache for the session, away from the user's."""
+    directory = tmp_path_factory.getbasetemp() / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TENFOLD_CACHE_DIR", str(directory))
+        yield directory
 
 
 @pytest.fixture

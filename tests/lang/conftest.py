@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,6 @@ from tenfold.program import dense_array
 from tenfoldc.interpret import interpret
 
 Run = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One disk cache for the session, away from the user's."""
-    directory = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("TENFOLD_CACHE_DIR", str(directory))
-    return directory
 
 
 def _interpreted(function: Callable[..., Any], *arguments: Any) -> Any:
