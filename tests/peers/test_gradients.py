@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,7 @@ def mlp_loss(lib: Any, p: dict[str, Any], x: Any, y: Any) -> Any:
 def mlp_arguments(rng: np.random.Generator, dtype: str) -> tuple[dict[str, Array], Array, Array]:
     sizes = [13, 32, 17, 10]
     p: dict[str, Array] = {}
-    for layer, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         p[f"w{layer}"] = rng.standard_normal((inputs, outputs)).astype(dtype) / np.sqrt(inputs).astype(dtype)
         p[f"b{layer}"] = 0.1 * rng.standard_normal(outputs).astype(dtype)
     return p, rng.standard_normal((BATCH, 13)).astype(dtype), rng.integers(0, 10, BATCH)
