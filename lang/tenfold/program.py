@@ -19,11 +19,11 @@ import numpy as np
 
 from tenfold import tree as pytree
 from tenfold.specs import array_element_type
-from tenfold.tracing import Array, TensorValue, Trace, default_dtype, from_dlpack, is_scalar, lift, wrap
+from tenfold.tracing import Array, Scalar, TensorValue, Trace, default_dtype, from_dlpack, is_scalar, lift, wrap
 from tenfold.tree import Tree
 from tenfold_rt.cache import Cache, default_directory
 from tenfold_rt.dtypes import DType
-from tenfold_rt.errors import ArtifactError, SpecError, TenfoldError, TraceError, UnsupportedError
+from tenfold_rt.errors import ArtifactError, DTypeError, SpecError, TenfoldError, TraceError, UnsupportedError
 from tenfold_rt.load import Library, load
 from tenfold_rt.version import __version__
 from tenfoldc import target
@@ -241,8 +241,7 @@ def _as_array(value: object, dtype: DType | None) -> Array | None:
     if isinstance(value, TensorValue):
         return value.known_array("a call of compiled code", "call it inside the traced function")
     if is_scalar(value):
-        number = cast("bool | int | float", value)
-        return np.array(number, (dtype or default_dtype(number)).require_numpy())
+        return _number_as_array(cast("Scalar", value), dtype)
     if isinstance(value, (np.ndarray, np.generic)):
         array = np.asarray(cast("Array", value))
     elif hasattr(value, "__dlpack__"):
@@ -252,4 +251,14 @@ def _as_array(value: object, dtype: DType | None) -> Array | None:
     else:
         return None
     array_element_type(array)
+    if hasattr(value, "mask"):
+        raise DTypeError("a masked array cannot be a tensor, which has no mask", mend="fill it with filled()")
     return array
+
+
+def _number_as_array(value: Scalar, dtype: DType | None) -> Array:
+    chosen = dtype or default_dtype(value)
+    try:
+        return np.array(value, chosen.require_numpy())
+    except OverflowError:
+        raise DTypeError(f"{value} does not fit {chosen}") from None

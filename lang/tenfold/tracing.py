@@ -238,6 +238,8 @@ def array_from(data: object) -> Array:
         return np.asarray(cast("Any", data))
     if hasattr(data, "__dlpack__"):
         return from_dlpack(data)
+    if _holds_traced(data):
+        raise DTypeError("a list of traced tensors is no tensor", where=here(), mend="join them with tn.stack")
     array: Array = np.asarray(data)
     if array.dtype == object or array.dtype.kind in "USV":
         raise DTypeError(
@@ -247,6 +249,12 @@ def array_from(data: object) -> Array:
         )
     python_floats = array.dtype == np.float64 and not hasattr(data, "__array__") and not _holds_f64(data)
     return array.astype(np.float32) if python_floats else array
+
+
+def _holds_traced(data: object) -> bool:
+    if isinstance(data, (list, tuple)):
+        return any(_holds_traced(item) for item in cast("list[object]", data))
+    return isinstance(data, TensorValue) and data.array is None
 
 
 def _holds_f64(data: object) -> bool:

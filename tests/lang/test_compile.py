@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -135,6 +137,10 @@ def test_nothing_else_than_tensors_is_taken() -> None:
         tn.compile(lambda x, mode: x)(np.ones(2), "fast")
     with pytest.raises(SpecError, match="argument `x`: an array of dtype object cannot be a tensor"):
         tn.compile(lambda x: x)(np.array([object()]))
+    with pytest.raises(SpecError, match="argument `x`: a masked array cannot be a tensor"):
+        tn.compile(lambda x: x)(np.ma.masked_array([1.0, 2.0], [0, 1]))
+    with pytest.raises(SpecError, match="argument `x`: 1000000000000000000000 does not fit i64"):
+        tn.compile(lambda x: x)(10**21)
     with pytest.raises(UnsupportedError, match=r"`x` is f16\[2\], and f16 is not compiled"):
         tn.compile(lambda x: x)(np.ones(2, np.float16))
 
@@ -285,6 +291,23 @@ def test_constants_that_compare_equal_are_not_mixed_up() -> None:
     assert [tn.multiply(x, n).dtype for n in (1, 1.0, True)] == [np.int32, np.float32, np.int32]
     assert np.signbit(tn.multiply(np.ones(1), 0.0)) == [False]
     assert np.signbit(tn.multiply(np.ones(1), -0.0)) == [True]
+
+
+@tn.compile
+def at_module_level(x):
+    return x + 1
+
+
+def test_a_compiled_function_is_pickled_and_copied_by_its_name() -> None:
+    assert pickle.loads(pickle.dumps(at_module_level)) is at_module_level
+    assert copy.deepcopy(at_module_level) is at_module_level
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(tn.compile(lambda x: x))
+
+
+def test_what_is_no_function_is_not_compiled() -> None:
+    with pytest.raises(ArgumentError, match="a int is no function, at .*test_compile.py:"):
+        tn.compile(3)
 
 
 def test_a_cached_call_in_a_new_process_needs_no_llvm(own_cache) -> None:

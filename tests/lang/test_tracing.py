@@ -130,6 +130,7 @@ def test_assignment_in_place_is_refused() -> None:
         (lambda x: x[x], DTypeError, "not of integers"),
         (lambda x: tn.concatenate([x, tn.ones(1, 1)]), ShapeError, "differ in an axis"),
         (lambda x: x.to(tn.i8) ** -1, ArgumentError, "negative power"),
+        (lambda x: tn.exp([x, x]), DTypeError, "a list of traced tensors is no tensor"),
         (lambda x: x.to(tn.i8) + 1000, DTypeError, "1000 does not fit i8"),
     ],
 )
