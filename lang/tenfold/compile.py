@@ -18,7 +18,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 from tenfold.export import write_artifact
 from tenfold.program import Program, Traced, compile_traced, compiler, trace_function
 from tenfold.signature import Request, Signature, array_type, example_types, operands
-from tenfold.tracing import is_tracing
+from tenfold.tracing import here, is_tracing
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, SpecError
 from tenfoldc import target as targets
@@ -59,6 +59,10 @@ class Compiled(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self._function, '__qualname__', self._function)!s}>"
+
+    def __reduce__(self) -> str:
+        """Copied and pickled as a function is: by its name."""
+        return getattr(self._function, "__qualname__", repr(self))
 
     @functools.cached_property
     def signature(self) -> Signature:
@@ -208,4 +212,6 @@ def compile(  # noqa: A001
     donated = (donate,) if isinstance(donate, str) else tuple(donate)
     if function is None:
         return lambda given: Compiled(given, static, donated)
+    if not callable(function):
+        raise ArgumentError(f"compile: {function!r} is no function", where=here())
     return Compiled(function, static, donated)

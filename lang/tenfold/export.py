@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tenfold.program import compiler, refuse_uncompiled
-from tenfold_rt.errors import RequestError
+from tenfold_rt.errors import ArgumentError, RequestError
 from tenfold_rt.manifest import Manifest
 from tenfoldc import target as targets
 from tenfoldc.artifact.header import header
@@ -39,6 +39,11 @@ def export(functions: Sequence[Exportable], path: str | os.PathLike[str], *, tar
     `native` or a level such as `x86-64-v3`.  The files appear whole or not at all; `RequestError` where they cannot
     be written, or where two functions have one name.
     """
+    if callable(functions):
+        raise ArgumentError(f"export takes a list of functions, not {functions!r}", mend="give [f], or use f.export")
+    for function in functions:
+        if not hasattr(function, "lower"):
+            raise ArgumentError(f"export takes compiled functions, not {function!r}", mend="put @tn.compile before it")
     return write_artifact(merge([function.lower().module for function in functions]), Path(path), target)
 
 

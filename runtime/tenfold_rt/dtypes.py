@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -73,6 +74,10 @@ class DType:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[Callable[[str], DType], tuple[str]]:
+        """There is one object for each element type, also after copying and pickling."""
+        return _by_name, (self.name,)
+
 
 def _dtype(name: str, kind: DTypeKind, bits: int, stablehlo: str, c: str | None, numpy: str | None) -> DType:
     return DType(name, kind, bits, stablehlo, c, None if numpy is None else np.dtype(numpy))
@@ -98,6 +103,10 @@ ALL: tuple[DType, ...] = (bool_, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16
 BY_NAME: dict[str, DType] = {dtype.name: dtype for dtype in ALL}
 BY_STABLEHLO: dict[str, DType] = {dtype.stablehlo: dtype for dtype in ALL}
 _BY_NUMPY: dict[np.dtype[np.generic], DType] = {d.numpy: d for d in ALL if d.numpy is not None}
+
+
+def _by_name(name: str) -> DType:
+    return BY_NAME[name]
 
 
 def from_numpy(dtype: np.dtype[np.generic]) -> DType | None:

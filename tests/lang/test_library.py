@@ -10,6 +10,8 @@ import pytest
 
 import tenfold as tn
 
+Network = {"w": tn.f32[2], "b": tn.f32[()]}
+
 
 @tn.compile
 def scale(x: tn.f32[4], factor: tn.f32[()]):
@@ -18,7 +20,7 @@ def scale(x: tn.f32[4], factor: tn.f32[()]):
 
 
 @tn.compile(donate=("network",))
-def update(network: {"w": tn.f32[2], "b": tn.f32[()]}, x: tn.f32[2]):
+def update(network: Network, x: tn.f32[2]):
     return {"w": network["w"] - x, "b": network["b"] + 1}
 
 
@@ -43,7 +45,9 @@ def test_a_function_of_a_library_is_its_compiled_code(library: tn.LoadedLibrary)
 )
 def test_a_function_takes_what_a_compiled_call_takes(library: tn.LoadedLibrary, x: object) -> None:
     if isinstance(x, list):
-        with pytest.raises(tn.SpecError, match=r"the arguments are x\[0\], x\[1\], x\[2\], x\[3\], factor, but it takes"):
+        with pytest.raises(
+            tn.SpecError, match=r"the arguments are x\[0\], x\[1\], x\[2\], x\[3\], factor, but it takes"
+        ):
             library.scale(x, 2)
         return
     result = library.scale(x, 2)
@@ -111,3 +115,13 @@ def test_functions_of_one_name_are_not_exported_together(tmp_path: Path) -> None
     with pytest.raises(tn.RequestError, match="two functions are called scale; rename one"):
         tn.export([scale, scale], tmp_path / "libx.so")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [(scale, "a list of functions, not <compiled scale>"), ([abs], "compiled functions, not <built-in function abs>")],
+)
+def test_what_is_no_list_of_compiled_functions_is_not_exported(tmp_path: Path, functions: object, message: str) -> None:
+    with pytest.raises(tn.ArgumentError) as caught:
+        tn.export(functions, tmp_path / "libx.so")
+    assert message in str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Annotated
 
 import numpy as np
@@ -25,6 +27,11 @@ def test_a_spec_reads_as_it_is_written() -> None:
 
 def test_equal_specs_are_one_key() -> None:
     assert {tn.f32[2, 3], tn.float32[2, 3]} == {tn.f32[2, 3]}
+
+
+def test_specs_are_equal_to_their_copies() -> None:
+    assert copy.deepcopy(Network) == Network
+    assert pickle.loads(pickle.dumps(tn.f32)) == tn.f32
 
 
 @pytest.mark.parametrize("size", [-1, 2.5, True, "not a name"])
