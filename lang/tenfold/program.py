@@ -251,7 +251,7 @@ def _as_array(value: object, dtype: DType | None) -> Array | None:
     else:
         return None
     array_element_type(array)
-    if hasattr(value, "mask"):
+    if isinstance(value, np.ndarray) and hasattr(cast("object", value), "mask"):
         raise DTypeError("a masked array cannot be a tensor, which has no mask", mend="fill it with filled()")
     return array
 
