@@ -8,7 +8,7 @@ gives multiples of 4 and the integer part, the rest the fraction, so every f32 i
 
 For f64 it is done after Cody and Waite with pi/2 in pieces whose products with n are exact, in two steps (multiples
 of 2^26 pi/2, then of pi/2) that keep the result to twice the precision.  That is right for |x| < 2^52; from there
-on neighbouring numbers are whole turns apart, and the functions give those of 0.
+on neighbouring numbers are whole radians apart, and the functions give NaN rather than a number that means nothing.
 
 The polynomials in r^2 are minimax fits to the relative error for f32 (Lawson's weighted least squares, on a range a
 little past pi/4, as the fraction is rounded before its last piece is added) and Chebyshev interpolations for f64.
@@ -17,12 +17,12 @@ little past pi/4, as the fraction is rounded before its last piece is added) and
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 from tenfold_rt import dtypes
 from tenfoldc.loops.ir import Constant, Expr, Primitive
 from tenfoldc.loops.math.definition import (
-    INFINITY,
     bits_of,
     exclusive_or,
     fast_two_sum,
@@ -45,7 +45,6 @@ from tenfoldc.loops.scalar import (
     fma,
     greater_equal,
     less,
-    logical_and,
     mul,
     neg,
     select,
@@ -151,9 +150,7 @@ def _subtract_multiple(high: Expr, times: Expr, scale: float) -> tuple[Expr, lis
 
 def _reduce_f64(x: Expr) -> _Reduced:
     magnitude = abs_(x)
-    finite = less(magnitude, number(INFINITY, x))
-    too_large = logical_and(greater_equal(magnitude, number(_LIMIT, x)), finite)
-    magnitude = select(too_large, number(0.0, x), magnitude)
+    magnitude = select(less(magnitude, number(_LIMIT, x)), magnitude, number(math.nan, x))
     steps, _ = round_with_bits(mul(magnitude, number(_TWO_OVER_PI_F64 / _STEP, x)))
     high, errors = _subtract_multiple(magnitude, steps, _STEP)
     turns, quadrant = round_with_bits(mul(high, number(_TWO_OVER_PI_F64, x)))
@@ -216,13 +213,13 @@ def _sign_bit(x: Expr) -> Expr:
 
 @scalar_function("sin")
 def sin(x: Expr) -> Expr:
-    """Sine; of -0, -0; NaN where x is infinite.  For f64, see the module about |x| >= 2^52."""
+    """Sine; of -0, -0; NaN where x is infinite, and for f64 from |x| = 2^52 on."""
     return _with_sign_flipped(_turned(x, quarter_turns=0), _sign_bit(x))
 
 
 @scalar_function("cos")
 def cos(x: Expr) -> Expr:
-    """Cosine; NaN where x is infinite.  For f64, see the module about |x| >= 2^52."""
+    """Cosine; NaN where x is infinite, and for f64 from |x| = 2^52 on."""
     return _turned(x, quarter_turns=1)
 
 
