@@ -141,11 +141,13 @@ class Rewriting(Builder):
         return operation.results
 
     def _branches(self, operation: Operation) -> tuple[Value, ...]:
-        """An `if` or `case`: the branch that a constant chooses, else both, without results on which they agree."""
+        """An `if` or `case`: the branch that a constant chooses, else all, without results on which they agree."""
         operands = self._current(operation.operands)
         selector = constant_array(operands[0], self.producers)
+        chosen = operation.regions[0] if len(operation.regions) == 1 else None
         if selector is not None:
             chosen = control.chosen_branch(operation, selector)
+        if chosen is not None:
             self._walk(chosen.operations)
             return self._current(chosen.results)
         branches = [self.nested(region) for region in operation.regions]
