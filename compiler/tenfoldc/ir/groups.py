@@ -61,3 +61,19 @@ class Plan:
 
     groups: tuple[Group, ...]
     nested: Mapping[Region, Plan]
+
+    def __str__(self) -> str:
+        """A line for each group: how it is computed, over which loops, and which operations it merges."""
+        lines = [_line(number, group) for number, group in enumerate(self.groups)]
+        for region, plan in self.nested.items():
+            results = ", ".join(str(result.type) for result in region.results)
+            lines += [f"region of {results or 'nothing'}:", *(f"  {line}" for line in str(plan).splitlines())]
+        return "\n".join(lines)
+
+
+def _line(number: int, group: Group) -> str:
+    merged = " ".join(operation.op.mnemonic for operation in group.operations)
+    loops = " x ".join(f"{n}~" if axis in group.reduced else f"{n}" for axis, n in enumerate(group.extents))
+    results = ", ".join(str(value.type) for value in group.results)
+    over = f" over {loops}" if loops else ""
+    return f"{number}: {group.kind.value}{over} -> {results}: {merged}"
