@@ -63,7 +63,9 @@ def _polygamma_reference(arrays: Sequence[Array], attributes: PolygammaAttribute
         factor = b * python_math.factorial(order + 2 * k - 1) / (python_math.factorial(2 * k) * factorial)
         total = total + factor * y ** -(order + 2 * k)
     upper: Array = (-1) ** (order + 1) * factorial * total
-    derivative: Array = np.polynomial.polynomial.polyval(_cotangent(wide), cotangent_derivative(order))
+    # Beyond 1e160 every derivative overflows; an infinite cotangent would make the polynomial NaN.
+    cotangent: Array = np.clip(_cotangent(wide), -1e160, 1e160)
+    derivative: Array = np.polynomial.polynomial.polyval(cotangent, cotangent_derivative(order))
     lower: Array = (-1) ** order * upper - derivative
     result: Array = np.where(wide < 0.5, lower, upper)
     return np.where((wide <= 0) & (wide == np.floor(wide)), np.nan, result).astype(x.dtype)
