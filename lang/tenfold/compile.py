@@ -11,14 +11,15 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.export import write_artifact
 from tenfold.program import Program, Traced, compile_traced, compiler, trace_function
-from tenfold.signature import Request, Signature, array_type, example_types, operands
-from tenfold.tracing import here, is_tracing
+from tenfold.signature import Request, Signature, array_kinds, array_type, example_types, operands_of
+from tenfold.tracing import TensorValue, here, is_tracing
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, SpecError
 from tenfoldc import target as targets
@@ -29,6 +30,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 STAGES = ("tensor", "loops", "llvm", "asm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """The program of the latest call with some structure, and what the structure says about such calls."""
+
+    program: Program
+    takes_leaves: bool
+    as_tensors: bool
 
 
 class Compiled(Generic[P, R]):
@@ -44,6 +54,8 @@ class Compiled(Generic[P, R]):
         self._function = function
         self._static, self._donate = static_argnames, donate
         self._programs: dict[Request, Program] = {}
+        # By the structure of the arguments, and by that with the arrays' types: the first is quicker to look up.
+        self._latest: dict[Hashable, _Latest] = {}
         self._known: dict[Hashable, Program] = {}
         self._lock = threading.RLock()
 
@@ -72,18 +84,32 @@ class Compiled(Generic[P, R]):
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if is_tracing():
             return self._function(*args, **kwargs)
-        arguments = self.signature.bind(args, kwargs)
         leaves: list[Any] = []
         record: list[Hashable] = []
-        self.signature.scan(arguments, leaves, record)
-        prepared, as_tensors = operands(leaves, record)
-        key = tuple(record)
-        program = self._known.get(key)
-        if program is not None:
-            returned = program.entry(*prepared)
+        self.signature.scan(args, kwargs, leaves, record)
+        structure = tuple(record)
+        latest = self._latest.get(structure)
+        if latest is not None:
+            operands = leaves if latest.takes_leaves else operands_of(leaves)
+            returned = latest.program.entry(*operands)
             if returned is not NotImplemented:
-                return program.arranged(returned, as_tensors=as_tensors)
-        return self._call_with_checks(arguments, key, as_tensors)
+                return latest.program.arranged(returned, as_tensors=latest.as_tensors)
+        return self._call_with_others(args, kwargs, leaves, structure)
+
+    def _call_with_others(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any], structure: Hashable
+    ) -> Any:
+        """A call with arrays of other types than those of the latest call with this structure."""
+        operands = operands_of(leaves)
+        as_tensors = any(isinstance(leaf, TensorValue) for leaf in leaves)
+        key = (structure, array_kinds(operands))
+        program = self._known.get(key)
+        returned = NotImplemented if program is None else program.entry(*operands)
+        if program is None or returned is NotImplemented:
+            return self._call_with_checks(self.signature.bind(args, kwargs), key, as_tensors)
+        takes_leaves = all(operand is leaf for operand, leaf in zip(operands, leaves, strict=True))
+        self._latest[structure] = _Latest(program, takes_leaves, as_tensors)
+        return program.arranged(returned, as_tensors=as_tensors)
 
     def _call_with_checks(self, arguments: Mapping[str, Any], key: Hashable, as_tensors: bool) -> Any:
         """A call of a kind not seen before, or with arguments that must be made to fit."""

@@ -62,6 +62,7 @@ class Signature:
         if both := sorted(self.static & self.donated):
             raise SpecError(f"{self.name}: `{both[0]}` is both static and donated")
         self._positional = _positional(self.signature)
+        self._by_name = _by_name(self.signature)
         self.specs = {name: spec for name, spec in annotated_specs(function).items() if name not in static}
 
     def specified(self) -> bool:
@@ -72,6 +73,10 @@ class Signature:
         """A call's arguments by parameter; `SpecError` where they do not match."""
         if not kwargs and len(args) == len(self._positional):
             return dict(zip(self._positional, args, strict=True))
+        if len(args) + len(kwargs) == len(self._by_name):
+            given = {**dict(zip(self._by_name, args, strict=False)), **kwargs}
+            if given.keys() == self._by_name.keys():
+                return {name: given[name] for name in self._by_name}
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -79,13 +84,20 @@ class Signature:
         self._add_specified_defaults(bound)
         return bound.arguments
 
-    def scan(self, arguments: Mapping[str, Any], leaves: list[Any], record: list[Hashable]) -> None:
-        """Append the leaves of `arguments`, and to `record` their arrangement and the static values."""
-        for name, value in arguments.items():
+    def scan(self, args: Sequence[Any], kwargs: Mapping[str, Any], leaves: list[Any], record: list[Hashable]) -> None:
+        """Append the leaves of a call's arguments, and to `record` their arrangement, types and static values."""
+        names = self._positional
+        if kwargs or len(args) != len(names):
+            arguments = self.bind(args, kwargs)
+            names, args = tuple(arguments), tuple(arguments.values())
+            record.append(names)
+        if not self.static:
+            pytree.scan_each(args, leaves, record)
+            return
+        for name, value in zip(names, args, strict=True):
             if name in self.static:
                 record.append(self._static_value(name, value))
             else:
-                record.append(name)
                 pytree.scan(value, leaves, record)
 
     def take_apart(self, arguments: Mapping[str, Any]) -> Parts:
@@ -193,27 +205,29 @@ def _positional(signature: inspect.Signature) -> tuple[str, ...]:
     return tuple(signature.parameters) if simple else ()
 
 
-def operands(leaves: Sequence[Any], record: list[Hashable]) -> tuple[list[Any], bool]:
-    """What compiled code may take for `leaves`, and whether a `Tensor` is among them.
+def _by_name(signature: inspect.Signature) -> dict[str, inspect.Parameter]:
+    """The parameters, where each may be given by its name or its position; else none."""
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    return dict(signature.parameters) if kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD} else {}
 
-    Their types are appended to `record`.  Numbers stay as they are, and whatever needs work does too: the entry
-    refuses it.
-    """
+
+def operands_of(leaves: Sequence[Any]) -> list[Any]:
+    """What compiled code may take for `leaves`.  What needs more work stays as it is: compiled code refuses it."""
     prepared: list[Any] = []
-    as_tensors = False
     for leaf in leaves:
         operand = leaf
         if isinstance(leaf, TensorValue):
-            operand, as_tensors = leaf.array, True
+            operand = leaf.array
         elif isinstance(leaf, np.generic):
             operand = array_from(cast("object", leaf))
-        if type(operand) is np.ndarray:
-            array: Array = operand
-            record += (array.dtype, array.shape)
-        else:
-            record.append(cast("type[Any]", type(operand)))
         prepared.append(operand)
-    return prepared, as_tensors
+    return prepared
+
+
+def array_kinds(prepared: Sequence[Any]) -> tuple[Hashable, ...]:
+    """The element types and shapes of the arrays among `prepared`."""
+    arrays: list[Array] = [operand for operand in prepared if type(operand) is np.ndarray]
+    return tuple((array.dtype, array.shape) for array in arrays)
 
 
 def _in_order(signature: inspect.Signature, values: Mapping[str, Any]) -> Any:

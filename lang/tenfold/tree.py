@@ -11,9 +11,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar, cast
+
+import numpy as np
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -45,6 +47,7 @@ class Tree:
 
 
 LEAF = Tree()
+_CONTAINERS = frozenset({tuple, list, dict, OrderedDict, type(None)})
 
 
 def flatten(value: object, is_leaf: IsLeaf | None = None) -> tuple[list[Any], Tree]:
@@ -58,8 +61,8 @@ def flatten(value: object, is_leaf: IsLeaf | None = None) -> tuple[list[Any], Tr
 def scan(value: object, leaves: list[Any], record: list[Hashable], is_leaf: IsLeaf | None = None) -> None:
     """Append the leaves of `value` to `leaves`, and to `record` their arrangement, node by node.
 
-    This is what a call pays for.  Equal records mean equal trees; `flatten` makes a `Tree` of one, which it
-    remembers.
+    This is what a call pays for.  Equal records mean equal trees and leaves of equal Python types; `flatten` makes a
+    `Tree` of one, which it remembers.
     """
     kind = type(value)
     if is_leaf is not None and is_leaf(value):
@@ -68,23 +71,32 @@ def scan(value: object, leaves: list[Any], record: list[Hashable], is_leaf: IsLe
     elif kind is tuple or kind is list:
         items = cast("Sequence[object]", value)
         record += (kind, len(items))
-        for item in items:
-            scan(item, leaves, record, is_leaf)
+        scan_each(items, leaves, record, is_leaf)
     elif kind is dict or kind is OrderedDict:
         mapping = cast("dict[Hashable, object]", value)
         order = tuple(mapping)
         record += (kind, order)
-        for key in _sorted(order):
-            scan(mapping[key], leaves, record, is_leaf)
+        scan_each([mapping[key] for key in _sorted(order)], leaves, record, is_leaf)
     elif value is None:
         record += (kind, 0)
     elif (fields := _fields(kind)) is not None:
         record += (kind, tuple((name, cast("Hashable", getattr(value, name))) for name in fields.static))
-        for name in fields.names:
-            scan(getattr(value, name), leaves, record, is_leaf)
+        scan_each([getattr(value, name) for name in fields.names], leaves, record, is_leaf)
     else:
         leaves.append(value)
-        record.append(None)
+        record.append(kind)
+
+
+def scan_each(
+    values: Iterable[object], leaves: list[Any], record: list[Hashable], is_leaf: IsLeaf | None = None
+) -> None:
+    """`scan` of each of `values`."""
+    for value in values:
+        if type(value) is np.ndarray:  # by far the most frequent, and always a leaf
+            leaves.append(value)
+            record.append(np.ndarray)
+        else:
+            scan(value, leaves, record, is_leaf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,8 @@ def _tree(record: tuple[Hashable, ...]) -> Tree:
 
 def _next_tree(record: Iterator[Any]) -> Tree:
     kind: type[Any] | None = next(record)
-    if kind is None:
+    fields = None if kind is None else _fields(kind)
+    if kind is None or (fields is None and kind not in _CONTAINERS):
         return LEAF
     detail = next(record)
     if kind is tuple or kind is list or kind is type(None):
@@ -134,7 +147,6 @@ def _next_tree(record: Iterator[Any]) -> Tree:
     if kind is dict or kind is OrderedDict:
         keys = _sorted(detail)
         return Tree(kind, keys, tuple(_next_tree(record) for _ in keys), order=detail)
-    fields = _fields(kind)
     assert fields is not None
     return Tree(kind, fields.names, tuple(_next_tree(record) for _ in fields.names), static=detail)
 
@@ -154,7 +166,7 @@ _END = object()
 def _unflatten(tree: Tree, leaves: Iterator[Any]) -> Any:
     if tree.kind is None:
         return next(leaves)
-    children = [_unflatten(child, leaves) for child in tree.children]
+    children = [next(leaves) if child.kind is None else _unflatten(child, leaves) for child in tree.children]
     if tree.kind is list:
         return children
     if tree.kind is tuple:
@@ -164,6 +176,8 @@ def _unflatten(tree: Tree, leaves: Iterator[Any]) -> Any:
     make: Callable[..., Any] = tree.kind
     if tree.kind is dict or tree.kind is OrderedDict:
         by_key = dict(zip(tree.keys, children, strict=True))
+        if tree.kind is dict and tree.keys == tree.order:
+            return by_key
         return make((key, by_key[key]) for key in tree.order)
     if issubclass(tree.kind, tuple):
         return make(*children)
