@@ -77,9 +77,11 @@ def compile_object(
     return code.object_code, manifest
 
 
-def stage_text(module: Module, stage: str, *, target: Target, library: str | None = None) -> str:
+def stage_text(
+    module: Module, stage: str, *, target: Target, library: str | None = None, observe: Observer | None = None
+) -> str:
     """What stage `"tensor"`, `"loops"`, `"llvm"` or `"asm"` makes of `module`, as text."""
-    run = _Run(None)
+    run = _Run(observe)
     if stage == "tensor":
         return print_module(module)
     if stage == "loops":

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from dataclasses import dataclass
 
 from tenfold_rt import cpu
@@ -50,6 +51,11 @@ def host() -> Target:
     The CPU's model is left out on purpose: what is known of it changes with LLVM's version, and a library
     made for two machines with the same features is then the same library.
     """
+    if sys.platform != "linux":
+        raise RequestError(
+            f"no libraries are made for {sys.platform}; Linux is known",
+            mend="choose a level, such as x86-64-v3, to ship",
+        )
     features = cpu.features()
     match cpu.machine():
         case "x86_64":

@@ -67,35 +67,51 @@ def write_artifact(
 ) -> Path:
     """Compile `module` for `target` to `path`, and write its header to the same directory.
 
-    `kind` is `so` or `object`.  Each file is written beside its place and renamed, so nothing half-written is ever
-    seen.  `RequestError` where a file cannot be written.
+    `kind` is `so` or `object`.  `RequestError` where a file cannot be written.
     """
     refuse_uncompiled(module)
     machine = targets.named(target)
     if path.suffix != SUFFIXES[kind]:
         raise RequestError(f"{path} does not end in {SUFFIXES[kind]}", mend=f"call it {path.stem}{SUFFIXES[kind]}")
-    if not path.parent.is_dir():
-        raise RequestError(f"cannot write {path}: there is no directory {path.parent}")
-    name = path.stem.removeprefix("lib") or path.stem
     make = compiler().compile_module if kind == "so" else compiler().compile_object
+    beside = header_path(path)
+    refuse_unwritable(path, beside)
     content: bytes
     manifest: Manifest
-    content, manifest = make(module, target=machine, library=name, observe=observe)
+    content, manifest = make(module, target=machine, library=beside.stem, observe=observe)
     mode = 0o755 if kind == "so" else 0o644
-    _write_all({path: (content, mode), path.with_name(f"{name}.h"): (header(manifest).encode(), 0o644)})
+    write_files({path: (content, mode), beside: (header(manifest).encode(), 0o644)})
     return path
 
 
-def _write_all(files: Mapping[Path, tuple[bytes, int]]) -> None:
-    """Write every file beside its place, and move them there once all are complete."""
+def header_path(path: Path) -> Path:
+    """Where the header of the library at `path` goes: `model.h` for `libmodel.so`."""
+    return path.with_name((path.stem.removeprefix("lib") or path.stem) + ".h")
+
+
+def refuse_unwritable(*paths: Path) -> None:
+    """`RequestError` where it is known beforehand that a file cannot be written."""
+    for path in paths:
+        if not path.parent.is_dir():
+            raise RequestError(f"cannot write {path}: there is no directory {path.parent}")
+        if path.is_dir():
+            raise RequestError(f"cannot write {path}: it is a directory")
+
+
+def write_files(files: Mapping[Path, tuple[bytes, int]]) -> None:
+    """Write a content with a mode to each path: all of them, or none and `RequestError`.
+
+    Each is written beside its place, and moved there once all are complete, so nothing half-written is ever seen.
+    """
+    refuse_unwritable(*files)
     with contextlib.ExitStack() as stack:
         try:
             written = [(stack.enter_context(_written(path, *content)), path) for path, content in files.items()]
             for temporary, path in written:
                 temporary.replace(path)
         except OSError as error:
-            path = next(iter(files))
-            raise RequestError(f"cannot write {path}: {error.strerror or error}") from error
+            names = " and ".join(map(str, files))
+            raise RequestError(f"cannot write {names}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tenfold.cli.sources import read_module, split_source
-from tenfold.export import SUFFIXES, write_artifact
+from tenfold.export import SUFFIXES, header_path, write_artifact, write_files
 from tenfold.program import compiler, refuse_uncompiled
 from tenfold_rt.cpu import X86_64_LEVELS
-from tenfold_rt.errors import RequestError
 from tenfoldc import target as targets
 from tenfoldc.ir.core import Module
 
@@ -26,28 +25,25 @@ def compile_file(
 ) -> None:
     """Do what `tenfold compile` was asked; `TenfoldError` says why it cannot be done."""
     module, passed_over = read_module(source, arguments)
+    observe = _show if verbose else None
+    if emit in TEXTS:
+        _write_text(module, TEXTS[emit], cpu, output, observe)
+    else:
+        path = output or Path(f"lib{split_source(source)[0].stem}{SUFFIXES[emit]}")
+        write_artifact(module, path, cpu, kind=emit, observe=observe)
+        size = path.stat().st_size / 1024
+        click.echo(f"wrote {path} ({size:.0f} KiB: {', '.join(module.entries)}) and {header_path(path)}")
     for name in passed_over:
         click.echo(f"tenfold: left out {name}, which lacks specs", err=True)
-    if emit in TEXTS:
-        _write_text(module, TEXTS[emit], cpu, output)
-        return
-    path = output or Path(f"lib{split_source(source)[0].stem}{SUFFIXES[emit]}")
-    write_artifact(module, path, cpu, kind=emit, observe=_show if verbose else None)
-    size = path.stat().st_size / 1024
-    entries = ", ".join(module.entries)
-    click.echo(f"wrote {path} ({size:.0f} KiB: {entries}) and {path.with_name(path.stem.removeprefix('lib') + '.h')}")
 
 
-def _write_text(module: Module, stage: str, cpu: str, output: Path | None) -> None:
+def _write_text(module: Module, stage: str, cpu: str, output: Path | None, observe: Callable[..., None] | None) -> None:
     refuse_uncompiled(module)
-    text = compiler().stage_text(module, stage, target=targets.named(cpu))
+    text = compiler().stage_text(module, stage, target=targets.named(cpu), observe=observe)
     if output is None:
         click.echo(text)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"cannot write {output}: {error.strerror or error}") from error
+    else:
+        write_files({output: (text.encode(), 0o644)})
 
 
 def _show(report: Any) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.cli.sources import read_mlir, split_source
+from tenfold.export import write_files
 from tenfold.program import compiled_library
 from tenfold_rt.errors import RequestError
 from tenfoldc.ir.core import Function
@@ -28,8 +28,7 @@ def run_file(source: str, inputs: Path | None, outputs: Path | None) -> None:
     module = read_mlir(path, name)
     function = module[module.entries[0]]
     arguments = _matched(function, _read(inputs), inputs)
-    returned = compiled_library(module).entry(function.name)(*arguments)
-    results: tuple[Array, ...] = returned if isinstance(returned, tuple) else (returned,)
+    results = compiled_library(module).call(function.name, arguments)
     labels = function.result_names or tuple(f"result{number}" for number in range(len(results)))
     named = dict(zip(labels, results, strict=True))
     if outputs is None:
@@ -42,11 +41,17 @@ def run_file(source: str, inputs: Path | None, outputs: Path | None) -> None:
 def _read(path: Path | None) -> dict[str, Array]:
     if path is None:
         return {}
+    mend = "give an .npz file, as numpy.savez writes"
     try:
-        with np.load(path) as archive:
+        archive = np.load(path)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise RequestError(f"{path} holds one array without a name", mend=mend)
+        with archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise RequestError(f"cannot read {path}: {error}", mend="give an .npz file, as numpy.savez writes") from error
+    except OSError as error:
+        raise RequestError(f"cannot read {path}: {error.strerror or error}", mend=mend) from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise RequestError(f"cannot read {path}: {error}", mend=mend) from error
 
 
 def _matched(function: Function, arrays: dict[str, Array], path: Path | None) -> list[Array]:
@@ -57,7 +62,8 @@ def _matched(function: Function, arrays: dict[str, Array], path: Path | None) ->
     given = [arrays[label] for label in labels] if by_name else list(arrays.values())
     if len(given) != len(parameters):
         source = "no --inputs" if path is None else f"{path}"
-        raise RequestError(f"{function.name} takes {len(parameters)} arrays, but {source} gives {len(given)}")
+        takes = f"{len(parameters)} array{'' if len(parameters) == 1 else 's'}"
+        raise RequestError(f"{function.name} takes {takes}, but {source} gives {len(given)}")
     for label, type_, array in zip(labels, parameters, given, strict=True):
         if array.dtype != type_.dtype.numpy or array.shape != type_.shape:
             shape = ", ".join(map(str, array.shape))
@@ -66,16 +72,10 @@ def _matched(function: Function, arrays: dict[str, Array], path: Path | None) ->
 
 
 def _write(path: Path, arrays: dict[str, Array]) -> None:
-    """Write an .npz file that appears whole or not at all."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".npz")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez(file, **arrays)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise RequestError(f"cannot write {path}: {error.strerror or error}") from error
+    content = io.BytesIO()
+    # The arguments of `savez` by keyword cannot have every name: `file` is its own.
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
+    write_files({path: (content.getvalue(), 0o644)})

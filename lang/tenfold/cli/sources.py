@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
-from tenfold.compile import Compiled
+from tenfold.compile import Compiled, Lowered
 from tenfold.compile import compile as compile_function
 from tenfold.export import merge
 from tenfold.specs import Spec
@@ -20,6 +21,7 @@ from tenfold_rt import dtypes
 from tenfold_rt.errors import RequestError, SpecError, TenfoldError
 from tenfoldc.ir.core import Module
 
+_MODULE = "__compiled_file__"
 _SPEC = re.compile(r"(?P<dtype>\w+)(\[(?P<shape>[^\]]*)\])?")
 
 
@@ -54,6 +56,8 @@ def read_mlir(path: Path, name: str | None) -> Module:
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"cannot read {path}: {error}") from error
     module = parse(text, file=str(path))
+    if name is None and not module.entries:
+        raise RequestError(f"{path} has no public function")
     if name is None:
         return module
     if name not in module.functions:
@@ -67,42 +71,50 @@ def _read_python(path: Path, name: str | None, arguments: Sequence[str]) -> tupl
         return _named(path, namespace, name, arguments).module, []
     if arguments:
         raise RequestError("--arg needs to know whose argument it is", mend=f"name the function, as in {path}:predict")
-    functions = {key: value for key, value in namespace.items() if isinstance(value, Compiled)}
+    functions = _compiled_functions(namespace)
     if not functions:
         raise RequestError(f"{path} has no function under @tn.compile", mend=f"name one, as in {path}:predict")
     specified = [function for function in functions.values() if function.signature.specified()]
     passed_over = [key for key, function in functions.items() if not function.signature.specified()]
     if not specified:
-        function = functions[passed_over[0]]
-        function.lower()  # raises the error that names the parameter
-    return merge([function.lower().module for function in specified]), passed_over
+        functions[passed_over[0]].lower()  # raises the error that names the parameter
+    return merge([_lowered(function, path).module for function in specified]), passed_over
 
 
-def _named(path: Path, namespace: Mapping[str, Any], name: str, arguments: Sequence[str]) -> Any:
+def _compiled_functions(namespace: Mapping[str, Any]) -> dict[str, Compiled[..., Any]]:
+    """The compiled functions of a file by name; one that has several names, by the first."""
+    by_name: dict[str, Compiled[..., Any]] = {}
+    for name, value in namespace.items():
+        if isinstance(value, Compiled) and value not in by_name.values():
+            by_name[name] = value
+    return by_name
+
+
+def _named(path: Path, namespace: Mapping[str, Any], name: str, arguments: Sequence[str]) -> Lowered:
     function = namespace.get(name)
     if function is None:
-        known = [key for key, value in namespace.items() if isinstance(value, Compiled)]
+        known = list(_compiled_functions(namespace))
         raise RequestError(
             f"{path} has no function {name}", mend=f"it has {', '.join(known) or 'none that is compiled'}"
         )
-    if not isinstance(function, Compiled):
-        if not callable(function):
-            raise RequestError(f"{name} in {path} is a {type(function).__name__}, not a function")
-        function = compile_function(function)
-    specs: dict[str, Any] = dict(function.signature.specs)
+    if not callable(function):
+        raise RequestError(f"{name} in {path} is {function!r:.40}, not a function")
+    compiled = cast("Compiled[..., Any]", function if isinstance(function, Compiled) else compile_function(function))
+    parameters = compiled.signature.signature.parameters
+    specs: dict[str, Any] = dict(compiled.signature.specs)
     for argument in arguments:
         parameter, spec = parse_argument(argument)
-        if parameter not in function.signature.signature.parameters:
-            known = ", ".join(function.signature.signature.parameters)
+        if parameter not in parameters:
+            known = ", ".join(parameters)
             raise RequestError(f"{name} has no parameter {parameter}", mend=f"its parameters are {known or 'none'}")
         specs[parameter] = spec
-    missing = [parameter for parameter in function.signature.signature.parameters if parameter not in specs]
+    missing = [parameter for parameter in parameters if parameter not in specs]
     if missing:
         raise SpecError(
             f"{name}: parameter {missing[0]} has no spec",
             mend=f"give --arg {missing[0]}=f32[32,784], or annotate it",
         )
-    return function.lower(**specs)
+    return _lowered(compiled, path, **specs)
 
 
 def parse_argument(text: str) -> tuple[str, Spec]:
@@ -121,21 +133,36 @@ def parse_argument(text: str) -> tuple[str, Spec]:
 
 def _import_file(path: Path) -> ModuleType:
     """Run a Python file as a module, with its directory on the path as `python FILE` would have it."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(_MODULE, path.resolve())
     if spec is None or spec.loader is None:
         raise RequestError(f"cannot read {path}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[_MODULE] = module  # where dataclasses look for it
     sys.path.insert(0, str(path.parent.resolve()))
-    try:
+    with _failures_of(path, "running the file"):
         spec.loader.exec_module(module)
+    return module
+
+
+def _lowered(function: Compiled[..., Any], path: Path, **specs: Any) -> Lowered:
+    with _failures_of(path, f"tracing {function.signature.name}"):
+        return function.lower(**specs)
+
+
+@contextlib.contextmanager
+def _failures_of(path: Path, activity: str) -> Generator[None]:
+    """What a user's own code raises, as a `RequestError` that names its line in the file."""
+    try:
+        yield
     except TenfoldError:
         raise
+    except SyntaxError as error:
+        where = f"{error.filename}:{error.lineno}"
+        raise RequestError(f"{activity} failed with SyntaxError: {error.msg}", where=where) from error
     except (Exception, SystemExit) as error:
-        line = next(
-            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)),
-            None,
-        )
-        where = str(path) if line is None else f"{path}:{line}"
-        raise RequestError(f"running the file failed with {type(error).__name__}: {error}", where=where) from error
-    return module
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f.lineno for f in reversed(frames) if f.filename == str(path.resolve())), None)
+        if line is None:
+            raise  # not the user's doing
+        what = f"{activity} failed with {type(error).__name__}: {error}"
+        raise RequestError(what, where=f"{path}:{line}") from error
