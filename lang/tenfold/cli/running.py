@@ -43,15 +43,15 @@ def _read(path: Path | None) -> dict[str, Array]:
         return {}
     mend = "give an .npz file, as numpy.savez writes"
     try:
-        archive = np.load(path)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise RequestError(f"{path} holds one array without a name", mend=mend)
-        with archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            archive = np.load(file)
+            if isinstance(archive, np.lib.npyio.NpzFile):
+                return {name: archive[name] for name in archive.files}
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror or error}", mend=mend) from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise RequestError(f"cannot read {path}: {error}", mend=mend) from error
+    raise RequestError(f"{path} holds one array without a name", mend=mend)
 
 
 def _matched(function: Function, arrays: dict[str, Array], path: Path | None) -> list[Array]:
