@@ -1,0 +1,61 @@
+"""`python -m benchmarks calls|startup|compile`: prints a table; `--write` also puts it into RESULTS.md."""
+
+from __future__ import annotations
+
+import click
+
+from benchmarks import calls, compile_times, startup
+from benchmarks.report import Section, write
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Time Tenfold beside the peers that are installed."""
+
+
+def _finish(section: Section, to_file: bool) -> None:
+    click.echo(section.text())
+    if to_file:
+        write(section)
+
+
+_peers = click.option("--peers/--no-peers", default=True, show_default=True, help="Time other libraries too.")
+_write = click.option("--write", "to_file", is_flag=True, help="Put the table into benchmarks/RESULTS.md.")
+
+
+@main.command("calls")
+@click.option("--rounds", default=50, show_default=True, type=click.IntRange(1), help="Batches timed per case.")
+@_peers
+@_write
+def time_calls(rounds: int, peers: bool, to_file: bool) -> None:
+    """What a call costs when there is next to nothing to compute."""
+    _finish(calls.section(rounds, peers=peers), to_file)
+
+
+@main.command("startup")
+@click.option("--rounds", default=9, show_default=True, type=click.IntRange(1), help="Processes per case.")
+@_peers
+@_write
+def time_startup(rounds: int, peers: bool, to_file: bool) -> None:
+    """Import, and the first call of what is compiled already."""
+    _finish(startup.section(rounds, peers=peers), to_file)
+
+
+@main.command("compile")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Processes per case.")
+@click.option(
+    "--length",
+    "lengths",
+    multiple=True,
+    type=click.IntRange(2),
+    default=(250, 500, 1000, 2000, 4000),
+    show_default=True,
+)
+@_peers
+@_write
+def time_compile(rounds: int, lengths: tuple[int, ...], peers: bool, to_file: bool) -> None:
+    """A training step and chains of many operations, cold and from the cache."""
+    _finish(compile_times.section(rounds, lengths, peers=peers), to_file)
+
+
+main()

@@ -1,0 +1,38 @@
+"""Compiling: an MLP's training step and ever longer chains, traced, compiled and called once, in fresh processes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+
+from benchmarks.measure import Timing, child, conditions, is_installed, timing
+from benchmarks.report import Section, skipped
+
+_PEERS = ("jax",)
+
+
+def section(rounds: int, lengths: Sequence[int], *, peers: bool) -> Section:
+    """Cold and cached times of the training step, and cold ones of chains of `lengths` operations."""
+    wanted = _PEERS if peers else ()
+    present = [name for name in wanted if is_installed(name)]
+    programs = {"MLP training step": "mlp"} | {
+        f"chain of {length:,} operations": f"chain-{length}" for length in lengths
+    }
+    rows: dict[str, dict[str, Timing]] = {}
+    for label, program in programs.items():
+        samples: dict[str, list[dict[str, float]]] = {name: [] for name in ("tenfold", "tenfold, cached", *present)}
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory() as cache:
+                for name in samples:  # the second process finds what the first has kept
+                    library = name.partition(",")[0]
+                    arguments = ["-m", "benchmarks.first_call", library, program]
+                    samples[name].append(child(arguments, {"TENFOLD_CACHE_DIR": cache}))
+        for unit, suffix in (("first call", ""), ("first call, CPU", ", CPU time")):
+            rows[label + suffix] = {name: timing([run[unit] for run in runs]) for name, runs in samples.items()}
+    return Section(
+        "compile",
+        "Compiling: the first call beyond the import, in fresh processes",
+        conditions(("tenfold", "llvmlite", "jax")),
+        rows,
+        skipped(name for name in wanted if name not in present),
+    )
