@@ -203,7 +203,6 @@ class _Fusion:
 
     def _place_reduction(self, operation: Operation, used: Sequence[Value]) -> None:
         clusters = self._clusters_of(used)
-        needed = any(value in self.needed for value in used) or len(clusters) > 1
         for cluster in clusters:
             if cluster.kind is not GroupKind.NEST:
                 continue
@@ -213,8 +212,10 @@ class _Fusion:
             axes = fit(cluster, operation, rows, self.axis_numbers)
             if axes is not None:
                 self._reduce_in(cluster, operation, axes, rows)
-                if needed:
-                    self._write(cluster, used, clusters)
+                self._merge_readers(used[0])
+                readers = self._clusters_of(used)
+                if len(readers) > 1 or not self.needed.isdisjoint(used):
+                    self._write(cluster.find(), used, readers)
                 return
         cluster = self._new_nest(used[0])
         rows = tuple(self._axes_of(cluster, used[0]))

@@ -13,7 +13,7 @@ from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.loops import scalar
 from tenfoldc.loops.aliasing import may_share
 from tenfoldc.loops.index_algebra import IndexAlgebra
-from tenfoldc.loops.ir import Buffer, Expr, If, Kernel, Load, Statement, While
+from tenfoldc.loops.ir import Buffer, Expr, If, Kernel, Load, Statement, Store, While
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import stored
 from tenfoldc.lower.copying import copy_buffer, copy_value
@@ -47,7 +47,10 @@ def lower_branches(operation: Operation, storage: Storage, lower_region: LowerRe
 
 
 def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_region: LowerRegion) -> Lowered:
-    """A `while`: its operands are copied into the carry's memory, unless they are there, then the turns are taken."""
+    """A `while`: its operands are copied into the carry's memory, unless they are there, then the turns are taken.
+
+    A condition that takes loops is worked out at the beginning of each turn, which then does nothing where it fails.
+    """
     condition, body = operation.regions
     constant_parts = dict(unchanged(operation))
     carry: dict[int, Buffer] = {}
@@ -62,30 +65,24 @@ def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_
         storage.buffers[condition.parameters[number]] = storage.buffers[body.parameters[number]] = state
         if result not in sharing.source:
             statements.extend(copy_value(storage, operand, state))
-    test, before, after, scratch = _condition(condition, storage, lower_region)
-    turn, used = _turn(body, carry, storage, lower_region)
-    loop = While((), test, (*turn, *after))
-    return [*statements, *before, loop], [*scratch, *used]
+    turn, scratch = _turn(body, carry, storage, lower_region)
+    test = _scalar_condition(condition, storage)
+    if test is not None:
+        return [*statements, While((), test, tuple(turn))], scratch
+    flag = storage.temporary(condition.results[0].type.dtype, ())
+    check, used = _flatten(lower_region(condition, [Destination(condition.results[0], flag)], frozenset()))
+    start = Store(flag, (), scalar.constant(True, flag.dtype))
+    loop = While((), Load(flag, ()), (*check, If(Load(flag, ()), tuple(turn))))
+    return [*statements, start, loop], [*scratch, *used]
 
 
-def _condition(
-    region: Region, storage: Storage, lower_region: LowerRegion
-) -> tuple[Expr, list[Statement], list[Statement], list[Buffer]]:
-    """The condition as an expression, and what must run before the first turn and after each.
-
-    A condition of scalars is computed where it is tested.
-    """
-    scalars = all(
-        operation.op.element is not None and all(result.type.rank == 0 for result in operation.results)
-        for operation in region.operations
-    )
-    if scalars:
-        storage.define_constants(region.operations)
-        elements = Elements(storage, IndexAlgebra(), region.operations)
-        return elements.read(region.results[0], ()), [], [], []
-    flag = storage.temporary(region.results[0].type.dtype, ())
-    statements, scratch = _flatten(lower_region(region, [Destination(region.results[0], flag)], frozenset()))
-    return Load(flag, ()), statements, statements, scratch
+def _scalar_condition(region: Region, storage: Storage) -> Expr | None:
+    """A condition that only computes with scalars, as an expression; None where it takes loops."""
+    for operation in region.operations:
+        if operation.op.element is None or any(result.type.rank for result in operation.results):
+            return None
+    storage.define_constants(region.operations)
+    return Elements(storage, IndexAlgebra(), region.operations).read(region.results[0], ())
 
 
 def _turn(body: Region, carry: Mapping[int, Buffer], storage: Storage, lower_region: LowerRegion) -> Lowered:
