@@ -101,22 +101,18 @@ def train(data: Digits, seed: int = 0) -> dict[str, NDArray[np.float32]]:
     velocity = {name: np.zeros_like(value) for name, value in network.items()}
     batches = len(data.labels) // BATCH
     loss = np.float32(0)
-    with trange(EPOCHS, desc="training", unit="epoch") as progress:
+    with trange(EPOCHS, desc="training", unit="epoch", disable=None) as progress:  # None: where there is a terminal
         for epoch in progress:
             rate = np.float32(0.05 * (1 + np.cos(np.pi * epoch / EPOCHS)))
             order = rng.permutation(len(data.labels))
             for batch in range(batches):
                 rows = order[batch * BATCH : (batch + 1) * BATCH]
-                network, velocity, loss = train_step(
-                    network, velocity, data.images[rows], data.labels[rows], rate
-                )
+                network, velocity, loss = train_step(network, velocity, data.images[rows], data.labels[rows], rate)
             progress.set_postfix(loss=f"{float(loss):.4f}")
     return network
 
 
-def write_for_c(
-    directory: Path, network: dict[str, NDArray[np.float32]], training: Digits, test: Digits
-) -> None:
+def write_for_c(directory: Path, network: dict[str, NDArray[np.float32]], training: Digits, test: Digits) -> None:
     """The library and header, and what the C program reads: images, labels and weights as raw numbers."""
     tn.export([predict, train_step], directory / "libdigits.so")
     for name, value in network.items():
@@ -127,12 +123,8 @@ def write_for_c(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Train on handwritten digits; ship the result as a C library."
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("build/digits"), help="where the files go (%(default)s)"
-    )
+    parser = argparse.ArgumentParser(description="Train on handwritten digits; ship the result as a C library.")
+    parser.add_argument("--output", type=Path, default=Path("build/digits"), help="where the files go (%(default)s)")
     directory = parser.parse_args().output
     training, test = split_digits()
     network = train(training)

@@ -40,9 +40,7 @@ def iterations() -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the Mandelbrot set.")
-    parser.add_argument(
-        "--output", type=Path, default=Path("build/mandelbrot.png"), help="where it goes (%(default)s)"
-    )
+    parser.add_argument("--output", type=Path, default=Path("build/mandelbrot.png"), help="where it goes (%(default)s)")
     path = parser.parse_args().output
     count = iterations()
     shade = np.sqrt(count / (STEPS * CALLS))
