@@ -54,13 +54,6 @@ class Group:
     costly: frozenset[Value] = frozenset()
     """Values that are better kept than computed twice."""
 
-    def __str__(self) -> str:
-        """One line: how it is computed, from which operations, and the types of what it writes."""
-        loops = [f"{size}{' folded' if axis in self.reduced else ''}" for axis, size in enumerate(self.extents)]
-        names = ", ".join(operation.op.mnemonic for operation in self.operations)
-        results = ", ".join(str(value.type) for value in self.results)
-        return f"{self.kind.value} [{', '.join(loops)}] {names} -> {results}"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
@@ -84,8 +77,3 @@ def _line(number: int, group: Group) -> str:
     results = ", ".join(str(value.type) for value in group.results)
     over = f" over {loops}" if loops else ""
     return f"{number}: {group.kind.value}{over} -> {results}: {merged}"
-
-    def __str__(self) -> str:
-        """One line per group, those of nested regions after."""
-        parts = [self, *self.nested.values()]
-        return "\n\n".join("\n".join(map(str, plan.groups)) for plan in parts) + "\n"
