@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from tenfold.program import compiler, refuse_uncompiled
+from tenfold_rt.atomic import written_beside
 from tenfold_rt.errors import ArgumentError, RequestError
 from tenfold_rt.manifest import Manifest
 from tenfoldc import target as targets
@@ -106,23 +106,12 @@ def write_files(files: Mapping[Path, tuple[bytes, int]]) -> None:
     refuse_unwritable(*files)
     with contextlib.ExitStack() as stack:
         try:
-            written = [(stack.enter_context(_written(path, *content)), path) for path, content in files.items()]
-            for temporary, path in written:
+            written = {
+                path: stack.enter_context(written_beside(path, (content,), mode))
+                for path, (content, mode) in files.items()
+            }
+            for path, temporary in written.items():
                 temporary.replace(path)
         except OSError as error:
             names = " and ".join(map(str, files))
             raise RequestError(f"cannot write {names}: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _written(path: Path, content: bytes, mode: int) -> Generator[Path]:
-    """A temporary file with `content` in the directory of `path`; removed afterwards if it is still there."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        temporary.chmod(mode)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,19 +4,15 @@ An entry is one file, `ab/abcd….so`: the library and then the SHA-256 of it, w
 ignores.  A file appears complete, by a rename, and is never written to again, because another process may
 have mapped it and because the dynamic loader takes a path that it has seen for the library it has loaded.
 There are no locks: two writers of one key write the same bytes.  Where the directory cannot be written to,
-libraries go to a private place for the life of the process, so that a full or read-only disk costs time but
-not results.
+libraries stay in memory for the life of the process, so that a full or read-only disk costs time but not
+results.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import hashlib
 import os
-import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -24,6 +20,7 @@ from pathlib import Path
 
 import platformdirs
 
+from tenfold_rt.atomic import written_beside
 from tenfold_rt.errors import ArtifactError
 from tenfold_rt.settings import settings
 
@@ -41,14 +38,14 @@ class Cache:
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = default_directory() if directory is None else Path(directory)
-        self._private: dict[str, Path] = {}
+        self._in_memory: dict[str, Path] = {}
         self._warned = False
 
     def get(self, key: str) -> Path | None:
         """The library stored under `key`, a hex digest, if it is there; a damaged one is removed."""
         path = self._path(key)
-        if key in self._private:
-            return self._private[key]
+        if key in self._in_memory:
+            return self._in_memory[key]
         if not self._trusted():
             return None
         try:
@@ -72,7 +69,7 @@ class Cache:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             _write(path, data)
         except OSError as error:
-            path = self._put_privately(key, data, error)
+            path = self._keep_in_memory(key, data, error)
         else:
             _sweep(path.parent)
         return path
@@ -98,7 +95,7 @@ class Cache:
                 removed += 1
         for shard in self.directory.glob("??"):
             _sweep(shard)
-        self._private.clear()
+        self._in_memory.clear()
         return removed
 
     def _files(self) -> Iterator[Path]:
@@ -117,7 +114,7 @@ class Cache:
             return False
         return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o002
 
-    def _put_privately(self, key: str, data: bytes, error: OSError) -> Path:
+    def _keep_in_memory(self, key: str, data: bytes, error: OSError) -> Path:
         if not self._warned:
             self._warned = True
             warnings.warn(
@@ -126,47 +123,18 @@ class Cache:
                 RuntimeWarning,
                 stacklevel=3,
             )
-        try:
-            path = _private_directory() / f"{key}.so"
-            _write(path, data)
-        except OSError:
-            path = _in_memory(key, data)
-        self._private[key] = path
+        path = self._in_memory[key] = _in_memory(key, data)
         return path
-
-
-@functools.cache
-def _private_directory() -> Path:
-    """A directory for this process alone, removed when it ends."""
-    directory = Path(tempfile.mkdtemp(prefix="tenfold-"))
-    owner = os.getpid()
-
-    def remove() -> None:
-        # A forked child that exits must not take its parent's files with it.
-        if os.getpid() == owner:
-            shutil.rmtree(directory, ignore_errors=True)
-
-    atexit.register(remove)
-    return directory
 
 
 def _write(path: Path, data: bytes) -> None:
     """Make `path` appear with `data` and its digest, or leave nothing."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.write(hashlib.sha256(data).digest())
-        os.chmod(name, 0o500)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+    with written_beside(path, (data, hashlib.sha256(data).digest()), 0o500) as temporary:
+        os.replace(temporary, path)
 
 
 def _in_memory(key: str, data: bytes) -> Path:
-    """A file in memory, where no disk takes anything.  It stays open, so its path always means this file."""
+    """A file in memory.  It stays open, so its path always means this file."""
     try:
         descriptor = os.memfd_create(f"tenfold-{key}")
         with os.fdopen(descriptor, "wb", closefd=False) as file:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 # Slow to import, and of use only to compile, to read programs as text, or for the command line.
-HEAVY = {"asyncio", "click", "lark", "llvmlite", "multiprocessing", "numpy.random", "numpy.testing"}
+HEAVY = {"asyncio", "click", "lark", "llvmlite", "multiprocessing", "numpy.random", "numpy.testing", "tempfile"}
 STAGES = {f"tenfoldc.{stage}" for stage in ("simplify", "fuse", "lower", "schedule", "allocate", "emit", "pipeline")}
 
 IMPORT = "import tenfold as tn"
