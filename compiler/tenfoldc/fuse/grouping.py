@@ -263,7 +263,7 @@ class _Fusion:
         (value,) = operation.results
         for cluster in clusters:
             axes = cluster.only_map(value)
-            if cluster.kind is not GroupKind.NEST or axes is None or cluster.reduced:
+            if cluster.kind is not GroupKind.NEST or axes is None or cluster.reduced or cluster.sealed:
                 continue
             if list(cluster.extents) != [axis for axis in axes if axis is not None]:
                 continue

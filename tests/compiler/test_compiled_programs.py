@@ -1,0 +1,257 @@
+"""Programs as native code: random ones against the interpreter, and those that once went wrong or easily might."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compiled import ROUNDINGS, Array, Build, call, case, check, close, compare_all, compile_library, single, type_of
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as hypothesis_seed
+from strategies import programs
+
+from tenfold_rt import dtypes
+from tenfoldc import ops
+from tenfoldc.interpret import interpret
+from tenfoldc.ir.builder import Var, build_region
+from tenfoldc.ir.core import Module
+from tenfoldc.ir.printer import print_module
+from tenfoldc.ops import Direction
+
+Program = tuple[Module, tuple[Array, ...]]
+
+BATCHES, PER_LIBRARY = 30, 10
+TOLERANCE = close(f32=2e-4, f64=1e-10)
+"""Errors grow over chains of up to 20 operations."""
+
+
+def drawn(count: int, seed: int, *, largest: int, steps: int) -> list[Program]:
+    """Random programs; the same for the same seed.  There is no shrinking: that would compile anew each time."""
+    found: list[Program] = []
+
+    @hypothesis_seed(seed)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(programs(max_operations=largest, min_steps=steps))
+    def collect(program: Program) -> None:
+        found.append(program)
+
+    collect()
+    return found
+
+
+def assert_compiled_as_interpreted(batch: Sequence[Program], directory: Path) -> None:
+    library = compile_library([module for module, _ in batch], directory)
+    for number, (module, arrays) in enumerate(batch):
+        actual = call(library, module, arrays, f"main{number}")
+        try:
+            compare_all(actual, interpret(module, arrays), TOLERANCE)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{print_module(module)}") from None
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_random_programs_are_compiled_as_interpreted(
+    batch: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    seed = request.config.getoption("--seed") + batch
+    print(f"random seed: {seed}")
+    assert_compiled_as_interpreted(drawn(PER_LIBRARY, seed, largest=12, steps=2), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_large_random_programs_are_compiled_as_interpreted(
+    batch: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    seed = request.config.getoption("--seed") + batch
+    print(f"random seed: {seed}")
+    assert_compiled_as_interpreted(drawn(PER_LIBRARY, seed, largest=50, steps=20), tmp_path)
+
+
+def numbers(rng: np.random.Generator, *shape: int) -> Array:
+    """Quarters: their sums and small products are exact."""
+    return (rng.integers(-8, 9, shape) / 4).astype(np.float32)
+
+
+def transposed(x: Var) -> Var:
+    return ops.transpose(x, (1, 0))
+
+
+def matmul(x: Var, y: Var) -> Var:
+    return ops.dot_general(x, y, lhs_contracting=(1,), rhs_contracting=(0,))
+
+
+# Donated parameters: each result is computed from what it overwrites
+
+SQUARE, FIRST = (19, 19), ((0, 0),)
+INTO_FIRST: dict[str, Build] = {
+    "reversed": lambda w: ops.reverse(w, (0,)),
+    "reversed and added": lambda w: ops.add(w, ops.reverse(w, (0, 1))),
+    "transposed": transposed,
+    "product with itself": lambda w: matmul(transposed(w), w),
+    "shifted": lambda w: ops.concatenate([ops.slice_(w, (1, 0), (19, 19)), ops.slice_(w, (0, 0), (1, 19))], 0),
+    "running sum": lambda w: ops.cumulative_sum(w, 0, True),
+    "sorted": lambda w: ops.sort_values(w, 0),
+    "sum of a column": lambda w: ops.add(w, ops.broadcast_in_dim(ops.reduce_sum(w, (0,)), w.shape, (1,))),
+    "sum of a row": lambda w: ops.add(w, ops.broadcast_in_dim(ops.reduce_sum(w, (1,)), w.shape, (0,))),
+    "rows before and after": lambda w: (ops.negate(w), ops.reduce_sum(w, (1,)), transposed(w)),
+    "moved block": lambda w: ops.dynamic_update_slice(w, ops.slice_(w, (0, 0), (9, 19)), [index(w, 4), index(w, 0)]),
+    "block and parameter": lambda w: (
+        ops.dynamic_update_slice(w, ops.slice_(w, (0, 0), (1, 19)), [index(w, 2)] * 2),
+        w,
+    ),
+    "itself": lambda w: w,
+    "itself twice": lambda w: (w, w),
+    "loop": lambda w: (*repeated(w), ops.reduce_sum(w, (0,))),
+}
+
+
+def index(like: Var, value: int) -> Var:
+    return ops.constant(like.builder, value, dtypes.i32)
+
+
+def repeated(w: Var) -> Sequence[Var]:
+    """Three turns, each of which reads all of what it replaces."""
+    carry = [index(w, 0).type, w.type]
+
+    def condition(turn: Var, _: Var) -> Sequence[Var]:
+        return (ops.compare(turn, ops.full_like(turn, 3), Direction.LT),)
+
+    def body(turn: Var, x: Var) -> Sequence[Var]:
+        return ops.add(turn, ops.ones_like(turn)), ops.add(ops.reverse(x, (0,)), ops.ones_like(x))
+
+    regions = [build_region(carry, part, like=w.builder) for part in (condition, body)]
+    return ops.while_((index(w, 0), w), *regions)[1:]
+
+
+def test_results_replace_the_parameter_that_they_read(rng: np.random.Generator, tmp_path: Path) -> None:
+    x = numbers(rng, *SQUARE)
+    check([case(label, build, x, donated=FIRST) for label, build in INTO_FIRST.items()], tmp_path)
+
+
+def test_donated_parameters_change_places(rng: np.random.Generator, tmp_path: Path) -> None:
+    arrays = [numbers(rng, 5) for _ in range(3)]
+    each = ((0, 0), (1, 1), (2, 2))
+    check(
+        [
+            case("swap", lambda a, b: (b, a), *arrays[:2], donated=each[:2]),
+            case("cycle", lambda a, b, c: (b, c, a), *arrays, donated=each),
+            case("sum and difference", lambda a, b: (ops.add(b, a), ops.subtract(a, b)), *arrays[:2], donated=each[:2]),
+            case("crosswise", lambda a, b: (b, a), *arrays[:2], donated=((0, 1), (1, 0))),
+        ],
+        tmp_path,
+    )
+
+
+@pytest.mark.parametrize("donated", [0, 1])
+def test_product_replaces_a_factor(donated: int, rng: np.random.Generator, tmp_path: Path) -> None:
+    arrays = numbers(rng, 130, 130), numbers(rng, 130, 130)
+    check([case("product", matmul, *arrays, donated=((donated, 0),))], tmp_path)
+
+
+# Results that are one another
+
+
+def test_results_may_be_equal_views_constants_and_parameters(rng: np.random.Generator, tmp_path: Path) -> None:
+    x, constant = numbers(rng, 6), np.arange(6, dtype=np.float32)
+
+    def negated(x: Var) -> Sequence[Var]:
+        y = ops.negate(x)
+        return y, ops.reshape(y, (3, 2)), y, ops.abs_(y)
+
+    def constants(x: Var) -> Sequence[Var]:
+        c = ops.constant(x.builder, constant)
+        return c, ops.reshape(c, (2, 3)), c, ops.zeros_like(x)
+
+    check(
+        [
+            case("parameter", lambda x: (x, ops.reshape(x, (2, 3)), x), x),
+            case("value", negated, x),
+            case("constant", constants, x),
+            case("no result", lambda _: (), x),
+        ],
+        tmp_path,
+    )
+
+
+def test_reduction_of_two_tensors_along_no_axis_follows_a_product(rng: np.random.Generator, tmp_path: Path) -> None:
+    def build(x: Var, y: Var, z: Var) -> Sequence[Var]:
+        inits = [ops.full(x.builder, z.type.with_shape(()), value) for value in (1, 2)]
+        body = lambda a, b, c, d: (ops.add(a, c), ops.maximum(b, d))  # noqa: E731
+        return ops.reduce([matmul(x, y), z], inits, (), body)[1:]
+
+    check([case("pair", build, *[numbers(rng, 3, 3) for _ in range(3)])], tmp_path)
+
+
+# Size
+
+
+def test_high_ranks(rng: np.random.Generator, tmp_path: Path) -> None:
+    twos, ones = numbers(rng, *[2] * 12), numbers(rng, *[1, 2] * 6, *[1] * 8)
+    check(
+        [
+            case("transposed", lambda x: ops.transpose(ops.add(x, x), range(12)[::-1]), twos),
+            case("reduced", lambda x: ops.reduce_sum(x, range(0, 20, 3)), ones),
+        ],
+        tmp_path,
+    )
+
+
+def test_large_constants(rng: np.random.Generator, tmp_path: Path) -> None:
+    weights = numbers(rng, 512, 1024)
+    check(
+        [
+            case("sum", lambda x: ops.add(x, ops.constant(x.builder, weights)), numbers(rng, 512, 1024)),
+            case("product", lambda x: matmul(x, ops.constant(x.builder, weights)), numbers(rng, 3, 512)),
+        ],
+        tmp_path,
+    )
+
+
+def test_hundreds_of_parameters(rng: np.random.Generator, tmp_path: Path) -> None:
+    arrays = [numbers(rng, 3) for _ in range(300)]
+    check(
+        [
+            case("sum", lambda *xs: functools.reduce(ops.add, xs), *arrays),
+            case("rows", lambda *xs: ops.concatenate(xs, 0), *arrays),
+        ],
+        tmp_path,
+    )
+
+
+def test_a_chain_of_two_thousand_operations(rng: np.random.Generator, tmp_path: Path) -> None:
+    def build(x: Var) -> Var:
+        for turn in range(1000):
+            x = ops.multiply(ops.add(x, ops.full_like(x, turn % 5)), ops.full_like(x, 0.5))
+        return x
+
+    check([case("chain", build, numbers(rng, 33), compare=ROUNDINGS)], tmp_path)
+
+
+# Accuracy
+
+LONG = {
+    "vector": ((1_000_003,), (0,)),
+    "rows": ((3, 400_001), (1,)),
+    "columns": ((400_001, 3), (0,)),
+    "matrix": ((1000, 1000), (0, 1)),
+    "outer and inner": ((100, 100, 100), (0, 2)),
+}
+
+
+@pytest.mark.parametrize("label", LONG)
+def test_long_sums_of_f32_are_accurate(label: str, rng: np.random.Generator, tmp_path: Path) -> None:
+    shape, axes = LONG[label]
+    x = rng.random(shape, np.float32)
+    module = single(lambda v: ops.reduce_sum(v, axes), [type_of(x)])
+    (result,) = call(compile_library([module], tmp_path), module, [x])
+    np.testing.assert_allclose(result, x.sum(axis=axes, dtype=np.float64), rtol=1e-6)
