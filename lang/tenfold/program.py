@@ -138,6 +138,8 @@ class Program:
 
     def arranged(self, returned: Any, *, as_tensors: bool) -> Any:
         """What the entry returned, as the function returns it."""
+        if self.traced.results.is_leaf:
+            return TensorValue.of_array(returned) if as_tensors else returned
         leaves = cast("tuple[Array, ...]", returned if type(returned) is tuple else (returned,))
         wrapped = [TensorValue.of_array(leaf) for leaf in leaves] if as_tensors else leaves
         return pytree.unflatten(self.traced.results, wrapped)
@@ -189,7 +191,9 @@ def compiler() -> ModuleType:
 def refuse_uncompiled(module: Module) -> None:
     """`UnsupportedError` for element types that no native code is generated for."""
     for name, function in module.functions.items():
-        for label, type_ in zip(function.parameter_names, function.type.parameters, strict=True):
+        parameters = function.type.parameters
+        labels = function.parameter_names or [f"arg{number}" for number in range(len(parameters))]
+        for label, type_ in zip(labels, parameters, strict=True):
             if not type_.dtype.compiled:
                 raise _uncompiled(f"{name}: argument `{label}`", type_, "")
         for operation in walk(function.body):
