@@ -1,10 +1,11 @@
-"""`python -m benchmarks calls|startup|compile`: prints a table; `--write` also puts it into RESULTS.md."""
+"""`python -m benchmarks calls|startup|compile|cpu`: prints a table; `--write` also puts it into RESULTS.md."""
 
 from __future__ import annotations
 
 import click
 
 from benchmarks import calls, compile_times, startup
+from benchmarks.cpu.launch import launch
 from benchmarks.report import Section, write
 
 
@@ -56,6 +57,18 @@ def time_startup(rounds: int, peers: bool, to_file: bool) -> None:
 def time_compile(rounds: int, lengths: tuple[int, ...], peers: bool, to_file: bool) -> None:
     """A training step and chains of many operations, cold and from the cache."""
     _finish(compile_times.section(rounds, lengths, peers=peers), to_file)
+
+
+@main.command("cpu")
+@click.option("--only", default="", help="Run the cases whose name holds this.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Cores and threads to use.")
+@click.option("--peers", default="torch,compile,jax", show_default=True, help="Whom to time too.")
+@click.option("--quick", is_flag=True, help="A few samples per case.")
+@_write
+def time_cpu(only: str, threads: int, peers: str, quick: bool, to_file: bool) -> None:
+    """Kernels, programs and training steps, and how near they come to what the machine can do."""
+    flags = [*(["--quick"] if quick else []), *(["--write"] if to_file else [])]
+    raise SystemExit(launch(threads, ["--only", only, "--peers", peers, *flags]))
 
 
 main()

@@ -1,0 +1,119 @@
+"""What this machine can do at best: multiply-adds a second, and bytes copied a second, by measurement.
+
+The multiply-adds run in a loop of independent vector FMAs that touches no memory; the copy is of arrays larger than
+any cache, and counts each byte read and each byte written.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from tenfoldc.target import Target, host
+
+_CHAINS = 12
+"""FMAs in flight: at least latency times units, and few enough for 16 registers."""
+
+_TURNS = 2_000_000
+_COPIED = 32 * 1024 * 1024
+_REPEATS = 40
+"""The best of many short attempts: others may be using the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """Floating-point operations a second in f32 and f64, and bytes a second."""
+
+    f32_flops: float
+    f64_flops: float
+    copy_bytes: float
+
+    def __str__(self) -> str:
+        return (
+            f"FMA peak {self.f32_flops / 1e9:.0f} GFLOP/s in f32, {self.f64_flops / 1e9:.0f} in f64; "
+            f"copy bandwidth {self.copy_bytes / 1e9:.1f} GB/s"
+        )
+
+
+def measure(threads: int = 1) -> Ceilings:
+    """The ceilings of `threads` threads together."""
+    target = host()
+    return Ceilings(_flops(target, "float", 4, threads), _flops(target, "double", 8, threads), _copy(threads))
+
+
+def _best(work: Callable[[int], object], threads: int) -> float:
+    """The least seconds in which all threads did `work`, which is told its thread's number."""
+    times: list[float] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            list(pool.map(work, range(threads)))
+            times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _flops(target: Target, kind: str, itemsize: int, threads: int) -> float:
+    lanes = target.vector_bytes // itemsize
+    with _fma_loop(target, f"<{lanes} x {kind}>", "f32" if itemsize == 4 else "f64") as loop:
+        seconds = _best(lambda _: loop(_TURNS), threads)
+    return 2 * lanes * _CHAINS * _TURNS * threads / seconds
+
+
+def _copy(threads: int) -> float:
+    sources = [np.ones(_COPIED // threads, np.uint8) for _ in range(threads)]
+    targets = [np.zeros_like(source) for source in sources]
+    seconds = _best(lambda number: np.copyto(targets[number], sources[number]), threads)
+    return 2 * sum(source.nbytes for source in sources) / seconds
+
+
+@contextmanager
+def _fma_loop(target: Target, vector: str, suffix: str) -> Iterator[Callable[[int], None]]:
+    """A native function of a number of turns, each of one FMA per chain."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = ",".join(f"+{feature}" for feature in target.features)
+    machine = llvm.Target.from_triple(target.triple).create_target_machine(target.cpu, features, opt=2)
+    module = llvm.parse_assembly(_fma_text(vector, suffix))
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    native = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(engine.get_function_address("fma_loop"))
+
+    def loop(turns: int) -> None:
+        sink = np.zeros(_CHAINS * target.vector_bytes, np.uint8)
+        native(turns, sink.ctypes.data)
+
+    yield loop
+    engine.close()
+
+
+def _fma_text(vector: str, suffix: str) -> str:
+    lanes = vector[1:].split()[0]
+    name = f"@llvm.fma.v{lanes}{suffix}"
+    chains = range(_CHAINS)
+    lines = [
+        f"declare {vector} {name}({vector}, {vector}, {vector})",
+        "define void @fma_loop(i64 %turns, ptr %sink) {",
+        "entry:",
+        f"  %x = load {vector}, ptr %sink, align 4",
+        "  br label %loop",
+        "loop:",
+        "  %i = phi i64 [ 0, %entry ], [ %next, %loop ]",
+        *(f"  %a{n} = phi {vector} [ %x, %entry ], [ %b{n}, %loop ]" for n in chains),
+        *(f"  %b{n} = call {vector} {name}({vector} %x, {vector} %x, {vector} %a{n})" for n in chains),
+        "  %next = add i64 %i, 1",
+        "  %more = icmp slt i64 %next, %turns",
+        "  br i1 %more, label %loop, label %done",
+        "done:",
+        *(f"  %p{n} = getelementptr {vector}, ptr %sink, i64 {n}" for n in chains),
+        *(f"  store {vector} %b{n}, ptr %p{n}, align 4" for n in chains),
+        "  ret void",
+        "}",
+    ]
+    return "\n".join(lines)

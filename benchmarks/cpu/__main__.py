@@ -1,0 +1,39 @@
+"""The process that measures; `python -m benchmarks cpu` starts it with cores and threads fixed."""
+
+from __future__ import annotations
+
+import click
+import torch
+
+from benchmarks import ceilings
+from benchmarks.cpu.cases import CASES
+from benchmarks.cpu.run import QUICK, THOROUGH, run_case
+from benchmarks.cpu.table import CpuTable
+from benchmarks.measure import conditions
+from benchmarks.report import write
+
+
+@click.command()
+@click.option("--only", default="")
+@click.option("--threads", default=1)
+@click.option("--peers", default="torch,compile,jax")
+@click.option("--quick", is_flag=True)
+@click.option("--write", "to_file", is_flag=True)
+def main(only: str, threads: int, peers: str, quick: bool, to_file: bool) -> None:
+    """Measure the cases whose name holds `only`; a line for each as it ends, then the means."""
+    torch.set_num_threads(threads)
+    names = ["tenfold", *(name for name in peers.split(",") if name)]
+    measured = ceilings.measure(threads)
+    table = CpuTable(names, threads, measured, conditions(("numpy", "torch", "jax", "llvmlite")))
+    click.echo(f"{measured}\n\n{table.heading()}")
+    for case in CASES:
+        if only.lower() in case.full_name.lower():
+            result = run_case(case, names, QUICK if quick else THOROUGH)
+            table.results.append(result)
+            click.echo(table.line(result))
+    click.echo("\n" + table.means())
+    if to_file:
+        write(table)
+
+
+main()

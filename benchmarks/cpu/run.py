@@ -1,0 +1,153 @@
+"""Runs cases: prepares all contestants, compares what they give, then times them in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.cpu.case import Case, Tree
+from benchmarks.cpu.contestants import CONTESTANTS, Run, leaves
+
+SETS = 3
+"""Sets of inputs that calls rotate through."""
+
+_SEED = 20
+
+
+_PATIENCE = 0.05
+"""The share of a sample that the process may spend without the core before the sample counts as disturbed."""
+
+
+class Sample(NamedTuple):
+    """Seconds per call, and whether another process took the core meanwhile."""
+
+    seconds: float
+    disturbed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure: seconds per case and contestant at most, samples at the least, seconds per sample."""
+
+    seconds: float
+    samples: int
+    sample_seconds: float
+
+
+THOROUGH = Effort(seconds=0.6, samples=7, sample_seconds=4e-3)
+QUICK = Effort(seconds=0.15, samples=3, sample_seconds=1e-3)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Median seconds per call by contestant, and what went wrong with those that are missing."""
+
+    case: Case
+    seconds: Mapping[str, float]
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def best_peer(self) -> str | None:
+        """The fastest contestant other than Tenfold; None where there is none."""
+        peers = {name: seconds for name, seconds in self.seconds.items() if name != "tenfold"}
+        return min(peers, key=peers.__getitem__) if peers else None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times faster Tenfold is than the best peer."""
+        best = self.best_peer
+        if best is None or "tenfold" not in self.seconds:
+            return None
+        return self.seconds[best] / self.seconds["tenfold"]
+
+
+def run_case(case: Case, names: Sequence[str], effort: Effort) -> Result:
+    """Measure `case` for Tenfold and the peers in `names`."""
+    rng = np.random.default_rng(_SEED)
+    inputs = [case.inputs(rng) for _ in range(SETS)] if not case.missing else []
+    notes = {"tenfold": case.missing} if case.missing else {}
+    runs: dict[str, Run] = {}
+    answers: dict[str, Tree] = {}
+    for name in () if case.missing else names:
+        try:
+            runs[name] = CONTESTANTS[name](case, inputs)
+            answers[name] = [np.array(leaf) for leaf in leaves(runs[name].call(0))]
+        except Exception as error:
+            runs.pop(name, None)
+            notes[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+    notes |= _disagreements(case, answers)
+    samples = alternate(runs, effort)
+    return Result(case, {name: statistics.median(times) for name, times in samples.items()}, notes)
+
+
+def alternate(runs: Mapping[str, Run], effort: Effort) -> dict[str, list[float]]:
+    """Seconds per call, sample by sample: each round takes one of every contestant, and begins with another one."""
+    calls = {name: _calls_per_sample(run, effort) for name, run in runs.items()}
+    samples: dict[str, list[Sample]] = {name: [] for name in runs}
+    start = time.perf_counter()
+    turn = 1
+    for order in _rotations(list(runs)):
+        for name in order:
+            run, count = runs[name], calls[name]
+            samples[name].append(_sample(run, turn, count))
+        turn += 1
+        enough = turn > effort.samples
+        if enough and time.perf_counter() - start > effort.seconds * len(runs):
+            break
+    return {name: _undisturbed(taken, effort.samples) for name, taken in samples.items()}
+
+
+def _sample(run: Run, turn: int, count: int) -> Sample:
+    """`count` calls, after one that is not timed."""
+    run.call(turn)
+    cpu, begin = time.process_time(), time.perf_counter()
+    for number in range(turn + 1, turn + 1 + count):
+        run.call(number)
+    wall = time.perf_counter() - begin
+    waited = wall - (time.process_time() - cpu)
+    return Sample(wall / count, waited > max(_PATIENCE * wall, 2e-5))
+
+
+def _undisturbed(samples: Sequence[Sample], wanted: int) -> list[float]:
+    """Seconds of the samples during which no other process took the core, if there are enough of them."""
+    calm = [sample.seconds for sample in samples if not sample.disturbed]
+    return calm if len(calm) >= min(3, wanted) else [sample.seconds for sample in samples]
+
+
+def _rotations(names: list[str]) -> Iterator[list[str]]:
+    while names:
+        yield names
+        names = [*names[1:], names[0]]
+
+
+def _calls_per_sample(run: Run, effort: Effort) -> int:
+    run.call(0)
+    begin = time.perf_counter()
+    run.call(1)
+    once = time.perf_counter() - begin
+    return max(1, min(10_000, round(effort.sample_seconds / max(once, 1e-7))))
+
+
+def _disagreements(case: Case, answers: Mapping[str, Sequence[np.ndarray]]) -> dict[str, str]:
+    """Peers whose first answer is not Tenfold's, within the case's tolerance of the largest element."""
+    ours = answers.get("tenfold")
+    found: dict[str, str] = {}
+    for name, theirs in answers.items():
+        if ours is None or name == "tenfold":
+            continue
+        if len(ours) != len(theirs):
+            found[name] = f"gives {len(theirs)} arrays, not {len(ours)}"
+            continue
+        for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+            scale = max(1e-6, float(np.max(np.abs(other), initial=0)))
+            if own.shape != other.shape:
+                found[name] = f"result {number} has shape {other.shape}, not {own.shape}"
+            elif not np.allclose(own / scale, other / scale, rtol=0, atol=case.tolerance):
+                worst = float(np.max(np.abs(own / scale - other / scale)))
+                found[name] = f"result {number} differs by {worst:.1e} of the largest element"
+    return found
