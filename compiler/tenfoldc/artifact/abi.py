@@ -181,7 +181,7 @@ def _run_function(entry: Entry, arguments: list[str], workspace_bytes: int) -> s
 def _checked_function(entry: Entry, arguments: list[str]) -> str:
     """`NAME.checked(ctx, …)`: refuse bad pointers, then run."""
     lines = [
-        f"define internal i32 {symbol(f'{entry.name}.checked')}({joined(['%ctx', *arguments])}) nounwind {{",
+        f"define internal i32 {symbol(f'{entry.name}.checked')}({joined(['%ctx', *arguments])}) noinline nounwind {{",
         f"  %table = alloca [{len(arguments)} x ptr]",
     ]
     for index, argument in enumerate(arguments):

@@ -142,7 +142,7 @@ go:
 def run_with_workspace(signature: str, call: str, size: int) -> str:
     """Take a workspace, run the implementation, give the workspace back."""
     return f"""\
-define internal i32 {signature} nounwind {{
+define internal i32 {signature} noinline nounwind {{
   %place = alloca ptr
   %origin = call i32 @tenfold.workspace.take(ptr %ctx, i64 {size}, ptr %place)
   %failed = icmp slt i32 %origin, 0

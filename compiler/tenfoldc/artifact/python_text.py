@@ -38,10 +38,11 @@ define ptr {exported}(ptr %table) nounwind {{
 {_ARRAY}{_EQUIVALENT}{_NEW}{_PACK}{_DROP}{_RAISE}{_DECLINE}"""
 
 
-# The data of `object` if it is an array that can be used as it stands, else null.
+# The data of `object` if it is an array that can be used as it stands, else null.  Not copied into each call of it,
+# which would take longer to compile than it saves.
 _ARRAY = f"""\
 define internal ptr @tenfold.array(ptr %api, ptr %object, i64 %slot, i32 %number, i32 %alias, i32 %rank,
-    ptr %shape, i32 %need) nounwind {{
+    ptr %shape, i32 %need) noinline nounwind {{
 entry:
   %type.at = getelementptr i8, ptr %object, i64 {python_abi.OBJECT_TYPE}
   %type = load ptr, ptr %type.at
