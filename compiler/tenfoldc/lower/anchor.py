@@ -56,8 +56,12 @@ class AnchorContext:
             return [self._elements.store(self.result(number), index, value)]
         fused = [operation for operation in self._group.operations if operation is not self._anchor]
         elements = Elements(self._storage, self._algebra, fused)
-        elements.let(result, index, value)
-        long_axes = [position for position, size in zip(index, result.type.sizes, strict=True) if size != 1]
+        sizes = result.type.sizes
+        # Readers say 0 along axes of size 1, whatever the rule calls the index there.
+        elements.let(
+            result, [scalar.index(0) if size == 1 else at for at, size in zip(index, sizes, strict=True)], value
+        )
+        long_axes = [position for position, size in zip(index, sizes, strict=True) if size != 1]
         for operation in fused:
             for own in operation.results:
                 for axes in self._group.maps.get(own, ()):
