@@ -116,8 +116,9 @@ def _dot_general(rng: np.random.Generator) -> Iterator[Case]:
         yield case(f"{lhs} {rhs} {axes} integers", dot(*axes), *[array.astype(np.int32) for array in arrays])
     square = numbers(rng, dtypes.f32, (19, 19))
     yield case("with itself", lambda x: (matmul(x, x), matmul(ops.transpose(x, (1, 0)), x)), square)
-    arrays = numbers(rng, dtypes.f32, (17, 12)), numbers(rng, dtypes.f32, (12, 21)), numbers(rng, dtypes.f32, (21,))
-    yield case("with neighbours", _dense, *arrays)
+    for m, k, n in ((17, 12, 21), (1, 12, 21), (17, 12, 1), (1, 12, 1), (1, 1, 1), (130, 300, 70)):
+        arrays = numbers(rng, dtypes.f32, (m, k)), numbers(rng, dtypes.f32, (k, n)), numbers(rng, dtypes.f32, (n,))
+        yield case(f"with neighbours {m}x{k}x{n}", _dense, *arrays)
 
 
 def matmul(x: Var, y: Var) -> Var:
@@ -164,6 +165,8 @@ def _convolution(rng: np.random.Generator) -> Iterator[Case]:
                 for sizes, axes in ((lhs, layout[0]), (rhs, layout[1]))
             )
             yield case(f"{label} {dtype.name}", convolve(numbers_of, options), x, kernel)
+        arrays = [array.astype(np.float32) for array in (x, kernel)]
+        yield case(f"{label} with neighbours", _with_neighbours(convolve(numbers_of, options)), *arrays)
     one = ops.ConvDimensionNumbers.of((0, 1, 2), (0, 1, 2), (0, 1, 2))
     arrays = numbers(rng, dtypes.f32, (2, 3, 40)), numbers(rng, dtypes.f32, (4, 3, 5))
     yield case("one dimension", convolve(one, {}), *arrays)
@@ -176,6 +179,16 @@ def _convolution(rng: np.random.Generator) -> Iterator[Case]:
 
 def convolve(dimension_numbers: ops.ConvDimensionNumbers, options: Mapping[str, Any]) -> Build:
     return lambda x, kernel: ops.convolution(x, kernel, dimension_numbers, **options)
+
+
+def _with_neighbours(build: Build) -> Build:
+    """What `build` makes of sums, as a result and as what follows it reads it."""
+
+    def both(x: Var, kernel: Var) -> Sequence[Var]:
+        result = build(ops.add(x, x), kernel)
+        return ops.maximum(result, ops.zeros_like(result)), result
+
+    return both
 
 
 # Windows

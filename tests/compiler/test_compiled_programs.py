@@ -192,6 +192,18 @@ def test_reduction_of_two_tensors_along_no_axis_follows_a_product(rng: np.random
     check([case("pair", build, *[numbers(rng, 3, 3) for _ in range(3)])], tmp_path)
 
 
+def test_convolution_with_axes_of_size_one_is_a_result_beside_what_follows(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    layout = ops.ConvDimensionNumbers.of((1, 2, 0), (0, 1, 2), (0, 2, 1))
+
+    def build(x: Var, kernel: Var) -> Sequence[Var]:
+        y = ops.convolution(x, kernel, layout, padding=((1, 2),), lhs_dilation=(2,))
+        return y, ops.sign(y)
+
+    check([case("sign", build, numbers(rng, 17, 1, 33), numbers(rng, 1, 33, 2))], tmp_path)
+
+
 # Size
 
 
