@@ -111,7 +111,8 @@ def _shape_pointer(shape: tuple[int | str, ...]) -> str:
 
 
 def _function(entry: Entry) -> str:
-    text = FunctionText(f"internal ptr {symbol(f'{entry.name}.python')}(ptr %self, ptr %args, i64 %count, ptr %keywords) nounwind")
+    name = symbol(f"{entry.name}.python")
+    text = FunctionText(f"internal ptr {name}(ptr %self, ptr %args, i64 %count, ptr %keywords) nounwind")
     results = len(entry.results)
     text.do(f"%objects = alloca [{max(results, 1)} x ptr]")
     text.do("%made = alloca i64")

@@ -186,7 +186,8 @@ define internal void @tenfold.raise(ptr %api, i32 %status) noinline cold nounwin
 """
 
 _DECLINE = f"""\
-define internal ptr @tenfold.decline(ptr %api, ptr %self, ptr %args, i64 %count, ptr %keywords) noinline cold nounwind {{
+define internal ptr @tenfold.decline(ptr %api, ptr %self, ptr %args, i64 %count, ptr %keywords)
+    noinline cold nounwind {{
 entry:
   %alone = icmp eq ptr %self, null
   br i1 %alone, label %return, label %delegate
