@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from tenfold_rt.errors import TenfoldError
 from tenfold_rt.manifest import Buffer as ManifestBuffer
 from tenfold_rt.manifest import Entry, Manifest
 from tenfold_rt.settings import Settings, settings
@@ -28,7 +29,7 @@ from tenfoldc.fuse import fuse
 from tenfoldc.ir.core import Function, Module, walk
 from tenfoldc.ir.op import Kind
 from tenfoldc.ir.printer import print_module
-from tenfoldc.ir.types import TensorType
+from tenfoldc.ir.types import TensorType, check_addressable
 from tenfoldc.ir.verifier import verify
 from tenfoldc.loops.ir import Allocation, Program
 from tenfoldc.loops.printer import print_program
@@ -94,11 +95,24 @@ def stage_text(
 def _loops(run: _Run, module: Module, name: str, target: Target) -> tuple[Program, Allocation]:
     """One entry of `module` as loops, its buffers placed."""
     function = run.stage("simplify", name, lambda: simplify(module, name), _function_text)
+    _check_sizes(function)
     groups = run.stage("fuse", name, lambda: fuse(function), str)
     program = run.stage("lower", name, lambda: lower(function, groups, target), print_program)
     program = run.stage("schedule", name, lambda: schedule(program, target), print_program)
     allocation = run.stage("allocate", name, lambda: allocate(program), lambda a: print_program(program, a))
     return program, allocation
+
+
+def _check_sizes(function: Function) -> None:
+    """`ShapeError` for a tensor that is larger than any memory, with its place."""
+    for type_ in function.type.parameters:
+        check_addressable(type_)
+    for operation in walk(function.body):
+        for result in operation.results:
+            try:
+                check_addressable(result.type)
+            except TenfoldError as error:
+                raise error.at(operation.location) from None
 
 
 def _code(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import bisect
 import math
 
+from tenfold_rt.errors import ShapeError
 from tenfoldc.allocate.lifetimes import Lifetime, lifetimes
+from tenfoldc.ir.types import ADDRESSABLE_BYTES
 from tenfoldc.loops.ir import Allocation, Buffer, Program
 
 _ALIGNMENT = 64
@@ -14,7 +16,8 @@ _ALIGNMENT = 64
 def allocate(program: Program) -> Allocation:
     """Place buffers, in the order of their first use, at the lowest offset that is free while they live.
 
-    Offsets are multiples of 64 bytes.  Buffers that are never in use at one time may share memory.
+    Offsets are multiples of 64 bytes.  Buffers that are never in use at one time may share memory.  `ShapeError`
+    where no memory can hold them.
     """
     owned = {*program.temporaries, *(buffer for kernel in program.kernels for buffer in kernel.scratch)}
     lives = {buffer: life for buffer, life in lifetimes(program).items() if buffer in owned}
@@ -29,6 +32,8 @@ def allocate(program: Program) -> Allocation:
         if size:
             bisect.insort(placed, (offset, size, life))
         workspace = max(workspace, offset + size)
+    if workspace >= ADDRESSABLE_BYTES:
+        raise ShapeError(f"{program.name}: its intermediate tensors take {workspace} bytes, more than any memory")
     return Allocation(offsets, workspace)
 
 

@@ -147,7 +147,8 @@ def _derive(name: str, hint: Any, signature: FunctionType) -> Any:
         return result
     if _without_none(hint) is not DType:
         return result.shape
-    same_as_operands = hint is not DType and result.dtype == signature.parameters[0].dtype
+    operands = signature.parameters
+    same_as_operands = hint is not DType and bool(operands) and result.dtype == operands[0].dtype
     return None if same_as_operands else result.dtype
 
 

@@ -131,6 +131,8 @@ def _parse_bool_blob(data: bytes, size: int) -> NDArray[Any]:
 
 def _parse_list(text: str, type_: TensorType) -> NDArray[Any]:
     """Elements from nested lists, whose nesting must be the type's shape."""
+    if type_.size > len(text):
+        raise ValueError(f"{type_} has more elements than the list")
     brackets = re.sub(r"[^\[\],]", "", _COMPLEX.sub("", text))
     if brackets != (_skeleton(type_.sizes) if type_.size else "") and not _is_empty_list(brackets, type_):
         raise ValueError(f"the nesting of the lists is not that of {type_}")

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from tenfold_rt.dtypes import BY_STABLEHLO
 from tenfold_rt.errors import UnsupportedError
-from tenfoldc.ir.types import Dim, Symbol, TensorType
+from tenfoldc.ir.types import Dim, Symbol, TensorType, check_addressable
 
 _TENSOR = re.compile(r"tensor<((?:(?:\d+|\?)x)*)([^\s,]+?)\s*(?:,\s*(.+))?>")
 _SYMBOLS = re.compile(r"#tenfold\.symbols<([\w\s,]+)>")
@@ -43,14 +43,19 @@ def print_signature(operands: Sequence[TensorType], results: Sequence[TensorType
 
 @lru_cache(maxsize=4096)
 def parse_type(text: str) -> TensorType:
-    """The type that `text` spells; `ValueError` for unnamed symbols, `UnsupportedError` for foreign types."""
+    """The type that `text` spells.
+
+    `ValueError` for unnamed symbols, `UnsupportedError` for foreign types, `ShapeError` for sizes beyond all memory.
+    """
     match = _TENSOR.fullmatch(text)
     if match is None:
         raise UnsupportedError(f"type {text} is not a tensor type that Tenfold knows")
     sizes, element, encoding = match.groups()
     if element not in BY_STABLEHLO:
         raise UnsupportedError(f"element type {element} is not supported", mend=f"use one of {', '.join(BY_STABLEHLO)}")
-    return TensorType(BY_STABLEHLO[element], _parse_shape(sizes.split("x")[:-1], encoding, text))
+    type_ = TensorType(BY_STABLEHLO[element], _parse_shape(sizes.split("x")[:-1], encoding, text))
+    check_addressable(type_)
+    return type_
 
 
 def _parse_shape(sizes: Sequence[str], encoding: str | None, text: str) -> tuple[Dim, ...]:

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.errors import ShapeError
+
+ADDRESSABLE_BYTES = 2**63
+"""Offsets are signed and of 64 bits."""
+
+MOST_AXES = 64
+"""As many as a NumPy array can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,15 @@ class FunctionType:
 
     parameters: tuple[TensorType, ...]
     results: tuple[TensorType, ...]
+
+
+def check_addressable(type_: TensorType) -> None:
+    """`ShapeError` unless indices and NumPy arrays can reach every byte of a tensor of `type_`."""
+    if type_.rank > MOST_AXES:
+        raise ShapeError(f"a tensor has {type_.rank} axes; it can have {MOST_AXES}")
+    known = [dim for dim in type_.shape if isinstance(dim, int)]
+    if 0 not in known and math.prod(known) * type_.dtype.itemsize >= ADDRESSABLE_BYTES:
+        raise ShapeError(f"{type_} takes 2**63 bytes or more")
 
 
 def static_shape(shape: tuple[Dim, ...]) -> tuple[int, ...]:

@@ -15,6 +15,9 @@ from tenfoldc.ir.core import Function, Module, Operation, Region, Value, walk
 from tenfoldc.ir.printer import print_surroundings
 from tenfoldc.ir.types import TensorType
 
+_DEEPEST_CALLS = 200
+"""Stages follow calls by recursion."""
+
 
 def verify(module: Module) -> None:
     """Raise `VerificationError` unless `module` keeps the rules of the tensor IR."""
@@ -32,6 +35,10 @@ def verify(module: Module) -> None:
 
 def _check_interface(function: Function) -> None:
     """Names and donations fit the parameters and results."""
+    if "\0" in function.name or function.name.startswith("llvm."):
+        raise VerificationError(
+            f"no function can be called {function.name!r}", mend="LLVM takes such names for its own"
+        )
     parameters, results = function.type.parameters, function.type.results
     _check_names(function, "parameter", function.parameter_names, len(parameters))
     _check_names(function, "result", function.result_names, len(results))
@@ -145,6 +152,8 @@ def _check_recursion(module: Module) -> None:
         if name in path:
             circle = " -> ".join((*path[path.index(name) :], name))
             raise VerificationError(f"module: functions call each other in a circle, {circle}")
+        if len(path) > _DEEPEST_CALLS:
+            raise VerificationError(f"module: calls nest more than {_DEEPEST_CALLS} deep, in {name}")
         if name not in finished:
             for callee in callees[name]:
                 visit(callee, (*path, name))

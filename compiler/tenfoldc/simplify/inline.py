@@ -9,14 +9,35 @@ from tenfoldc.ir.builder import substitute
 from tenfoldc.ir.core import Location, Module, Operation, Region, Value, walk
 from tenfoldc.ops.control import CallAttributes
 
+_LARGEST_BODY = 200_000
+"""Functions that each call the next one twice grow beyond any memory."""
+
 
 def without_calls(module: Module, entry: str) -> Region:
     """The body of function `entry` without calls.
 
     An inlined operation keeps its location, or takes that of the call where it has none.  `UnsupportedError` where
-    functions call each other in a circle, or a function that does not exist.
+    functions call each other in a circle, a function that does not exist, or more operations than can be compiled.
     """
-    return _Inliner(module).body(entry, ())
+    count = _count(module, entry, (), {})
+    if count > _LARGEST_BODY:
+        raise UnsupportedError(f"call: {entry} is {count} operations with all that it calls", mend="write a loop")
+    return _Inliner(module).body(entry)
+
+
+def _count(module: Module, name: str, callers: tuple[str, ...], known: dict[str, int]) -> int:
+    """How many operations function `name` has once its calls are inlined; `known` are the counts found so far."""
+    if name in callers:
+        circle = " -> ".join((*callers[callers.index(name) :], name))
+        raise UnsupportedError(f"call: functions call each other in a circle, {circle}", mend="write a loop")
+    if name not in module.functions:
+        raise UnsupportedError(f"call: there is no function {name}")
+    if name not in known:
+        sites = [operation.attributes for operation in walk(module[name].body)]
+        callees = [site.callee for site in sites if isinstance(site, CallAttributes)]
+        inlined = sum(_count(module, callee, (*callers, name), known) for callee in callees)
+        known[name] = len(sites) - len(callees) + inlined
+    return known[name]
 
 
 class _Inliner:
@@ -26,28 +47,23 @@ class _Inliner:
         self._module = module
         self._bodies: dict[str, Region] = {}
 
-    def body(self, name: str, callers: tuple[str, ...]) -> Region:
-        if name in callers:
-            circle = " -> ".join((*callers[callers.index(name) :], name))
-            raise UnsupportedError(f"call: functions call each other in a circle, {circle}", mend="write a loop")
-        if name not in self._module.functions:
-            raise UnsupportedError(f"call: there is no function {name}")
+    def body(self, name: str) -> Region:
         if name not in self._bodies:
             body = self._module[name].body
             called = any(isinstance(operation.attributes, CallAttributes) for operation in walk(body))
-            self._bodies[name] = self._region(body, (*callers, name), {}) if called else body
+            self._bodies[name] = self._region(body, {}) if called else body
         return self._bodies[name]
 
-    def _region(self, region: Region, callers: tuple[str, ...], replaced: dict[Value, Value]) -> Region:
+    def _region(self, region: Region, replaced: dict[Value, Value]) -> Region:
         """`region` without calls; `replaced` says what stands for the results of calls."""
         operations: list[Operation] = []
         for operation in region.operations:
             operands = tuple(replaced.get(operand, operand) for operand in operation.operands)
             if isinstance(operation.attributes, CallAttributes):
-                body = self.body(operation.attributes.callee, callers)
+                body = self.body(operation.attributes.callee)
                 operations += _repeat(body, operands, operation, replaced)
             elif operation.regions or operands != operation.operands:
-                regions = tuple(self._region(inner, callers, replaced) for inner in operation.regions)
+                regions = tuple(self._region(inner, replaced) for inner in operation.regions)
                 operations.append(replace(operation, operands=operands, regions=regions))
             else:
                 operations.append(operation)

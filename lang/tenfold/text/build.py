@@ -24,6 +24,9 @@ _RENAMED = {"call": CALL.name}
 
 _RETURNS = ("func.return", "stablehlo.return")
 
+_DEEPEST = 64
+"""Regions within regions beyond this are refused: stages follow them by recursion."""
+
 
 def build(syntax: Text, text: str, file: str) -> core.Module:
     """The module that `syntax` describes; `text` and `file` are for messages.
@@ -61,7 +64,7 @@ class _Builder:
 
     def function(self, part: Function) -> core.Function:
         name = _symbol(part.name)
-        body = self.region(part.body, part.parameters)
+        body = self.region(part.body, part.parameters, part.name)
         declared = tuple(self.type(type_) for type_, _ in part.results)
         if declared != body.type.results:
             given, wanted = print_types(body.type.results), print_types(declared)
@@ -80,8 +83,10 @@ class _Builder:
             str(part.attributes.get("tenfold.doc", "")),
         )
 
-    def region(self, part: Region, parameters: Sequence[Parameter]) -> core.Region:
-        """A block with its own names, which end with it."""
+    def region(self, part: Region, parameters: Sequence[Parameter], at: Token) -> core.Region:
+        """A block with its own names, which end with it; it belongs to what is written `at`."""
+        if len(self.scopes) == _DEEPEST:
+            self.fail(f"regions nest more than {_DEEPEST} deep", at)
         self.scopes.append([])
         values = tuple(core.Value(self.type(parameter.type)) for parameter in parameters)
         for parameter, value in zip(parameters, values, strict=True):
@@ -89,8 +94,7 @@ class _Builder:
         statements, returned = _without_terminator(part)
         operations = tuple([self.statement(statement) for statement in statements])
         if returned is None:
-            at = statements[-1].name if statements else parameters[0].name if parameters else None
-            self.fail("a region ends with a return", at)
+            self.fail("a region ends with a return", statements[-1].name if statements else at)
         results = tuple(self.use(token) for token in returned)
         for name in self.scopes.pop():
             del self.names[name]
@@ -124,7 +128,7 @@ class _Builder:
             what = f"op {name} is not supported"
             raise UnsupportedError(what, where=self.where(part.name), excerpt=self.excerpt(part.name))
         operands = tuple([self.use(token) for token in part.operands])
-        regions = tuple([self.region(region, region.parameters) for region in part.regions])
+        regions = tuple([self.region(region, region.parameters, part.name) for region in part.regions])
         signature = self.signature(part, operands)
         if name == "stablehlo.reduce" and part.words:
             regions = (self.reducer(part, signature),)
@@ -177,8 +181,12 @@ class _Builder:
                 self.define(name, next(remaining), result.name)
 
     def resolve(self, value: object) -> object:
-        """`value`, or what an alias stands for."""
-        return self.resolve(self.aliases.get(value.name)) if isinstance(value, Alias) else value
+        """`value`, or what an alias stands for; None for aliases that stand for each other."""
+        seen: set[Alias] = set()
+        while isinstance(value, Alias) and value not in seen:
+            seen.add(value)
+            value = self.aliases.get(value.name)
+        return None if isinstance(value, Alias) else value
 
     def location(self, part: Statement) -> core.Location:
         """The place in the program that was exported, where the text tells it, else the place in the text."""
@@ -207,10 +215,11 @@ class _Builder:
             raise type(error)(error.what, where=where, mend=error.mend, excerpt=shown) from None
         except ValueError as error:
             self.fail(f"{token}: {error}", token)
+        except RecursionError:
+            self.fail(f"{token}: brackets nest too deeply", token)
 
-    def fail(self, what: str, at: Token | None) -> NoReturn:
-        line, column = (0, 0) if at is None else (at.line or 0, at.column or 0)
-        raise parse_error(what, self.text, self.file, line, column) from None
+    def fail(self, what: str, at: Token) -> NoReturn:
+        raise parse_error(what, self.text, self.file, at.line or 0, at.column or 0) from None
 
 
 def _given_names(attributes: Sequence[Mapping[str, object]]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ def attribute_values(name: str, statement: Statement, signature: FunctionType) -
     values = {keywords.get(key, key): value for key, value in statement.attributes.items()}
     form = _FORMS.get(name)
     if form is not None:
+        if not (signature.results if form is _constant else signature.parameters):
+            raise ValueError("the operation has no operands" if signature.results else "the result's type is missing")
         form(statement, values, signature)
     elif statement.words or statement.ranges or statement.dense is not None:
         raise ValueError("the operation is not written in this form")
