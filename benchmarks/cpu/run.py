@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,14 +19,7 @@ _SEED = 20
 
 
 _PATIENCE = 0.05
-"""The share of a sample that the process may spend without the core before the sample counts as disturbed."""
-
-
-class Sample(NamedTuple):
-    """Seconds per call, and whether another process took the core meanwhile."""
-
-    seconds: float
-    disturbed: bool
+"""The share of a sample that the process may spend without a core before another process is held to have taken it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ def run_case(case: Case, names: Sequence[str], effort: Effort) -> Result:
 def alternate(runs: Mapping[str, Run], effort: Effort) -> dict[str, list[float]]:
     """Seconds per call, sample by sample: each round takes one of every contestant, and begins with another one."""
     calls = {name: _calls_per_sample(run, effort) for name, run in runs.items()}
-    samples: dict[str, list[Sample]] = {name: [] for name in runs}
+    samples: dict[str, list[float]] = {name: [] for name in runs}
     start = time.perf_counter()
     turn = 1
     for order in _rotations(list(runs)):
@@ -99,24 +91,21 @@ def alternate(runs: Mapping[str, Run], effort: Effort) -> dict[str, list[float]]
         enough = turn > effort.samples
         if enough and time.perf_counter() - start > effort.seconds * len(runs):
             break
-    return {name: _undisturbed(taken, effort.samples) for name, taken in samples.items()}
+    return samples
 
 
-def _sample(run: Run, turn: int, count: int) -> Sample:
-    """`count` calls, after one that is not timed."""
+def _sample(run: Run, turn: int, count: int) -> float:
+    """Seconds per call of `count` calls, after one that is not timed.
+
+    Where another process took the core meanwhile, that time does not count.
+    """
     run.call(turn)
     cpu, begin = time.process_time(), time.perf_counter()
     for number in range(turn + 1, turn + 1 + count):
         run.call(number)
-    wall = time.perf_counter() - begin
-    waited = wall - (time.process_time() - cpu)
-    return Sample(wall / count, waited > max(_PATIENCE * wall, 2e-5))
-
-
-def _undisturbed(samples: Sequence[Sample], wanted: int) -> list[float]:
-    """Seconds of the samples during which no other process took the core, if there are enough of them."""
-    calm = [sample.seconds for sample in samples if not sample.disturbed]
-    return calm if len(calm) >= min(3, wanted) else [sample.seconds for sample in samples]
+    wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    disturbed = wall - cpu > max(_PATIENCE * wall, 2e-5)
+    return (cpu if disturbed else wall) / count
 
 
 def _rotations(names: list[str]) -> Iterator[list[str]]:
