@@ -183,13 +183,24 @@ def test_results_may_be_equal_views_constants_and_parameters(rng: np.random.Gene
     )
 
 
-def test_reduction_of_two_tensors_along_no_axis_follows_a_product(rng: np.random.Generator, tmp_path: Path) -> None:
-    def build(x: Var, y: Var, z: Var) -> Sequence[Var]:
-        inits = [ops.full(x.builder, z.type.with_shape(()), value) for value in (1, 2)]
-        body = lambda a, b, c, d: (ops.add(a, c), ops.maximum(b, d))  # noqa: E731
-        return ops.reduce([matmul(x, y), z], inits, (), body)[1:]
+def pairwise(x: Var, y: Var) -> Sequence[Var]:
+    """A reduction of two tensors along no axis: each element is combined with an initial value."""
+    inits = [ops.full(x.builder, x.type.with_shape(()), value) for value in (1, 2)]
+    return ops.reduce([x, y], inits, (), lambda a, b, c, d: (ops.add(a, c), ops.maximum(b, d)))
 
-    check([case("pair", build, *[numbers(rng, 3, 3) for _ in range(3)])], tmp_path)
+
+def test_reduction_along_no_axis_follows_a_product(rng: np.random.Generator, tmp_path: Path) -> None:
+    arrays = [numbers(rng, 3, 3) for _ in range(3)]
+    check([case("pair", lambda x, y, z: pairwise(matmul(x, y), z)[1:], *arrays)], tmp_path)
+
+
+def test_reduction_along_no_axis_is_beside_one_that_reads_the_same(rng: np.random.Generator, tmp_path: Path) -> None:
+    def build(x: Var) -> Sequence[Var]:
+        y = ops.abs_(x)
+        total = ops.broadcast_in_dim(ops.reduce_sum(y, (0,)), y.shape, ())
+        return *pairwise(y, x), ops.divide(y, total)
+
+    check([case("share", build, numbers(rng, 33), compare=ROUNDINGS)], tmp_path)
 
 
 def test_convolution_with_axes_of_size_one_is_a_result_beside_what_follows(

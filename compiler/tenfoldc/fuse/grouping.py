@@ -193,7 +193,7 @@ class _Fusion:
         if len(second.extents) > len(first.extents) or (second.reduced and not first.reduced):
             first, second = second, first
         renamed = _renaming(first, second, value)
-        if renamed is None or not first.has_room(second.weight, len(second.operations)):
+        if renamed is None or second.sealed or not first.has_room(second.weight, len(second.operations)):
             return
         if first.reaches(second) or second.reaches(first):
             return
