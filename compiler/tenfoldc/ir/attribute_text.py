@@ -25,6 +25,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
@@ -186,7 +187,8 @@ def _without_none(hint: Any) -> Any:
 
 
 def _is_array(hint: Any) -> bool:
-    return get_origin(hint) is np.ndarray
+    # NDArray names the class up to NumPy 2.4, and is an alias for it (PEP 695) since.
+    return get_origin(hint) in (np.ndarray, NDArray)
 
 
 # Printing
