@@ -8,7 +8,7 @@ alone: what is read before it is written, or written where it should not be, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -176,12 +176,3 @@ def compare_all(actual: Sequence[Array], expected: Sequence[Array], compare: Com
             compare(one, other)
         except AssertionError as error:
             raise AssertionError(f"result {number}: {error}") from None
-
-
-def by_label(cases: Iterable[Case]) -> Mapping[str, Case]:
-    """Cases by label, each of which must be unique."""
-    found: dict[str, Case] = {}
-    for item in cases:
-        assert item.label not in found, f"two cases are called {item.label}"
-        found[item.label] = item
-    return found
