@@ -71,14 +71,18 @@ def _seconds(call: Callable[[], object], times: int) -> float:
 
 
 def child(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What a fresh Python process prints as JSON; it can import what this one can, and `benchmarks`."""
+    """What a fresh Python process prints as JSON; it can import what this one can, and `benchmarks`.
+
+    It writes byte code even where the environment says not to, as the processes of users do.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     path = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
     done = subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+        env={**inherited, "PYTHONPATH": path, **(environment or {})},
     )
     return json.loads(done.stdout.splitlines()[-1])
 
