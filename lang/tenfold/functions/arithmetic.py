@@ -60,11 +60,20 @@ def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
     """The quotient rounded toward minus infinity, as Python's `//`; an integer divided by 0 does not trap."""
     a, b = broadcast("floor_divide", *promoted(x, y))
     if a.dtype.is_float:
-        return wrap(ops.floor(ops.divide(a, b)))
+        return wrap(_floor_divided(a, b))
     quotient = ops.divide(a, b)
     if not a.dtype.is_signed:
         return wrap(quotient)
     return wrap(ops.select(_signs_differ(ops.remainder(a, b), b), ops.subtract(quotient, ops.ones_like(a)), quotient))
+
+
+def _floor_divided(a: Var, b: Var) -> Var:
+    """The floor of the exact quotient of floats: that of the rounded one is 10 for 1 and 0.1, which is above 0.1."""
+    rest = ops.remainder(a, b)
+    whole = ops.round_nearest_even(ops.divide(ops.subtract(a, rest), b))
+    floored = ops.select(_signs_differ(rest, b), ops.subtract(whole, ops.ones_like(a)), whole)
+    infinite = ops.floor(ops.divide(a, b))
+    return ops.select(ops.compare(b, ops.zeros_like(b), Direction.EQ), infinite, floored)
 
 
 @tensor_function

@@ -38,7 +38,7 @@ def exp(x: TensorLike) -> Tensor:
 @tensor_function
 def exp2(x: TensorLike) -> Tensor:
     """2 to the power of each element."""
-    return _floating(lambda v: ops.exponential(ops.multiply(v, ops.full_like(v, math.log(2)))), x)
+    return _floating(lambda v: ops.power(ops.full_like(v, 2.0), v), x)
 
 
 @tensor_function
@@ -122,20 +122,31 @@ def sinh(x: TensorLike) -> Tensor:
         m = ops.exponential_minus_one(size)
         half = ops.full_like(v, 0.5)
         small = ops.multiply(half, ops.add(m, ops.divide(m, ops.add(m, ops.ones_like(m)))))
-        large = ops.multiply(half, ops.exponential(size))
-        value = ops.select(ops.compare(size, ops.full_like(v, 20.0), Direction.GT), large, small)
-        return ops.select(ops.compare(v, ops.zeros_like(v), Direction.LT), ops.negate(value), value)
+        value = ops.select(ops.compare(size, ops.full_like(v, 20.0), Direction.GT), _half_exponential(size), small)
+        signed = ops.select(ops.compare(v, ops.zeros_like(v), Direction.LT), ops.negate(value), value)
+        # At 0 the absolute value has no derivative and loses the sign; sinh x is x there.
+        return ops.select(ops.compare(v, ops.zeros_like(v), Direction.EQ), v, signed)
 
     return _floating(of, x)
+
+
+def _half_exponential(v: Var) -> Var:
+    """e^v / 2, also where e^v alone is too large a number."""
+    root = ops.exponential(ops.multiply(v, ops.full_like(v, 0.5)))
+    return ops.multiply(ops.multiply(root, ops.full_like(v, 0.5)), root)
 
 
 @tensor_function
 def cosh(x: TensorLike) -> Tensor:
     """The hyperbolic cosine of each element: (e^x + e^-x) / 2."""
-    return _floating(
-        lambda v: ops.multiply(ops.full_like(v, 0.5), ops.add(ops.exponential(v), ops.exponential(ops.negate(v)))),
-        x,
-    )
+
+    def of(v: Var) -> Var:
+        size = ops.abs_(v)
+        sum_ = ops.add(ops.exponential(v), ops.exponential(ops.negate(v)))
+        small = ops.multiply(ops.full_like(v, 0.5), sum_)
+        return ops.select(ops.compare(size, ops.full_like(v, 20.0), Direction.GT), _half_exponential(size), small)
+
+    return _floating(of, x)
 
 
 @tensor_function
@@ -159,7 +170,7 @@ def erf(x: TensorLike) -> Tensor:
 @tensor_function
 def erfc(x: TensorLike) -> Tensor:
     """1 minus the error function of each element."""
-    return _floating(lambda v: ops.subtract(ops.ones_like(v), ops.erf(v)), x)
+    return _floating(ops.erfc, x)
 
 
 @tensor_function

@@ -45,8 +45,10 @@ def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
 def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """Each element, or alpha (e^x - 1) where it is negative (Clevert et al., 2015)."""
     (value,) = promoted_floating(x)
-    below = ops.multiply(ops.exponential_minus_one(ops.minimum(value, ops.zeros_like(value))), _of(value, alpha))
-    return wrap(ops.select(ops.compare(value, ops.zeros_like(value), Direction.GT), value, below))
+    above = ops.compare(value, ops.zeros_like(value), Direction.GT)
+    # Not the minimum with 0, which would halve the derivative at 0.
+    below = ops.exponential_minus_one(ops.select(above, ops.zeros_like(value), value))
+    return wrap(ops.select(above, value, ops.multiply(below, _of(value, alpha))))
 
 
 def _of(like: Var, number: float) -> Var:
