@@ -265,7 +265,10 @@ class _Syntax(Transformer[Token, Any]):
 
     def numbers(self, children: list[Any]) -> list[object]:
         _, _, items = _inside(children[0]).partition(":")
-        return [_item(word.strip()) for word in items.split(",") if word.strip()]
+        try:
+            return [_item(word.strip()) for word in items.split(",") if word.strip()]
+        except ValueError:
+            raise UnexpectedToken(children[0], set[str]()) from None
 
     def dialect(self, children: list[Any]) -> Dialect:
         return Dialect(str(children[0]))

@@ -92,6 +92,12 @@ def test_operation_without_operands_or_results_is_refused(operation: str) -> Non
         parse(function(f"%0 = {operation}"))
 
 
+@pytest.mark.parametrize("numbers", ["array<i64: 1%x>", "array<i64: 1.2.3>", f"[{'9' * 5000}]"])
+def test_malformed_number_is_refused(numbers: str) -> None:
+    with pytest.raises(ParseError, match=r"unexpected .*, at <text>:2:4\d"):
+        parse(function(f'%0 = "stablehlo.reverse"(%x) <{{dimensions = {numbers}}}> : (tensor<4xf32>) -> tensor<4xf32>'))
+
+
 def mutated(text: str, draw: random.Random) -> str:
     """`text` with one to four of its tokens dropped, doubled, or replaced by another of its own or by an odd one."""
     for _ in range(draw.randint(1, 4)):
