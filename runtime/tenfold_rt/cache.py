@@ -18,8 +18,6 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import platformdirs
-
 from tenfold_rt.atomic import written_beside
 from tenfold_rt.errors import ArtifactError
 from tenfold_rt.settings import settings
@@ -30,7 +28,7 @@ _STALE_SECONDS = 3600.0
 
 def default_directory() -> Path:
     """Where compiled code is kept: `TENFOLD_CACHE_DIR`, else the user's cache directory."""
-    return settings().cache_dir or Path(platformdirs.user_cache_dir("tenfold"))
+    return settings().cache_dir
 
 
 class Cache:

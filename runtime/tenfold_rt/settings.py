@@ -1,6 +1,6 @@
 """Settings from the environment; nothing else in Tenfold reads it.
 
-`TENFOLD_CACHE_DIR`    where compiled code is kept (default: the user's cache directory)
+`TENFOLD_CACHE_DIR`    where compiled code is kept (default: `tenfold` in `XDG_CACHE_HOME` or `~/.cache`)
 `TENFOLD_DUMP`         stage names, comma-separated, or `all`: write each stage's output as a numbered file
 `TENFOLD_DUMP_DIR`     where those files go (default: `tenfold-dump` in the working directory)
 `TENFOLD_VERIFY`       `1`: check the IR after every stage
@@ -19,7 +19,7 @@ from pathlib import Path
 class Settings:
     """What the environment asks for, read once per use so that a test or a program may change it."""
 
-    cache_dir: Path | None
+    cache_dir: Path
     dump: frozenset[str]
     dump_dir: Path
     verify: bool
@@ -33,12 +33,19 @@ class Settings:
 def settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from `environ` (default: this process's environment)."""
     env = os.environ if environ is None else environ
-    cache_dir = env.get("TENFOLD_CACHE_DIR")
     threads = env.get("TENFOLD_NUM_THREADS", "1")
     return Settings(
-        cache_dir=Path(cache_dir) if cache_dir else None,
+        cache_dir=_cache_dir(env),
         dump=frozenset(name.strip() for name in env.get("TENFOLD_DUMP", "").split(",") if name.strip()),
         dump_dir=Path(env.get("TENFOLD_DUMP_DIR", "tenfold-dump")),
         verify=env.get("TENFOLD_VERIFY", "") not in ("", "0"),
         num_threads=max(1, int(threads)) if threads.isdigit() else 1,
     )
+
+
+def _cache_dir(env: Mapping[str, str]) -> Path:
+    """As the XDG base directory specification says, by which a relative path counts as none."""
+    if named := env.get("TENFOLD_CACHE_DIR"):
+        return Path(named)
+    caches = env.get("XDG_CACHE_HOME", "")
+    return Path(caches if os.path.isabs(caches) else os.path.expanduser("~/.cache"), "tenfold")

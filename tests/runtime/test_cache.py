@@ -196,6 +196,9 @@ def test_directory_comes_from_the_environment(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("TENFOLD_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert default_directory() == tmp_path / "xdg" / "tenfold"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert default_directory() == tmp_path / "home" / ".cache" / "tenfold"
 
 
 def test_libraries_that_cannot_be_kept_leave_no_files(tmp_path: Path) -> None:

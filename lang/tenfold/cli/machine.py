@@ -24,7 +24,7 @@ _NOTABLE = (
     "neon",
     "sve",
 )
-_PACKAGES = ("numpy", "llvmlite", "lark", "click", "platformdirs")
+_PACKAGES = ("numpy", "llvmlite", "lark", "click")
 
 
 def findings() -> Iterator[str]:
