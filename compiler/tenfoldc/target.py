@@ -53,8 +53,8 @@ def host() -> Target:
     """
     if sys.platform != "linux":
         raise RequestError(
-            f"no libraries are made for {sys.platform}; Linux is known",
-            mend="choose a level, such as x86-64-v3, to ship",
+            f"libraries are made for Linux, and this is {sys.platform}",
+            mend="to ship, choose a level such as x86-64-v3",
         )
     features = cpu.features()
     match cpu.machine():

@@ -29,6 +29,22 @@ def test_unknown_target_lists_those_there_are() -> None:
         named("pentium")
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("sys.platform", "darwin", "libraries are made for Linux, and this is darwin; to ship, choose a level"),
+        ("platform.machine", lambda: "riscv64", "no code is generated for riscv64 processors; x86-64 and aarch64"),
+    ],
+)
+def test_a_machine_that_no_code_is_made_for_is_named(
+    monkeypatch: pytest.MonkeyPatch, attribute: str, value: object, message: str
+) -> None:
+    monkeypatch.setattr(attribute, value)
+    with pytest.raises(RequestError, match=message):
+        host.__wrapped__()
+    assert named("x86-64-v3").cpu == "x86-64-v3"
+
+
 def test_importing_is_cheap() -> None:
     program = (
         "import sys, tenfoldc.target; tenfoldc.target.host();"
