@@ -167,7 +167,8 @@ def workspace_functions(block_bytes: int) -> str:
 
 _BLOCK = """\
 @tenfold.block = internal global ptr null, align 8
-@tenfold.fini = hidden constant ptr @tenfold.block.free, section ".fini_array", align 8
+@tenfold.fini = internal constant ptr @tenfold.block.free, section ".fini_array", align 8
+@llvm.compiler.used = appending global [1 x ptr] [ptr @tenfold.fini], section "llvm.metadata"
 define internal void @tenfold.block.free() nounwind {
   %block = atomicrmw xchg ptr @tenfold.block, ptr null acq_rel
   call void @free(ptr %block)
