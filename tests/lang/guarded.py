@@ -1,0 +1,112 @@
+"""Memory between guard pages: any access beyond an array kills the process that makes it.
+
+`Fence` gives arrays that end at a page that cannot be touched, or begin right after one.  `call_guarded` calls a
+compiled entry on such arrays, its workspace fenced too, in a child process, and says how that ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import mmap
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold_rt.c_names import library_names
+from tenfold_rt.dtypes import DType
+from tenfold_rt.load import Library
+
+Array = NDArray[Any]
+
+_PAGE = mmap.PAGESIZE
+_NO_ACCESS = 0
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_WORKSPACE_ALIGNMENT = 64
+
+
+class Fence:
+    """Arrays between guard pages: at the end of their pages, or with `at_start` at the beginning."""
+
+    def __init__(self, *, at_start: bool) -> None:
+        self._at_start = at_start
+        self._maps: list[mmap.mmap] = []
+
+    def array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+        """An array of `shape`, filled with a pattern; beyond it is nothing, up to its alignment."""
+        count = int(np.prod(shape))
+        size = count * dtype.itemsize
+        room = -(-max(size, 1) // _PAGE) * _PAGE
+        memory = mmap.mmap(-1, room + 2 * _PAGE)
+        self._maps.append(memory)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        for guard in (address, address + _PAGE + room):
+            assert _LIBC.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(_PAGE), _NO_ACCESS) == 0
+        offset = _PAGE if self._at_start else _PAGE + room - size
+        np.frombuffer(memory, np.uint8, size, offset)[...] = 0xA5
+        return np.frombuffer(memory, dtype, count, offset).reshape(shape)
+
+    def copy(self, array: Array) -> Array:
+        """A fenced copy of `array`."""
+        fenced = self.array(array.shape, array.dtype)
+        fenced[...] = array
+        return fenced
+
+
+class _Context(ctypes.Structure):
+    """`tenfold_ctx`."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("workspace", ctypes.c_void_p),
+        ("workspace_bytes", ctypes.c_size_t),
+        ("alloc", ctypes.c_void_p),
+        ("dealloc", ctypes.c_void_p),
+        ("num_threads", ctypes.c_int32),
+        ("parallel_for", ctypes.c_void_p),
+        ("user", ctypes.c_void_p),
+    )
+
+
+def call_guarded(library: Library, inputs: Sequence[Array], *, at_start: bool) -> list[Array]:
+    """The results of the library's first entry on fenced arrays; `AssertionError` where it leaves them."""
+    fence = Fence(at_start=at_start)
+    entry, names = library.manifest.entries[0], library_names(library.manifest).entries[0]
+    results = [fence.array(_sizes(result.shape), _numpy(result.dtype)) for result in entry.results]
+    arrays = [*map(fence.copy, inputs), *results]
+    workspace_bytes: Callable[[], int] = library.handle[names.workspace]
+    workspace_bytes.restype = ctypes.c_int64
+    workspace = fence.array((workspace_bytes(),), np.dtype(np.uint8))
+    context = _Context(ctypes.sizeof(_Context), workspace.ctypes.data, workspace.size)
+    function = library.handle[names.with_context]
+
+    def call() -> int:
+        return function(ctypes.byref(context), *(ctypes.c_void_p(array.ctypes.data) for array in arrays))
+
+    status = _exit_status(call)
+    assert status == 0, f"the call ended with {status}"
+    return results
+
+
+def _exit_status(call: Callable[[], int]) -> int:
+    """What `call` returns in a child process, which shares the fenced memory; negative the signal that killed it."""
+    with warnings.catch_warnings():
+        # The child does nothing but call and leave, so the threads it lacks are not missed.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        faulthandler.disable()
+        os._exit(call() & 0xFF)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _numpy(dtype: DType) -> np.dtype[Any]:
+    return np.dtype(dtype.require_numpy())
+
+
+def _sizes(shape: Sequence[int | str]) -> tuple[int, ...]:
+    return tuple(map(int, shape))
