@@ -37,7 +37,7 @@ class Library:
 
         It takes positional arguments: for each parameter an ndarray of its dtype and shape, C-contiguous and
         aligned, or for one of rank 0 a Python number.  For any other arguments, or with keywords, it does nothing
-        but call `otherwise` with them; without that it returns NotImplemented.  It raises RuntimeError where the
+        but call `otherwise` with them; without that it returns NotImplemented.  It raises ArtifactError where the
         entry reports a failure.
         """
         method = self._methods.get(name)

@@ -38,7 +38,7 @@ class Slot(IntEnum):
     TRUE = auto()
     FALSE = auto()
     NOT_IMPLEMENTED = auto()
-    RUNTIME_ERROR = auto()
+    ARTIFACT_ERROR = auto()
     ARRAY_NEW = auto()
     FLOAT_AS_DOUBLE = auto()
     LONG_AS_DOUBLE = auto()
@@ -82,7 +82,7 @@ _OBJECTS: dict[Slot, object] = {
     Slot.TRUE: True,
     Slot.FALSE: False,
     Slot.NOT_IMPLEMENTED: NotImplemented,
-    Slot.RUNTIME_ERROR: RuntimeError,
+    Slot.ARTIFACT_ERROR: ArtifactError,
 }
 _NEW_FROM_DESCR = 94  # its place in NumPy's own table, the same since NumPy 1.7
 

@@ -178,7 +178,7 @@ done:
 _RAISE = f"""\
 define internal void @tenfold.raise(ptr %api, i32 %status) noinline cold nounwind {{
   %message = call ptr @tenfold.message(i32 %status)
-{_slot("error", Slot.RUNTIME_ERROR)}\
+{_slot("error", Slot.ARTIFACT_ERROR)}\
 {_slot("set", Slot.ERROR_SET_STRING)}\
   call void %set(ptr %error, ptr %message)
   ret void

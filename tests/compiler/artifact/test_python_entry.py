@@ -15,7 +15,7 @@ import pytest
 from artifact_support import add_entry, buffer, build, build_and_load, elementwise, manifest
 
 from tenfold_rt import dtypes
-from tenfold_rt.errors import SpecError
+from tenfold_rt.errors import ArtifactError, SpecError
 from tenfold_rt.load import Library, load
 from tenfold_rt.manifest import Entry
 
@@ -210,7 +210,7 @@ def test_empty_tensors(library: Library) -> None:
 
 
 def test_status_becomes_an_exception(library: Library) -> None:
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(ArtifactError, match="out of memory"):
         library.entry("fail")(1.0)
 
 
@@ -237,7 +237,7 @@ def test_no_reference_is_lost_or_kept(library: Library) -> None:
         library.entry("pair")(number)
         library.entry("update")(donated, ones(8))
         library.entry("update")(donated, donated)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ArtifactError):
             library.entry("fail")(number)
 
     every_path()
@@ -254,6 +254,7 @@ def test_memory_does_not_grow(library: Library) -> None:
 import resource, sys
 import numpy as np
 from tenfold_rt.load import load
+from tenfold_rt.errors import ArtifactError
 library = load({str(library.path)!r})
 add, update, pair, fail = map(library.entry, ("add", "update", "pair", "fail"))
 x, w = np.ones((2, 3), "f4"), np.ones(8, "f4")
@@ -261,7 +262,7 @@ def spin(n):
     for _ in range(n):
         add(x, x); update(w, w); update(w, w.copy()); pair(1.0)
         try: fail(1.0)
-        except RuntimeError: pass
+        except ArtifactError: pass
 spin(2000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 spin(40000)
