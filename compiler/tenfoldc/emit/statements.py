@@ -26,8 +26,9 @@ from tenfoldc.loops.ir import (
     While,
 )
 
-_LONG_BODY = 24
-"""Operations above which a vector loop gains from two turns in flight, given 32 registers to hold them."""
+_LONG_BODY = 12
+"""Operations above which one turn of a vector loop fills the reorder buffer before its chain of results is done: two
+turns side by side then overlap, worth more than the constants and values that 16 registers cannot hold."""
 
 
 class StatementText(ExpressionText):
@@ -175,7 +176,7 @@ class StatementText(ExpressionText):
     def _loop_metadata(self, loop: For) -> str:
         if loop.mode is Mode.UNROLLED:
             return self.module.loop_metadata(['!"llvm.loop.unroll.full"'])
-        if loop.mode is Mode.VECTOR and self.module.target.vector_registers >= 32 and _size(loop) > _LONG_BODY:
+        if loop.mode is Mode.VECTOR and _size(loop) > _LONG_BODY:
             return self.module.loop_metadata(['!"llvm.loop.interleave.count", i32 2'])
         return ""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap, Group
+from tenfoldc.ops.comparison import SELECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,11 @@ def find_passes(group: Group) -> Passes:
 
 
 def _keep(group: Group, used_in: dict[Value, set[int]]) -> dict[int, list[Value]]:
-    """Choose the values that are kept, latest first, so that what only they need is computed once."""
+    """Choose the values that are kept, latest first, so that what only they need is computed once.
+
+    A choice (a mask) is kept too.  Read by nothing but the reduction, LLVM folds it into a maximum or minimum, as a
+    branch around that, and then finds no vectors for the loop.
+    """
     kept: dict[int, list[Value]] = {}
     written = set(group.results)
     for operation in reversed(group.operations):
@@ -78,7 +83,7 @@ def _keep(group: Group, used_in: dict[Value, set[int]]) -> dict[int, list[Value]
             continue
         (value,) = operation.results
         passes = used_in.get(value, set[int]())
-        worth_keeping = value in group.costly or value in written
+        worth_keeping = value in group.costly or value in written or operation.op is SELECT
         if len(passes) > 1 and worth_keeping and full_map(group, value) is not None:
             kept.setdefault(min(passes), []).append(value)
             passes = {min(passes)}

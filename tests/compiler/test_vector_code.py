@@ -1,0 +1,62 @@
+"""What hot loops are made of: vectors as wide as the target's registers, two turns side by side where one is long."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from tenfold_rt import dtypes
+from tenfoldc import ops
+from tenfoldc.ir.builder import Builder
+from tenfoldc.ir.core import Function, Module
+from tenfoldc.ir.types import TensorType
+from tenfoldc.pipeline import stage_text
+from tenfoldc.target import named
+
+SHAPE = (8, 512)
+
+
+def code(body, stage: str = "llvm") -> str:
+    """What `body` of one f32 matrix becomes for AVX2."""
+    builder = Builder()
+    x = builder.parameter(TensorType(dtypes.f32, SHAPE))
+    region = builder.region([x], [body(x)])
+    module = Module({"main": Function("main", region)}, entries=("main",))
+    return stage_text(module, stage, target=named("x86-64-v3"))
+
+
+def lower_triangle(x):
+    """`x` with minus infinity above the diagonal, as causal attention masks its scores."""
+    rows, columns = (ops.iota(x.builder, TensorType(dtypes.i64, SHAPE), axis) for axis in (0, 1))
+    masked = ops.full(x.builder, x.type, -np.inf)
+    return ops.select(ops.compare(rows, columns, ops.Direction.GE), x, masked)
+
+
+def softmax(x):
+    largest = ops.broadcast_in_dim(ops.reduce_max(x, (1,)), SHAPE, (0,))
+    grown = ops.exponential(ops.subtract(x, largest))
+    return ops.divide(grown, ops.broadcast_in_dim(ops.reduce_sum(grown, (1,)), SHAPE, (0,)))
+
+
+def test_a_masked_row_is_kept_and_its_largest_element_found_in_vectors() -> None:
+    text = code(lambda x: softmax(lower_triangle(x)))
+    assert re.search(r"call <8 x float> @llvm\.maximum\.v8f32", text)
+    assert len(re.findall(r"scratch row", code(lambda x: softmax(lower_triangle(x)), "loops"))) == 2
+
+
+def test_a_softmax_is_one_kernel_without_calls() -> None:
+    loops, text = code(softmax, "loops"), code(softmax)
+    assert len(re.findall(r"^kernel ", loops, re.MULTILINE)) == 1
+    kernel = text[text.index("define internal fastcc void") :].split("\n}")[0]
+    assert not re.findall(r"call (?!.*@llvm\.)", kernel)
+
+
+def test_a_long_body_runs_two_vectors_at_a_time() -> None:
+    text = code(ops.erf)
+    body = text[text.index("vector.body:") :].split("br i1")[0]
+    assert body.count("store <8 x float>") == 2
+
+
+def test_a_short_body_is_left_to_llvm() -> None:
+    assert "interleave" not in code(lambda x: ops.add(x, x))
