@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks.measure import Timing
 
@@ -45,7 +46,20 @@ def _cell(timing: Timing | None, reference: Timing | None) -> str:
     return f"{median} {unit} ({low} to {high}{ratio})"
 
 
-def write(section: Section, path: Path = RESULTS) -> None:
+class Writable(Protocol):
+    """What RESULTS.md can hold."""
+
+    @property
+    def name(self) -> str:
+        """What its markers in the file say."""
+        ...
+
+    def text(self) -> str:
+        """The section as Markdown."""
+        ...
+
+
+def write(section: Writable, path: Path = RESULTS) -> None:
     """Put `section` where the file has its markers, or at its end."""
     text = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"
     begin, end = f"<!-- begin {section.name} -->", f"<!-- end {section.name} -->"

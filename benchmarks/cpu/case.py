@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias, TypedDict
 
@@ -40,7 +40,8 @@ class Case:
     """One row of the table.
 
     `inputs` draws one set of arguments.  `flops` or `bytes`, whichever bounds the case, is what one call must do or
-    move at the least; both 0 where neither says much.  `missing` says why Tenfold cannot do the case yet.
+    move at the least; both 0 where neither says much.  `missing` says why Tenfold cannot do the case yet, `excluded`
+    why a peer is left out.
     """
 
     theme: str
@@ -52,6 +53,7 @@ class Case:
     bytes: float = 0.0
     tolerance: float = 1e-4
     missing: str = ""
+    excluded: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def full_name(self) -> str:

@@ -116,5 +116,6 @@ CASES = (
         Functions(tenfold=_mandelbrot(tn), torch=_mandelbrot(torch), jax=_mandelbrot(jnp)),
         flops=10 * _TURNS * _PIXELS**2,
         tolerance=2.0,
+        excluded={"compile": "8 turns take it minutes to compile"},
     ),
 )
