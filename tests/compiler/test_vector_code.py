@@ -60,3 +60,13 @@ def test_a_long_body_runs_two_vectors_at_a_time() -> None:
 
 def test_a_short_body_is_left_to_llvm() -> None:
     assert "interleave" not in code(lambda x: ops.add(x, x))
+
+
+def test_merging_sorted_runs_takes_no_branch_on_data() -> None:
+    """Both ends of a merge are one block of straight code."""
+
+    def sorted_rows(x):
+        return ops.sort([x], 1, True, lambda a, b: [ops.compare(a, b, ops.Direction.LT)])[0]
+
+    blocks = re.split(r"^\.LBB\d+_\d+:", code(sorted_rows, "asm"), flags=re.MULTILINE)
+    assert any(block.count("ucomiss") == 2 for block in blocks)

@@ -84,6 +84,8 @@ def _initialise_native() -> str:
     """Prepare code generation for this machine; the first word of its triple."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    # Choices are written where data decide: as branches, into which LLVM makes some in loops, they are mispredicted.
+    llvm.set_option("tenfold", "-x86-cmov-converter=false")
     return llvm.get_default_triple().partition("-")[0]
 
 

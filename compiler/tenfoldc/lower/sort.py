@@ -89,29 +89,71 @@ def _merge_pair(
     size: int,
     before: Before,
 ) -> Sequence[Statement]:
-    """Merge the sorted runs [low, middle) and [middle, high) of half `source` into the other half.
+    """Merge the sorted runs [low, middle) and [middle, high) of half `source` into the other half, from both ends.
 
-    What is taken from the left run is counted, and follows for the right; a count grows without a branch, which
-    random data would mispredict every other time.
+    The ends do not wait for each other, so a processor works on both at once; an odd element in the middle is
+    written twice.  What is taken from the left run is counted, and follows for the right.  There are no branches, which
+    random data would mispredict every other time: counts grow by 0 or 1, and of two elements the place is chosen,
+    not the element, because LLVM makes a choice of floats a branch.
     """
-    (low, middle, high), last, one = bounds, scalar.index(size - 1), scalar.index(1)
-    left, left_carry = _carry("left", low)
-    turn = context.axis("turn")
-    right = scalar.sub(scalar.add(scalar.add(low, middle), turn), left)
-    left_values = _load_all(buffers, source, scalar.minimum(left, last))
-    right_values = _load_all(buffers, source, scalar.minimum(right, last))
-    left_is_done = scalar.greater_equal(left, middle)
-    takes_right = scalar.logical_and(
-        scalar.less(right, high), scalar.logical_or(left_is_done, before(right_values, left_values))
-    )
-    chosen = [
-        scalar.select(takes_right, on_right, on_left)
-        for on_left, on_right in zip(left_values, right_values, strict=True)
+    (low, _, high), one = bounds, scalar.index(1)
+    turn, target = context.axis("turn"), scalar.sub(one, source)
+    first, carry_first, left = _take_first(buffers, source, bounds, turn, size, before)
+    last, carry_last, kept = _take_last(buffers, source, bounds, turn, before)
+    stores = [
+        *_store_all(buffers, (target, scalar.add(low, turn)), first),
+        *_store_all(buffers, (target, scalar.sub(scalar.sub(high, one), turn)), last),
     ]
-    target = (scalar.sub(one, source), scalar.add(low, turn))
+    half = scalar.div(scalar.add(scalar.sub(high, low), one), scalar.index(2))
+    return loop(turn, half, stores, [carry_first(left), carry_last(kept)])
+
+
+_Taken: TypeAlias = tuple[list[Expr], Callable[[Expr], Carry], Expr]
+"""The elements that are next, the carry that counts, and the count after them."""
+
+
+def _take_first(
+    buffers: Sequence[Buffer],
+    source: Expr,
+    bounds: tuple[Expr, Expr, Expr],
+    turn: Expr,
+    size: int,
+    before: Before,
+) -> _Taken:
+    """The `turn`th of the merged elements; `left` is the first of the left run that is not yet taken."""
+    (low, middle, high), last = bounds, scalar.index(size - 1)
+    left, carry = _carry("left", low)
+    right = scalar.sub(scalar.add(scalar.add(low, middle), turn), left)
+    left_place, right_place = scalar.minimum(left, last), scalar.minimum(right, last)
+    on_left, on_right = (_load_all(buffers, source, place) for place in (left_place, right_place))
+    takes_right = scalar.logical_and(
+        scalar.less(right, high), scalar.logical_or(scalar.greater_equal(left, middle), before(on_right, on_left))
+    )
     takes_left = scalar.convert(scalar.apply(Primitive.NOT, takes_right), dtypes.i64)
-    stores = _store_all(buffers, target, chosen)
-    return loop(turn, scalar.sub(high, low), stores, [left_carry(scalar.add(left, takes_left))])
+    taken = _load_all(buffers, source, _chosen(takes_right, right_place, left_place))
+    return taken, carry, scalar.add(left, takes_left)
+
+
+def _take_last(
+    buffers: Sequence[Buffer], source: Expr, bounds: tuple[Expr, Expr, Expr], turn: Expr, before: Before
+) -> _Taken:
+    """The `turn`th of the merged elements from the end; `left` is the first of the left run that is taken."""
+    (low, middle, high), zero, one = bounds, scalar.index(0), scalar.index(1)
+    left, carry = _carry("left_end", middle)
+    right = scalar.sub(scalar.sub(scalar.add(middle, high), turn), left)
+    left_place, right_place = (scalar.maximum(scalar.sub(end, one), zero) for end in (left, right))
+    on_left, on_right = (_load_all(buffers, source, place) for place in (left_place, right_place))
+    takes_left = scalar.logical_and(
+        scalar.greater(left, low), scalar.logical_or(scalar.less_equal(right, middle), before(on_right, on_left))
+    )
+    taken = _load_all(buffers, source, _chosen(takes_left, left_place, right_place))
+    return taken, carry, scalar.sub(left, scalar.convert(takes_left, dtypes.i64))
+
+
+def _chosen(condition: Expr, on_true: Expr, on_false: Expr) -> Expr:
+    """One of two places, by arithmetic: of a `select` of places LLVM makes one of the elements there."""
+    step = scalar.mul(scalar.convert(condition, dtypes.i64), scalar.sub(on_true, on_false))
+    return scalar.add(on_false, step)
 
 
 def _merge_runs(
