@@ -157,9 +157,7 @@ def _truncating_quotient(x: Array, y: Array) -> Array:
 
 
 DIVIDE = binary("divide", _divide_reference, _divide_scalar, NUMBERS, domain=((-2.0, 2.0), (0.5, 2.0)))
-REMAINDER = binary(
-    "remainder", _remainder_reference, _remainder_scalar, NUMBERS, domain=((0.1, 0.9), (1.0, 2.0))
-)
+REMAINDER = binary("remainder", _remainder_reference, _remainder_scalar, NUMBERS, domain=((0.1, 0.9), (1.0, 2.0)))
 
 
 def divide(x: Var, y: Var) -> Var:
@@ -207,9 +205,7 @@ def _sign_scalar(x: Expr) -> Expr:
 
 
 ABS = unary("abs", np.abs, scalar.abs_, SIGNED + FLOATS, domain=(0.1, 2.0))
-SIGN = unary(
-    "sign", lambda x: np.where(x == 0, x, np.sign(x)), _sign_scalar, SIGNED + FLOATS, domain=(0.1, 2.0)
-)
+SIGN = unary("sign", lambda x: np.where(x == 0, x, np.sign(x)), _sign_scalar, SIGNED + FLOATS, domain=(0.1, 2.0))
 
 
 def abs_(x: Var) -> Var:

@@ -68,9 +68,7 @@ def _infer_compare(
     COMPARE.require_same(0, 1, operands)
     kind = attributes.compare_type
     if kind is not None and kind not in _compare_types(operands[0].dtype):
-        raise DTypeError(
-            f"compare: {kind.value} does not compare {operands[0]} (lhs)", mend="leave compare_type out"
-        )
+        raise DTypeError(f"compare: {kind.value} does not compare {operands[0]} (lhs)", mend="leave compare_type out")
     return (operands[0].with_dtype(dtypes.bool_),)
 
 
@@ -196,11 +194,7 @@ def _(site: Site[Attributes], tangents: Sequence[Var | None]) -> Sequence[Var | 
     if on_true is None and on_false is None:
         return (None,)
     zero = ops.zeros_like(site.result)
-    return (
-        select(
-            site.operands[0], zero if on_true is None else on_true, zero if on_false is None else on_false
-        ),
-    )
+    return (select(site.operands[0], zero if on_true is None else on_true, zero if on_false is None else on_false),)
 
 
 @SELECT.vjp
@@ -261,8 +255,7 @@ def _(site: Site[Attributes], tangents: Sequence[Var | None]) -> Sequence[Var | 
         return (None,)
     below, above = _replaced(site)
     low, middle, high = (
-        ops.zeros_like(site.result) if tangent is None else _spread(tangent, site.result)
-        for tangent in tangents
+        ops.zeros_like(site.result) if tangent is None else _spread(tangent, site.result) for tangent in tangents
     )
     return (select(above, high, select(below, low, middle)),)
 

@@ -56,9 +56,7 @@ def convert_array(x: Array, dtype: DType) -> Array:
     smallest = -largest - 1 if dtype.is_signed else 0
     too_large, too_small = x >= float(largest + 1), x <= float(smallest)
     inside = np.where(too_large | too_small | np.isnan(x), 0, x).astype(numpy)
-    return np.where(
-        too_large, np.array(largest, numpy), np.where(too_small, np.array(smallest, numpy), inside)
-    )
+    return np.where(too_large, np.array(largest, numpy), np.where(too_small, np.array(smallest, numpy), inside))
 
 
 CONVERT = Elementwise(
@@ -110,9 +108,7 @@ def _infer_bitcast(
     (operand,) = operands
     for dtype in (operand.dtype, attributes.dtype):
         if dtype not in NUMBERS:
-            raise DTypeError(
-                f"bitcast_convert: {dtype} has no bit pattern to reinterpret", mend="use convert"
-            )
+            raise DTypeError(f"bitcast_convert: {dtype} has no bit pattern to reinterpret", mend="use convert")
     narrowing, widening = (
         operand.dtype.bits // attributes.dtype.bits,
         attributes.dtype.bits // operand.dtype.bits,
@@ -159,13 +155,9 @@ def _bitcast_element(
         return scalar.bitcast(part, target)
     whole: Expr = Constant(0, target_bits)
     for number in range(target.bits // source.bits):
-        part = scalar.convert(
-            scalar.bitcast(read(0, (*index, scalar.index(number))), source_bits), target_bits
-        )
+        part = scalar.convert(scalar.bitcast(read(0, (*index, scalar.index(number))), source_bits), target_bits)
         places = Constant(number * source.bits, target_bits)
-        whole = (
-            scalar.apply(Primitive.OR, whole, scalar.apply(Primitive.SHL, part, places)) if number else part
-        )
+        whole = scalar.apply(Primitive.OR, whole, scalar.apply(Primitive.SHL, part, places)) if number else part
     return scalar.bitcast(whole, target)
 
 
@@ -199,7 +191,5 @@ def _(site: Site[BitcastConvertAttributes], given: Sequence[Var | None]) -> Sequ
 
 
 @BITCAST_CONVERT.batch
-def _(
-    site: Site[BitcastConvertAttributes], batched: Sequence[bool], size: int
-) -> tuple[Sequence[Var], Sequence[bool]]:
+def _(site: Site[BitcastConvertAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     return (bitcast_convert(site.operands[0], site.attributes.dtype),), (True,)

@@ -109,9 +109,7 @@ class Elementwise(Op[A]):
             if not site.result.dtype.is_float or cotangent is None:
                 return (None,) * self.arity
             partials = rule(*site.operands, site.result)
-            return tuple(
-                None if partial is None else ops.multiply(partial, cotangent) for partial in partials
-            )
+            return tuple(None if partial is None else ops.multiply(partial, cotangent) for partial in partials)
 
         return rule
 
@@ -150,9 +148,7 @@ class Elementwise(Op[A]):
             self.require_same(0, number, operands)
         return (operands[0] if self.result is None else operands[0].with_dtype(self.result),)
 
-    def _reference(
-        self, arrays: Sequence[Array], attributes: A, regions: Sequence[RegionFunction]
-    ) -> Sequence[Array]:
+    def _reference(self, arrays: Sequence[Array], attributes: A, regions: Sequence[RegionFunction]) -> Sequence[Array]:
         with np.errstate(all="ignore"):
             return (np.asarray(self.array_rule(arrays, attributes)),)
 
@@ -227,9 +223,7 @@ def _batch(
                 operands.append(operand)
             else:
                 first = 0 if flag else 1
-                operands.append(
-                    ops.broadcast_in_dim(operand, shape, tuple(range(first, first + operand.rank)))
-                )
+                operands.append(ops.broadcast_in_dim(operand, shape, tuple(range(first, first + operand.rank))))
         results = record.apply(*operands, attributes=site.attributes)
         return results, (True,) * len(results)
 

@@ -31,9 +31,7 @@ CEIL = unary("ceil", np.ceil, lambda x: scalar.apply(Primitive.CEIL, x), FLOATS,
 ROUND_NEAREST_EVEN = unary(
     "round_nearest_even", np.rint, lambda x: scalar.apply(Primitive.ROUND_EVEN, x), FLOATS, domain=(0.6, 1.4)
 )
-ROUND_NEAREST_AFZ = unary(
-    "round_nearest_afz", _round_away_reference, _round_away_scalar, FLOATS, domain=(0.6, 1.4)
-)
+ROUND_NEAREST_AFZ = unary("round_nearest_afz", _round_away_reference, _round_away_scalar, FLOATS, domain=(0.6, 1.4))
 
 
 def floor(x: Var) -> Var:

@@ -35,9 +35,7 @@ class Replay:
 
     def site(self, operation: Operation) -> Site[Any]:
         """The site of `operation` without emitting it."""
-        return Site(
-            tuple(self.var(operand) for operand in operation.operands), operation.attributes, operation.regions
-        )
+        return Site(tuple(self.var(operand) for operand in operation.operands), operation.attributes, operation.regions)
 
     def define(self, value: Value, var: Var) -> None:
         """Let `var` stand for `value` from here on."""
