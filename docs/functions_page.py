@@ -18,6 +18,7 @@ PAGE = Path(__file__).with_name("functions.md")
 
 THEMES = {
     "Programs": ("compile", "grad", "export", "library"),
+    "Threads": ("threads",),
     "Tensors": ("tensor", "functions.creation"),
     "Arithmetic, comparison and logic": ("functions.arithmetic",),
     "Mathematics, element by element": ("functions.elementwise",),

@@ -65,10 +65,11 @@ def build(
     described: Manifest,
     workspace: Mapping[str, int] | None = None,
     data: Mapping[str, bytes] | None = None,
+    needs: Mapping[str, abi.Needs] | None = None,
 ) -> bytes:
     """The library for implementations `text`."""
-    sizes = dict.fromkeys((entry.name for entry in described.entries), 0) | dict(workspace or {})
-    return library(compile_text(text + abi.interface(described, sizes)), described, data)
+    wanted = {entry.name: abi.Needs((workspace or {}).get(entry.name, 0)) for entry in described.entries}
+    return library(compile_text(text + abi.interface(described, wanted | dict(needs or {}))), described, data)
 
 
 def build_and_load(
@@ -86,7 +87,7 @@ def elementwise(name: str, operation: str, count: int, *, inputs: int = 2, statu
         f"  %a{i} = getelementptr float, ptr %p{i}, i64 %i\n  %e{i} = load float, ptr %a{i}\n" for i in range(inputs)
     )
     return f"""
-define internal i32 @"{name}.impl"(ptr %workspace{pointers}, ptr %r0) nounwind {{
+define internal i32 @"{name}.impl"(ptr %team, ptr %workspace{pointers}, ptr %r0) nounwind {{
 entry:
   %none = icmp eq i64 {count}, 0
   br i1 %none, label %done, label %loop

@@ -33,6 +33,7 @@ from tenfoldc.ir.types import TensorType, check_addressable
 from tenfoldc.ir.verifier import verify
 from tenfoldc.loops.ir import Allocation, Program
 from tenfoldc.loops.printer import print_program
+from tenfoldc.loops.traversal import parallel_loops
 from tenfoldc.loops.verifier import verify_program
 from tenfoldc.lower import lower
 from tenfoldc.schedule import schedule
@@ -126,10 +127,15 @@ def _code(
     emitted = run.stage(
         "emit", library, lambda: emit_programs(programs, target, inline_data=inline_data), lambda e: e.text
     )
-    workspaces = {program.name: allocation.workspace_bytes for program, allocation in programs}
-    text = emitted.text + abi.interface(manifest, workspaces)
+    needs = {program.name: _needs(program, allocation) for program, allocation in programs}
+    text = emitted.text + abi.interface(manifest, needs)
     code = run.stage("optimise", library, lambda: compile_text(text, target), lambda c: c.optimised_text())
     return manifest, code, dict(emitted.external_data)
+
+
+def _needs(program: Program, allocation: Allocation) -> abi.Needs:
+    shared = any(True for kernel in program.kernels for _ in parallel_loops(kernel.body))
+    return abi.Needs(allocation.workspace_bytes, allocation.private_bytes, shared)
 
 
 def _manifest(module: Module, target: Target, library: str) -> Manifest:

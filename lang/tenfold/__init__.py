@@ -225,6 +225,7 @@ from tenfold.specs import (
 from tenfold.specs import ElementType as dtype  # noqa: N813 - as NumPy and PyTorch call it
 from tenfold.specs import bool_ as bool  # noqa: A004
 from tenfold.tensor import Tensor, asarray, from_dlpack, tensor
+from tenfold.threads import get_num_threads, set_num_threads, threads
 from tenfold_rt import errors
 from tenfold_rt.errors import (
     ArgumentError,
@@ -340,6 +341,7 @@ __all__ = [
     "full_like",
     "gather",
     "gelu",
+    "get_num_threads",
     "grad",
     "greater",
     "greater_equal",
@@ -408,6 +410,7 @@ __all__ = [
     "round",
     "rsqrt",
     "scaled_dot_product_attention",
+    "set_num_threads",
     "sigmoid",
     "sign",
     "silu",
@@ -432,6 +435,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensordot",
+    "threads",
     "tile",
     "to",
     "topk",

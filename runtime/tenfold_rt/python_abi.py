@@ -15,7 +15,7 @@ from enum import IntEnum, auto
 
 import numpy as np
 
-from tenfold_rt import dtypes
+from tenfold_rt import dtypes, threads
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError
 
@@ -54,6 +54,10 @@ class Slot(IntEnum):
     INCREF = auto()
     DECREF = auto()
     VECTORCALL = auto()
+    CONTEXT = auto()
+    """The context of every call: see `tenfold_rt.threads`."""
+    POOL = auto()
+    """The pool of threads that all libraries use: the first that has one puts it here."""
 
 
 DTYPE_BASE = 32
@@ -111,6 +115,7 @@ def table() -> ctypes.Array[ctypes.c_void_p]:
         if dtype.numpy is not None:
             # NumPy keeps one immortal object for each built-in dtype, so a borrowed reference is enough.
             filled[dtype_slot(dtype)] = id(dtype.numpy)
+    filled[Slot.CONTEXT] = threads.context_address()
     filled[Slot.ARRAY_NEW] = _numpy_functions()[_NEW_FROM_DESCR]
     return filled
 

@@ -4,7 +4,7 @@
 `TENFOLD_DUMP`         stage names, comma-separated, or `all`: write each stage's output as a numbered file
 `TENFOLD_DUMP_DIR`     where those files go (default: `tenfold-dump` in the working directory)
 `TENFOLD_VERIFY`       `1`: check the IR after every stage
-`TENFOLD_NUM_THREADS`  how many threads a compiled call may use (default: 1)
+`TENFOLD_NUM_THREADS`  how many threads a compiled call may use (default: one for each processor of this process)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Settings:
     dump: frozenset[str]
     dump_dir: Path
     verify: bool
-    num_threads: int
+    num_threads: int | None
 
     def dumps(self, stage: str) -> bool:
         """Whether the output of `stage` is to be written to a file."""
@@ -33,13 +33,13 @@ class Settings:
 def settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from `environ` (default: this process's environment)."""
     env = os.environ if environ is None else environ
-    threads = env.get("TENFOLD_NUM_THREADS", "1")
+    threads = env.get("TENFOLD_NUM_THREADS", "")
     return Settings(
         cache_dir=_cache_dir(env),
         dump=frozenset(name.strip() for name in env.get("TENFOLD_DUMP", "").split(",") if name.strip()),
         dump_dir=Path(env.get("TENFOLD_DUMP_DIR", "tenfold-dump")),
         verify=env.get("TENFOLD_VERIFY", "") not in ("", "0"),
-        num_threads=max(1, int(threads)) if threads.isdigit() else 1,
+        num_threads=max(1, int(threads)) if threads.isdigit() else None,
     )
 
 

@@ -31,6 +31,9 @@ def place(buffers: Sequence[Buffer]) -> Allocation:
     return Allocation(offsets, end)
 
 
+NO_TEAM = "\ndefine internal void @tenfold.parallel(ptr %team, ptr %task, ptr %arguments, i64 %count) { unreachable }\n"
+
+
 def _aligned(nbytes: int) -> Array:
     memory = np.zeros(nbytes + 64, np.uint8)
     start = -memory.ctypes.data % 64
@@ -51,10 +54,10 @@ class LoadedProgram:
         allocation = place([*program.temporaries, *scratch])
         emitted = emit_program(program, allocation, target)
         self.text, self.external_data = emitted.text, dict(emitted.external_data)
-        count = 1 + len(program.parameters) + len(program.results)
+        count = 2 + len(program.parameters) + len(program.results)
         arguments = ", ".join(f"ptr %a{number}" for number in range(count))
         wrapper = f'define i32 @run({arguments}) {{ %s = call i32 @"{program.name}.impl"({arguments}) ret i32 %s }}'
-        self.compiled = compile_text(self.text + wrapper, target)
+        self.compiled = compile_text(self.text + wrapper + NO_TEAM, target)
         library = directory / f"{len(list(directory.iterdir()))}.so"
         linked = elf.link(self.compiled.object_code, soname="test.so", exports={"run"}, data=self.external_data)
         library.write_bytes(linked)
@@ -71,7 +74,7 @@ class LoadedProgram:
             assert array.dtype == buffer.dtype.numpy
             assert array.flags.c_contiguous
         arrays = [self._workspace, *inputs, *results]
-        assert self._run(*(ctypes.c_void_p(array.ctypes.data) for array in arrays)) == 0
+        assert self._run(None, *(ctypes.c_void_p(array.ctypes.data) for array in arrays)) == 0
         return results
 
 

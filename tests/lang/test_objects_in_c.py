@@ -38,7 +38,7 @@ static void *work(void *failures) {
 int main(void) {
   pthread_t threads[4];
   int failures[4] = {0};
-  if (columns_workspace() == 0 || rows_workspace() == 0) return 2;
+  if (columns_workspace(1) == 0 || rows_workspace(1) == 0) return 2;
   for (int i = 0; i < 4; ++i) pthread_create(&threads[i], NULL, work, &failures[i]);
   for (int i = 0; i < 4; ++i) pthread_join(threads[i], NULL);
   return failures[0] || failures[1] || failures[2] || failures[3];

@@ -2,10 +2,11 @@
 
 **In.** The emission stage defines, for each entry of the manifest,
 
-    define internal i32 @"NAME.impl"(ptr %workspace, ptr %p0, …, ptr %r0, …)
+    define internal i32 @"NAME.impl"(ptr %team, ptr %workspace, ptr %p0, …, ptr %r0, …)
 
 with the parameters, then the results, as pointers to dense row-major data (a bool is one byte), aligned to
 their elements and no more; and a workspace of the promised size, 64-byte aligned (null where the size is 0).
+The team is null, for one thread, or what `@tenfold.parallel` takes (see `pool_text`).
 It returns a `Status`.  A result that is donated may be at its parameter's address; nothing else overlaps.
 NAME is the entry's name as it stands in the manifest (see `implementation`).
 
@@ -23,24 +24,36 @@ and `LIBRARY_python` (see `python_entry`), under the names that `tenfold_rt.c_na
 - Large constants may be `external hidden constant`s, whose bytes `elf.link` is given as `data`.
 
 **Workspace.**  It comes from the context if that has one, else from the context's allocator, else it is the
-library's own block: a block as large as the largest entry needs, taken from one place by an atomic exchange,
-allocated if the place is empty, put back by an exchange, and freed if another call put back its own first.
+library's own block: a block as large as the largest entry needs, or as this call's threads need, taken from one
+place by an atomic exchange, allocated if the place is empty, put back by an exchange, and freed if another call put
+back its own first.
 So calls from many threads never wait, and one block is kept, until the library is unloaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tenfold_rt.c_names import EntryNames, LibraryNames, library_names
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, UnsupportedError
 from tenfold_rt.manifest import NOTE_OWNER, NOTE_TYPE, Buffer, Entry, Manifest
 from tenfold_rt.status import Status
-from tenfoldc.artifact import abi_text, python_entry
+from tenfoldc.artifact import abi_text, pool_text, python_entry
 from tenfoldc.artifact.llvm_text import array_constant, bytes_literal, joined, string_constant, symbol
 
 DECLARED = frozenset({"aligned_alloc", "free"})
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an entry's implementation must be given: a workspace, so much more of it for each thread after the first,
+    and a team where its loops are shared between threads."""
+
+    workspace_bytes: int = 0
+    per_thread_bytes: int = 0
+    is_parallel: bool = False
 
 
 def implementation(entry: Entry) -> str:
@@ -48,26 +61,35 @@ def implementation(entry: Entry) -> str:
     return symbol(f"{entry.name}.impl")
 
 
-def interface(manifest: Manifest, workspace_bytes: Mapping[str, int]) -> str:
+def interface(manifest: Manifest, needs: Mapping[str, Needs]) -> str:
     """The IR text of everything that the library exports.
 
-    `workspace_bytes` gives each entry's workspace by the entry's name.  `UnsupportedError` where an entry has
+    `needs` gives each entry's by the entry's name.  `UnsupportedError` where an entry has
     what the interface cannot pass yet; `ArtifactError` where the manifest contradicts itself.
     """
     for entry in manifest.entries:
         _check(entry)
     names = library_names(manifest)
-    largest = max([0, *(workspace_bytes[entry.name] for entry in manifest.entries)])
+    largest = max([0, *(needs[entry.name].workspace_bytes for entry in manifest.entries)])
+    is_parallel = any(needs[entry.name].is_parallel for entry in manifest.entries)
     parts = [
         abi_text.declarations(),
         _manifest_note(manifest, names),
         _status_function(names),
         abi_text.CHECK_BUFFERS,
+        abi_text.WORKSPACE_BYTES,
         abi_text.workspace_functions(_rounded(largest)),
     ]
+    ends = ["@tenfold.fini"] if largest else []
+    if is_parallel:
+        parts.append(pool_text.functions(manifest))
+        ends.append("@tenfold.pool.fini")
+    if ends:
+        kept = f"[{len(ends)} x ptr] [{joined(ends)}]"
+        parts.append(f'@llvm.compiler.used = appending global {kept}, section "llvm.metadata"\n')
     for entry, entry_names in zip(manifest.entries, names.entries, strict=True):
-        parts += _entry_functions(entry, entry_names, workspace_bytes[entry.name])
-    parts.append(python_entry.functions(manifest, names))
+        parts += _entry_functions(entry, entry_names, needs[entry.name])
+    parts.append(python_entry.functions(manifest, names, is_parallel=is_parallel))
     return "\n".join(parts)
 
 
@@ -141,7 +163,7 @@ def _status_function(names: LibraryNames) -> str:
     return "".join(messages) + table + abi_text.status_functions(symbol(names.status), len(statuses))
 
 
-def _entry_functions(entry: Entry, names: EntryNames, workspace_bytes: int) -> list[str]:
+def _entry_functions(entry: Entry, names: EntryNames, needs: Needs) -> list[str]:
     buffers = entry.parameters + entry.results
     arguments = [f"%a{index}" for index in range(len(buffers))]
     partner = {result: parameter for parameter, result in entry.donated}
@@ -154,7 +176,7 @@ def _entry_functions(entry: Entry, names: EntryNames, workspace_bytes: int) -> l
     ]
     return [
         *constants,
-        _run_function(entry, arguments, workspace_bytes),
+        _run_function(entry, arguments, needs),
         _checked_function(entry, arguments),
         f"define i32 {symbol(names.plain)}({joined(arguments)}) nounwind {{\n"
         f"  %status = call i32 {symbol(f'{entry.name}.checked')}({joined(['null', *arguments])})\n"
@@ -164,18 +186,21 @@ def _entry_functions(entry: Entry, names: EntryNames, workspace_bytes: int) -> l
             f"{symbol(f'{entry.name}.checked')}({joined(['%ctx', *arguments])})",
             joined(["%ctx", *arguments]),
         ),
-        f"define i64 {symbol(names.workspace)}() nounwind {{\n  ret i64 {_rounded(workspace_bytes)}\n}}\n",
+        abi_text.workspace_size(symbol(names.workspace), _rounded(needs.workspace_bytes), needs.per_thread_bytes),
     ]
 
 
-def _run_function(entry: Entry, arguments: list[str], workspace_bytes: int) -> str:
-    """`NAME.run(ctx, …)`: find a workspace and run; the arguments are known to be good."""
+def _run_function(entry: Entry, arguments: list[str], needs: Needs) -> str:
+    """`NAME.run(ctx, …)`: find threads and a workspace and run; the arguments are known to be good."""
     signature = f"{symbol(f'{entry.name}.run')}({joined(['%ctx', *arguments])})"
-    if workspace_bytes == 0:
-        call = f"{implementation(entry)}({joined(['null', *arguments])})"
-        return f"define internal i32 {signature} nounwind {{\n  %status = call i32 {call}\n  ret i32 %status\n}}\n"
-    call = f"{implementation(entry)}({joined(['%workspace', *arguments])})"
-    return abi_text.run_with_workspace(signature, call, _rounded(workspace_bytes))
+    return abi_text.run(
+        signature,
+        implementation(entry),
+        joined(arguments),
+        _rounded(needs.workspace_bytes),
+        needs.per_thread_bytes,
+        is_parallel=needs.is_parallel,
+    )
 
 
 def _checked_function(entry: Entry, arguments: list[str]) -> str:

@@ -5,6 +5,7 @@ name.
 from __future__ import annotations
 
 from tenfold_rt.status import Status
+from tenfoldc.artifact.pool_text import MOST_THREADS
 
 # Offsets in tenfold_ctx, the same for every 64-bit C compiler; see `header`.
 CONTEXT_BYTES = 64
@@ -139,21 +140,59 @@ go:
 """
 
 
-def run_with_workspace(signature: str, call: str, size: int) -> str:
-    """Take a workspace, run the implementation, give the workspace back."""
+def run(signature: str, implementation: str, arguments: str, size: int, per_thread: int, *, is_parallel: bool) -> str:
+    """Gather threads where the entry uses them, take a workspace where it needs one, run, give the workspace back.
+
+    Each thread but the first needs `per_thread` bytes beside the `size` of one.
+    """
+    lines = [f"define internal i32 {signature} noinline nounwind {{"]
+    threads, team = "1", "null"
+    if is_parallel:
+        lines += ["  %team.place = alloca %tenfold.team.type", "  %threads = call i32 @tenfold.threads(ptr %ctx)"]
+        threads, team = "%threads", "%team"
+    workspace = "null"
+    if size:
+        lines += [
+            f"  %bytes = call i64 @tenfold.workspace.bytes(i64 {size}, i64 {per_thread}, i32 {threads})",
+            "  %place = alloca ptr",
+            "  %origin = call i32 @tenfold.workspace.take(ptr %ctx, i64 %bytes, ptr %place)",
+            "  %failed = icmp slt i32 %origin, 0",
+            "  br i1 %failed, label %refuse, label %run",
+            "run:",
+            "  %workspace = load ptr, ptr %place",
+        ]
+        workspace = "%workspace"
+    if is_parallel:
+        lines.append("  %team = call ptr @tenfold.team(ptr %ctx, i32 %threads, ptr %team.place)")
+    given = f"ptr {team}, ptr {workspace}" + (f", {arguments}" if arguments else "")
+    lines.append(f"  %status = call i32 {implementation}({given})")
+    if size:
+        lines.append("  call void @tenfold.workspace.give(ptr %ctx, i64 %bytes, ptr %workspace, i32 %origin)")
+    lines.append("  ret i32 %status")
+    if size:
+        lines += ["refuse:", "  ret i32 %origin"]
+    return "\n".join([*lines, "}", ""])
+
+
+def workspace_size(exported: str, size: int, per_thread: int) -> str:
+    """The exported function that tells how large a workspace to provide."""
     return f"""\
-define internal i32 {signature} noinline nounwind {{
-  %place = alloca ptr
-  %origin = call i32 @tenfold.workspace.take(ptr %ctx, i64 {size}, ptr %place)
-  %failed = icmp slt i32 %origin, 0
-  br i1 %failed, label %refuse, label %run
-run:
-  %workspace = load ptr, ptr %place
-  %status = call i32 {call}
-  call void @tenfold.workspace.give(ptr %ctx, i64 {size}, ptr %workspace, i32 %origin)
-  ret i32 %status
-refuse:
-  ret i32 %origin
+define i64 {exported}(i32 %threads) nounwind {{
+  %bytes = call i64 @tenfold.workspace.bytes(i64 {size}, i64 {per_thread}, i32 %threads)
+  ret i64 %bytes
+}}
+"""
+
+
+WORKSPACE_BYTES = f"""\
+define internal i64 @tenfold.workspace.bytes(i64 %size, i64 %per.thread, i32 %threads) alwaysinline nounwind {{
+  %least = call i32 @llvm.smax.i32(i32 %threads, i32 1)
+  %most = call i32 @llvm.smin.i32(i32 %least, i32 {MOST_THREADS})
+  %others = sub i32 %most, 1
+  %wide = zext i32 %others to i64
+  %more = mul i64 %wide, %per.thread
+  %bytes = add i64 %size, %more
+  ret i64 %bytes
 }}
 """
 
@@ -165,24 +204,41 @@ def workspace_functions(block_bytes: int) -> str:
     return _BLOCK.replace("BLOCK_BYTES", str(block_bytes)) + _TAKE + _GIVE
 
 
+# A block begins with 64 bytes that hold the size of the rest; `@tenfold.block` points to them.
 _BLOCK = """\
 @tenfold.block = internal global ptr null, align 8
 @tenfold.fini = internal constant ptr @tenfold.block.free, section ".fini_array", align 8
-@llvm.compiler.used = appending global [1 x ptr] [ptr @tenfold.fini], section "llvm.metadata"
 define internal void @tenfold.block.free() nounwind {
   %block = atomicrmw xchg ptr @tenfold.block, ptr null acq_rel
   call void @free(ptr %block)
   ret void
 }
-define internal ptr @tenfold.block.take() nounwind {
+define internal ptr @tenfold.block.take(i64 %bytes) nounwind {
   %kept = atomicrmw xchg ptr @tenfold.block, ptr null acq_rel
   %none = icmp eq ptr %kept, null
   br i1 %none, label %allocate, label %found
 found:
-  ret ptr %kept
+  %kept.bytes = load i64, ptr %kept
+  %large = icmp uge i64 %kept.bytes, %bytes
+  br i1 %large, label %use, label %replace
+use:
+  %kept.start = getelementptr i8, ptr %kept, i64 64
+  ret ptr %kept.start
+replace:
+  call void @free(ptr %kept)
+  br label %allocate
 allocate:
-  %new = call ptr @aligned_alloc(i64 64, i64 BLOCK_BYTES)
-  ret ptr %new
+  %size = call i64 @llvm.umax.i64(i64 %bytes, i64 BLOCK_BYTES)
+  %total = add i64 %size, 64
+  %new = call ptr @aligned_alloc(i64 64, i64 %total)
+  %failed = icmp eq ptr %new, null
+  br i1 %failed, label %fail, label %made
+made:
+  store i64 %size, ptr %new
+  %start = getelementptr i8, ptr %new, i64 64
+  ret ptr %start
+fail:
+  ret ptr null
 }
 """
 
@@ -230,7 +286,7 @@ give.back:
   call void @tenfold.workspace.give(ptr %ctx, i64 %bytes, ptr %block, i32 {_FROM_ALLOCATOR})
   br label %misaligned
 library:
-  %kept = call ptr @tenfold.block.take()
+  %kept = call ptr @tenfold.block.take(i64 %bytes)
   store ptr %kept, ptr %place
   %kept.null = icmp eq ptr %kept, null
   br i1 %kept.null, label %out.of.memory, label %from.library
@@ -250,7 +306,8 @@ define internal void @tenfold.workspace.give(ptr %ctx, i64 %bytes, ptr %block, i
     i32 {_FROM_ALLOCATOR}, label %allocator
   ]
 library:
-  %other = atomicrmw xchg ptr @tenfold.block, ptr %block acq_rel
+  %own = getelementptr i8, ptr %block, i64 -64
+  %other = atomicrmw xchg ptr @tenfold.block, ptr %own acq_rel
   %empty = icmp eq ptr %other, null
   br i1 %empty, label %done, label %release
 release:

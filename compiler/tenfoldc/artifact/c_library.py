@@ -1,6 +1,7 @@
 """The C library that a compiled library may lean on: the names it may use and the files that hold them.
 
-Both are what POSIX and C11 promise; nothing that a particular C library adds is here.
+Both are what POSIX and C11 promise, save `syscall`, through which Linux makes threads sleep.  Where the C library has
+its threads in a file of their own, as glibc had before 2.34, code asks whether the program has loaded that.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 LIBC = _words(
-    "abort aligned_alloc calloc free malloc memchr memcmp memcpy memmove memset posix_memalign realloc"
-    " pthread_cond_broadcast pthread_cond_destroy pthread_cond_init pthread_cond_signal pthread_cond_wait"
-    " pthread_create pthread_join pthread_mutex_destroy pthread_mutex_init pthread_mutex_lock"
-    " pthread_mutex_unlock pthread_once sched_yield"
+    "abort aligned_alloc calloc free getpid malloc memchr memcmp memcpy memmove memset posix_memalign"
+    " pthread_create pthread_join pthread_sigmask realloc sched_yield syscall"
 )
 
 _MATH = (

@@ -287,7 +287,9 @@ class _Linker:
             symbol = self.parsed.symbols[index]
             section, value = self._output_section(symbol), self.address(index) or 0
             type_ = SymbolType(symbol.type)
-            rows.append(pack_symbol(name, Binding.GLOBAL, type_, section, value, symbol.size))
+            is_optional = symbol.undefined and symbol.binding == Binding.WEAK
+            binding = Binding.WEAK if is_optional else Binding.GLOBAL
+            rows.append(pack_symbol(name, binding, type_, section, value, symbol.size))
             name += len(symbol.name.encode()) + 1
         return b"".join(rows)
 

@@ -36,12 +36,13 @@ typedef void (*tenfold_task)(void *arg, int32_t index);
 /* What a caller may provide; every field but `size` may be 0.  Fields are only ever appended. */
 typedef struct tenfold_ctx {{
   size_t size;            /* sizeof(tenfold_ctx) */
-  void *workspace;        /* 64-byte aligned; used if large enough, see NAME_workspace() */
+  void *workspace;        /* 64-byte aligned; used if large enough, see NAME_workspace(num_threads) */
   size_t workspace_bytes;
   void *(*alloc)(void *user, size_t bytes, size_t alignment);
   void (*dealloc)(void *user, void *block, size_t bytes);
-  int32_t num_threads;    /* 0 or 1: the calling thread only */
-  /* Run task(arg, 0) to task(arg, count - 1), in any order, and return when all are done. */
+  int32_t num_threads;    /* 0 or 1: the calling thread only; the results are the same bits for any number */
+  /* Run task(arg, 0) to task(arg, count - 1), in any order or at one time, and return when all are done.
+     Tasks never wait for each other; count is num_threads at most.  NULL: the library's own threads. */
   void (*parallel_for)(void *user, tenfold_task task, void *arg, int32_t count);
   void *user;             /* passed to the three functions above */
 }} tenfold_ctx;
@@ -93,7 +94,7 @@ def _entry(entry: Entry, names: EntryNames) -> str:
         f"{_documentation(entry)}"
         f"TENFOLD_EXTERN int32_t {names.plain}({_lines(arguments) or 'void'});\n"
         f"TENFOLD_EXTERN int32_t {names.with_context}({_lines(context)});\n"
-        f"TENFOLD_EXTERN int64_t {names.workspace}(void); /* bytes */\n"
+        f"TENFOLD_EXTERN int64_t {names.workspace}(int32_t num_threads); /* bytes */\n"
     )
 
 

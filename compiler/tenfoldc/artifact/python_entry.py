@@ -22,7 +22,7 @@ from tenfold_rt.dtypes import DType
 from tenfold_rt.manifest import Buffer, Entry, Manifest
 from tenfold_rt.python_abi import Slot
 from tenfold_rt.status import Status
-from tenfoldc.artifact import python_text
+from tenfoldc.artifact import pool_text, python_text
 from tenfoldc.artifact.llvm_text import FunctionText, array_constant, joined, string_constant, symbol
 
 _METHOD = "{ ptr, ptr, i32, ptr }"
@@ -46,8 +46,8 @@ _TYPE_NUMBERS = {
 }
 
 
-def functions(manifest: Manifest, names: LibraryNames) -> str:
-    """The IR text of every Python function of the library and of `LIBRARY_python`."""
+def functions(manifest: Manifest, names: LibraryNames, *, is_parallel: bool) -> str:
+    """The IR text of every Python function of the library and of `LIBRARY_python`; `is_parallel`: it has threads."""
     shapes = {buffer.shape for buffer in _buffers(manifest)}
     scalars = {p.dtype for entry in manifest.entries for p in _scalar_parameters(entry)}
     methods: list[str] = []
@@ -71,7 +71,7 @@ def functions(manifest: Manifest, names: LibraryNames) -> str:
                 if shape
             ),
             f"@tenfold.methods = internal constant [{len(methods)} x {_METHOD}] [{', '.join(methods)}]",
-            python_text.shared(symbol(names.python)),
+            python_text.shared(symbol(names.python), pool_text.share("%table") if is_parallel else ""),
             *(
                 python_text.scalar(dtype, _TYPE_NUMBERS[dtype])
                 for dtype in dtypes.ALL
@@ -188,7 +188,8 @@ def _call(text: FunctionText, entry: Entry, pointers: list[str]) -> None:
     text.do(f"store i64 {len(entry.results)}, ptr %made")
     thread = _call_slot(text, Slot.SAVE_THREAD, "ptr", "") if entry.releases_gil else ""
     target = symbol(f"{entry.name}.checked" if entry.donated else f"{entry.name}.run")
-    status = text.value(f"call i32 {target}({joined(['null', *pointers])})", "status")
+    context = text.load("ptr", "%api", 8 * Slot.CONTEXT)
+    status = text.value(f"call i32 {target}({joined([context, *pointers])})", "status")
     if entry.releases_gil:
         _call_slot(text, Slot.RESTORE_THREAD, "void", f"ptr {thread}")
     text.do(f"%status = add i32 {status}, 0")

@@ -27,11 +27,12 @@ def _slot(name: str, slot: Slot) -> str:
     return f"  %{name}.at = getelementptr i8, ptr %api, i64 {8 * slot}\n  %{name} = load ptr, ptr %{name}.at\n"
 
 
-def shared(exported: str) -> str:
-    """The functions that every entry's function calls, and `LIBRARY_python`."""
+def shared(exported: str, initialise: str) -> str:
+    """The functions that every entry's function calls, and `LIBRARY_python`, whose body begins with `initialise`."""
     return f"""\
 @tenfold.api = internal global ptr null
 define ptr {exported}(ptr %table) nounwind {{
+{initialise}\
   store ptr %table, ptr @tenfold.api
   ret ptr @tenfold.methods
 }}

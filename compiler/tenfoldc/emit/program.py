@@ -1,7 +1,8 @@
 """Programs of the loop IR as one LLVM module: loop IR, allocations and a target in; text out.
 
-A program NAME becomes `define internal i32 @"NAME.impl"(ptr workspace, ptr parameters..., ptr
-results...)`, which calls one function per kernel.  The text has neither triple nor module flags
+A program NAME becomes `define internal i32 @"NAME.impl"(ptr team, ptr workspace, ptr parameters..., ptr
+results...)`, which calls one function per kernel; `team`, which may be null, is handed to `@tenfold.parallel` by the
+loops that threads share (`tenfoldc.emit.parallel`).  The text has neither triple nor module flags
 (`compile_text` adds them), so other text, such as the exported entries that call `NAME.impl`, can be
 appended.  Numbered metadata in appended text would clash and is not to be used.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from tenfoldc.emit.expressions import operands_of
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.parallel import Surroundings
 from tenfoldc.emit.statements import StatementText
 from tenfoldc.loops.ir import (
     Allocation,
@@ -83,7 +85,7 @@ class _ProgramText:
         self.text.effect("ret i32 0")
         parameters = [f"ptr %p{number}" for number in range(len(self.program.parameters))]
         results = [f"ptr %r{number}" for number in range(len(self.program.results))]
-        signature = ", ".join(["ptr noalias align 64 %workspace", *parameters, *results])
+        signature = ", ".join(["ptr %team", "ptr noalias align 64 %workspace", *parameters, *results])
         symbol = self.module.symbol(f"{self.program.name}.impl")
         attributes = f"noinline {self.module.function_attributes}"
         self.module.append(f"define internal i32 {symbol}({signature}) {attributes} {{\n{self.text}\n}}")
@@ -129,21 +131,25 @@ class _ProgramText:
             sharing.setdefault(pointer, []).append(buffer)
         overlapping = self._overlapping(memory)
         pointers: dict[Buffer, str] = {}
-        parameters: list[str] = []
+        attributes: dict[str, str] = {}
         for pointer, buffers in sharing.items():
-            local = pointer if pointer.startswith("@") else f"%b{len(parameters)}"
+            local = pointer if pointer.startswith("@") else f"%b{len(attributes)}"
             pointers |= dict.fromkeys(buffers, local)
             if not pointer.startswith("@"):
                 is_alone = not any(buffer in may_alias or buffer in overlapping for buffer in buffers)
-                parameters.append(f"ptr {self._pointer_attributes(buffers, is_alone)} {local}")
-        writer = StatementText(self.module, FunctionText(), pointers, self.program.name)
+                attributes[local] = self._pointer_attributes(buffers, is_alone)
+        surroundings = Surroundings(name, attributes, self.allocation.private_bytes)
+        writer = StatementText(self.module, FunctionText(), pointers, self.program.name, surroundings)
         writer.statements(kernel.body)
         writer.text.effect("ret void")
         symbol = self.module.symbol(name)
-        attributes = f"noinline {self.module.function_attributes}"
-        signature = ", ".join(parameters)
-        self.module.append(f"define internal fastcc void {symbol}({signature}) {attributes} {{\n{writer.text}\n}}")
-        return f"call fastcc void {symbol}({', '.join(f'ptr {p}' for p in sharing if not p.startswith('@'))})"
+        signature = ", ".join(["ptr %team", *(f"ptr {about} {local}" for local, about in attributes.items())])
+        self.module.append(
+            f"define internal fastcc void {symbol}({signature}) noinline {self.module.function_attributes} "
+            f"{{\n{writer.text}\n}}"
+        )
+        given = ["%team", *(pointer for pointer in sharing if not pointer.startswith("@"))]
+        return f"call fastcc void {symbol}({', '.join(f'ptr {pointer}' for pointer in given)})"
 
     def _pointer_attributes(self, buffers: Sequence[Buffer], is_alone: bool) -> str:
         """What is true of a kernel's pointer to `buffers`, which are one piece of memory."""

@@ -8,6 +8,7 @@ from tenfoldc.emit.expressions import ExpressionText, operands_of
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.micro_kernel import multiply_panels
 from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.parallel import Surroundings, write_parallel_loop
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.loops.ir import (
     Apply,
@@ -32,11 +33,19 @@ turns side by side then overlap, worth more than the constants and values that 1
 
 
 class StatementText(ExpressionText):
-    """Writes statements into one function."""
+    """Writes statements into one function; parallel loops only where their `surroundings` are given."""
 
-    def __init__(self, module: ModuleText, text: FunctionText, pointers: Mapping[Buffer, str], prefix: str) -> None:
+    def __init__(
+        self,
+        module: ModuleText,
+        text: FunctionText,
+        pointers: Mapping[Buffer, str],
+        prefix: str,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         super().__init__(module, text, pointers)
         self.prefix = prefix
+        self.surroundings = surroundings
 
     def statements(self, statements: Sequence[Statement]) -> None:
         for statement in statements:
@@ -56,13 +65,24 @@ class StatementText(ExpressionText):
                 multiply_panels(self, statement, self.prefix)
 
     def _for(self, loop: For) -> None:
-        if not isinstance(loop.extent, Constant):
+        if loop.mode is Mode.PARALLEL and self.surroundings is not None:
+            self._for_shared(loop, self.surroundings)
+        elif not isinstance(loop.extent, Constant):
             self._for_some(loop)
         elif loop.extent.value > 0:
             self._for_at_least_once(loop)
         else:
             for carry in loop.carries:
                 self.text.bind(carry.result, self.value(carry.init))
+
+    def _for_shared(self, loop: For, surroundings: Surroundings) -> None:
+        """A loop whose turns threads share."""
+
+        def write_body(text: FunctionText, pointers: Mapping[Buffer, str], statements: Sequence[Statement]) -> None:
+            StatementText(self.module, text, pointers, self.prefix).statements(statements)
+
+        count = self.value(loop.extent)
+        write_parallel_loop(self.module, self.text, loop, self.pointers, surroundings, count, write_body)
 
     def _for_at_least_once(self, loop: For) -> None:
         """A loop tested at its end; values after the loop are those of the last turn."""

@@ -2,7 +2,7 @@
 
     Program    = name, parameters: Buffer*, results: Buffer*, temporaries: Buffer*, constants, kernels: Kernel*
     Kernel     = name, body: Statement*, scratch: Buffer*
-    Statement  = For(axis, extent, body, carries, mode)     carries: values handed from turn to turn
+    Statement  = For(axis, extent, body, carries, mode, private)   carries: values handed from turn to turn
                | While(carries, condition, body)
                | If(condition, then, otherwise)
                | Store(buffer, index, value)
@@ -182,7 +182,12 @@ class Carry:
 
 
 class Mode(Enum):
-    """How a loop runs."""
+    """How a loop runs.
+
+    The turns of a `PARALLEL` loop, which has no carries, may run in any order and at one time: none reads what
+    another writes.  Lowering marks all such loops; scheduling leaves those marked that are worth sharing out, no
+    two of them nested.
+    """
 
     SERIAL = "serial"
     VECTOR = "vector"
@@ -192,13 +197,18 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class For:
-    """`for axis in range(extent): body`."""
+    """`for axis in range(extent): body`.
+
+    The `private` buffers of a parallel loop are scratch memory that holds nothing from one turn to the next, so that
+    each thread may have its own.
+    """
 
     axis: Axis
     extent: Expr
     body: tuple[Statement, ...]
     carries: tuple[Carry, ...] = ()
     mode: Mode = Mode.SERIAL
+    private: tuple[Buffer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,7 +297,12 @@ class Program:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Allocation:
-    """Where temporaries and scratch live: byte offsets in one workspace, 64-byte aligned."""
+    """Where temporaries and scratch live: byte offsets in one workspace, 64-byte aligned.
+
+    The last `private_bytes` of it are what each thread needs of its own; a workspace for n threads has n such parts,
+    one after the other.
+    """
 
     offsets: Mapping[Buffer, int]
     workspace_bytes: int
+    private_bytes: int = 0

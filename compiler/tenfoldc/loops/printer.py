@@ -121,7 +121,10 @@ class _KernelText:
             case For():
                 extent = self._text(statement.extent)
                 self._carried(statement.carries, depth)
-                self._write(depth, f"{_MODES[statement.mode]} {statement.axis.name} in {extent}:")
+                private = (
+                    f" private {', '.join(buffer.name for buffer in statement.private)}" if statement.private else ""
+                )
+                self._write(depth, f"{_MODES[statement.mode]} {statement.axis.name} in {extent}{private}:")
                 self._scope(statement.body, depth, statement.carries)
             case While():
                 self._carried(statement.carries, depth)

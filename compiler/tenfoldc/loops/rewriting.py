@@ -1,4 +1,4 @@
-"""Rewriting loop IR: the same statements with other buffers."""
+"""Rewriting loop IR: the same statements with other buffers or other indices."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tenfoldc.loops.ir import (
     Apply,
+    Axis,
     Buffer,
     Call,
     Carry,
@@ -23,11 +24,14 @@ from tenfoldc.loops.traversal import operands_of
 
 
 class BufferReplacer:
-    """Replaces buffers, and views of them, wherever statements name them; what does not change stays as it is."""
+    """Replaces buffers, and views of them, wherever statements name them; what does not change stays as it is.
 
-    def __init__(self, replaced: Mapping[Buffer, Buffer]) -> None:
+    Axes are replaced by what `indices` gives for them.
+    """
+
+    def __init__(self, replaced: Mapping[Buffer, Buffer], indices: Mapping[Axis, Expr] | None = None) -> None:
         self._buffers = dict(replaced)
-        self._expressions: dict[Expr, Expr] = {}
+        self._expressions: dict[Expr, Expr] = {} if indices is None else {**indices}
 
     def buffer(self, buffer: Buffer) -> Buffer:
         """`buffer`, or what stands for it now."""
@@ -73,7 +77,9 @@ class BufferReplacer:
         match statement:
             case For():
                 extent, body = self.expression(statement.extent), self.statements(statement.body)
-                return replace(statement, extent=extent, body=body, carries=self._carries(statement.carries))
+                private = tuple(map(self.buffer, statement.private))
+                carries = self._carries(statement.carries)
+                return replace(statement, extent=extent, body=body, carries=carries, private=private)
             case While():
                 condition, body = self.expression(statement.condition), self.statements(statement.body)
                 return While(self._carries(statement.carries), condition, body)

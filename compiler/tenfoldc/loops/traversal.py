@@ -12,6 +12,7 @@ from tenfoldc.loops.ir import (
     For,
     If,
     Load,
+    Mode,
     MultiplyPanels,
     Statement,
     Store,
@@ -105,3 +106,10 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
             yield statement.buffer
         elif isinstance(statement, MultiplyPanels):
             yield statement.target
+
+
+def parallel_loops(statements: Iterable[Statement]) -> Iterator[For]:
+    """The loops of `statements` that threads share."""
+    for statement in walk_statements(statements):
+        if isinstance(statement, For) and statement.mode is Mode.PARALLEL:
+            yield statement

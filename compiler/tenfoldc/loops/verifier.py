@@ -25,6 +25,7 @@ from tenfoldc.loops.ir import (
     Kernel,
     Load,
     Local,
+    Mode,
     MultiplyPanels,
     Primitive,
     Program,
@@ -80,6 +81,10 @@ class _Verifier:
         match statement:
             case For():
                 self._index((statement.extent,), bound, "an extent")
+                if statement.mode is Mode.PARALLEL:
+                    self.require(not statement.carries, f"the parallel loop over {statement.axis.name} has carries")
+                for buffer in statement.private:
+                    self.require(buffer in self._kernel.scratch, f"{buffer.name} is private, but is no scratch memory")
                 return self._loop(statement.body, statement.carries, bound, bound | {statement.axis})
             case While():
                 inner = bound | {carry.value for carry in statement.carries}

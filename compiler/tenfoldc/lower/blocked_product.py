@@ -9,6 +9,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Statement
 from tenfoldc.lower.blocking import Blocking
 from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.packing import DepthSpan, Span, block_size, for_each_panel, pack, span
 from tenfoldc.lower.product import Operand, Product
 from tenfoldc.target import Target
@@ -55,10 +56,14 @@ class _BlockedProduct:
     def statements(self) -> list[Statement]:
         before = self._pack_all_lhs() if self.pack_lhs_first else []
 
-        def batch(b: Expr) -> list[Statement]:
-            return self._loop("u", self.column_blocks, lambda u: self._column_block(b, u))
+        blocks = [self.lhs_panels] if self.lhs_in_place is None and not self.pack_lhs_first else []
+        sums = [self.scratch] if self.scratch else []
+        panels = [] if self.rhs_in_place else [self.rhs_panels]
 
-        return [*before, *self._loop("b", self.product.batch, batch)]
+        def batch(b: Expr) -> list[Statement]:
+            return self._loop("u", self.column_blocks, lambda u: self._column_block(b, u), [*blocks, *panels, *sums])
+
+        return [*before, *self._loop("b", self.product.batch, batch, [*blocks, *panels, *sums])]
 
     def _column_block(self, b: Expr, u: Expr) -> list[Statement]:
         columns = span(self.product.columns, self.blocks.nc, self.blocks.nr, u)
@@ -66,7 +71,10 @@ class _BlockedProduct:
         def depth_block(t: Expr) -> list[Statement]:
             depth = self._depth_span(t)
             packed = [] if self.rhs_in_place else self._pack(self.product.rhs, b, columns, depth, self.rhs_panels)
-            rows = self._loop("v", self.row_blocks, lambda v: self._row_block(b, v, t, columns, depth))
+            private = [] if self.lhs_in_place or self.pack_lhs_first else [self.lhs_panels]
+            if self.scratch and self.depth_blocks == 1:
+                private.append(self.scratch)
+            rows = self._loop("v", self.row_blocks, lambda v: self._row_block(b, v, t, columns, depth), private)
             return [*packed, *rows]
 
         return self._loop("t", self.depth_blocks, depth_block)
@@ -142,15 +150,18 @@ class _BlockedProduct:
         i, j = self.ctx.axis("i"), self.ctx.axis("j")
         value = Load(self.scratch, (scalar.add(accumulator.row, i), scalar.add(accumulator.column, j)))
         stored = self.product.write(b, scalar.add(rows.first, i), scalar.add(columns.first, j), value)
-        loop = For(i, rows.lines, (For(j, columns.lines, tuple(stored), mode=Mode.VECTOR),))
+        loop = turns(i, rows.lines, (For(j, columns.lines, tuple(stored), mode=Mode.VECTOR),))
         last = scalar.index(self.depth_blocks - 1)
         return [loop] if self.depth_blocks == 1 else [If(scalar.equal(t, last), (loop,))]
 
-    def _loop(self, name: str, count: int, body: Callable[[Expr], list[Statement]]) -> list[Statement]:
+    def _loop(
+        self, name: str, count: int, body: Callable[[Expr], list[Statement]], private: Sequence[Buffer] | None = None
+    ) -> list[Statement]:
+        """`body(number)` for `count` blocks, which are independent but for `private` memory where that is given."""
         if count == 1:
             return body(scalar.index(0))
         axis = self.ctx.axis(name)
-        return [For(axis, scalar.index(count), tuple(body(axis)))]
+        return [turns(axis, scalar.index(count), body(axis), private)]
 
     def _pack(
         self, operand: Operand, b: Expr, lines: Span, depth: DepthSpan, panels: Buffer, first_panel: Expr = _ZERO
@@ -237,6 +248,6 @@ class _BlockedProduct:
                 zero, depth = scalar.index(0), self._depth_span(t)
                 return self._pack(self.product.lhs, zero, rows, depth, self.lhs_panels, self._lhs_panel(t, v))
 
-            return self._loop("v", self.row_blocks, row_block)
+            return self._loop("v", self.row_blocks, row_block, [])
 
-        return self._loop("t", self.depth_blocks, depth_block)
+        return self._loop("t", self.depth_blocks, depth_block, [])

@@ -69,7 +69,7 @@ class Columns(Nest):
                 left = scalar.sub(scalar.index(self.extent), self._columns_start)
                 self._columns_left = scalar.minimum(scalar.index(self.width), left)
         body = self._tile(at)
-        return around([(axis, scalar.index(extent)) for axis, extent in loops], body)
+        return around([(axis, scalar.index(extent)) for axis, extent in loops], body, private=self.scratch)
 
     def _tile(self, row: Mapping[int, Expr]) -> list[Statement]:
         """All passes over one tile of columns."""

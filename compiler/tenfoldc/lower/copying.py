@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Buffer, Expr, For, Load, Statement, Store
+from tenfoldc.loops.ir import Axis, Buffer, Expr, Load, Statement, Store
 from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.storage import Storage
 
 
@@ -27,13 +28,13 @@ def copy_buffer(storage: Storage, source: Buffer, target: Buffer) -> list[Statem
         return [Store(target, origin, Load(source, (scalar.index(0),) * len(source.shape)))]
     axis = Axis("i")
     store = Store(storage.flat(target), (axis,), Load(storage.flat(source), (axis,)))
-    return [For(axis, scalar.index(math.prod(target.shape)), (store,))]
+    return [turns(axis, scalar.index(math.prod(target.shape)), (store,))]
 
 
 def fill(storage: Storage, target: Buffer, value: Expr) -> list[Statement]:
     """Fill `target` with one scalar."""
     axis = Axis("i")
-    return [For(axis, scalar.index(math.prod(target.shape)), (Store(storage.flat(target), (axis,), value),))]
+    return [turns(axis, scalar.index(math.prod(target.shape)), (Store(storage.flat(target), (axis,), value),))]
 
 
 def lower_update(operation: Operation, ctx: LoweringContext, in_place: bool) -> Sequence[Statement]:
@@ -44,7 +45,7 @@ def lower_update(operation: Operation, ctx: LoweringContext, in_place: bool) -> 
         axes = [ctx.axis("i", size) for size in whole.sizes]
         body: Sequence[Statement] = ctx.write(axes, ctx.read(0, axes))
         for axis, size in zip(reversed(axes), reversed(whole.sizes), strict=True):
-            body = [For(axis, scalar.index(size), tuple(body))]
+            body = [turns(axis, scalar.index(size), body)]
         statements.extend(body)
     axes = [ctx.axis("u", size) for size in update.sizes]
     index: list[Expr] = []
@@ -52,7 +53,7 @@ def lower_update(operation: Operation, ctx: LoweringContext, in_place: bool) -> 
         index.append(scalar.add(_start(ctx.read(number + 2, ()), size - taken), axis))
     body = ctx.write(index, ctx.read(1, axes))
     for axis, size in zip(reversed(axes), reversed(update.sizes), strict=True):
-        body = [For(axis, scalar.index(size), tuple(body))]
+        body = [turns(axis, scalar.index(size), body)]
     return [*statements, *body]
 
 

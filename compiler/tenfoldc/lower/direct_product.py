@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Apply, Carry, Expr, For, Load, Local, Mode, Primitive, Statement, Store
+from tenfoldc.loops.ir import Apply, Buffer, Carry, Expr, For, Load, Local, Mode, Primitive, Statement, Store
 from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.product import Product
 
 _UNROLL = 4
@@ -18,18 +19,27 @@ _FEWEST_COLUMNS = 4
 def lower_direct(ctx: LoweringContext, product: Product) -> list[Statement]:
     """The statements of `product`, of any dtype and any sizes."""
     b, i = ctx.axis("b"), ctx.axis("i")
+    private: tuple[Buffer, ...] = ()
     if product.rhs.lines_adjoin and product.columns >= _FEWEST_COLUMNS:
-        row = _row_of_sums(ctx, product, b, i)
+        if product.place is None:
+            private = (ctx.scratch("sums", product.dtype, (1, product.columns)),)
+        row = _row_of_sums(ctx, product, b, i, private)
     else:
         row = _row_of_dots(ctx, product, b, i)
-    return [For(b, scalar.index(product.batch), (For(i, scalar.index(product.rows), tuple(row)),))]
+    rows = turns(i, scalar.index(product.rows), row, private)
+    return [turns(b, scalar.index(product.batch), (rows,), private)]
 
 
-def _row_of_sums(ctx: LoweringContext, product: Product, b: Expr, i: Expr) -> list[Statement]:
-    """One row of the result, to which each lhs element times a row of the rhs is added; the row is a vector."""
+def _row_of_sums(
+    ctx: LoweringContext, product: Product, b: Expr, i: Expr, scratch: Sequence[Buffer]
+) -> list[Statement]:
+    """One row of the result, to which each lhs element times a row of the rhs is added; the row is a vector.
+
+    It is held in `scratch`, where there is some, until it is complete.
+    """
     columns = scalar.index(product.columns)
     if product.place is None:
-        matrix, row, first = ctx.scratch("sums", product.dtype, (1, product.columns)), scalar.index(0), scalar.index(0)
+        matrix, row, first = scratch[0], scalar.index(0), scalar.index(0)
     else:
         matrix, first = product.place.matrix, product.place.column(b)
         row = scalar.add(product.place.row(b), i)
@@ -83,7 +93,7 @@ def _row_of_dots(ctx: LoweringContext, product: Product, b: Expr, i: Expr) -> li
     dtype = product.dtype
     zero = scalar.constant(0, dtype)
     if product.depth == 0:
-        return [For(j, scalar.index(product.columns), tuple(product.write(b, i, j, zero)))]
+        return [turns(j, scalar.index(product.columns), product.write(b, i, j, zero))]
     position, channel = ctx.axis("position"), ctx.axis("channel")
     factors = [
         scalar.convert(operand.read(b, line, position, channel), dtype)
@@ -95,7 +105,7 @@ def _row_of_dots(ctx: LoweringContext, product: Product, b: Expr, i: Expr) -> li
         channel, scalar.index(product.channels), (), (Carry(inner[0], outer[0], added, inner[1]),), mode=Mode.VECTOR
     )
     total = For(position, scalar.index(product.positions), (terms,), (Carry(outer[0], zero, inner[1], outer[1]),))
-    return [For(j, scalar.index(product.columns), (total, *product.write(b, i, j, outer[1])))]
+    return [turns(j, scalar.index(product.columns), (total, *product.write(b, i, j, outer[1])))]
 
 
 def _multiply_add(x: Expr, y: Expr, total: Expr) -> Expr:

@@ -9,6 +9,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.convolution_windows import Windows
+from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.product import delinearise
 
 
@@ -41,7 +42,7 @@ def _feature_rows(ctx: LoweringContext, windows: Windows) -> Sequence[Statement]
         For(position, scalar.index(windows.positions), (terms,)),
         _vector(ctx, features, lambda feature: windows.write(image, feature, outputs, Load(sums, (feature,)))),
     ]
-    return [For(row, scalar.index(windows.batch * math.prod(windows.output_sizes)), tuple(body))]
+    return [turns(row, scalar.index(windows.batch * math.prod(windows.output_sizes)), body, (sums,))]
 
 
 def _spatial_rows(ctx: LoweringContext, windows: Windows) -> Sequence[Statement]:
@@ -72,7 +73,7 @@ def _spatial_rows(ctx: LoweringContext, windows: Windows) -> Sequence[Statement]
         For(position, scalar.index(windows.positions), (terms,)),
         _vector(ctx, width, lambda o: windows.write(image, feature, [*outer, o], Load(sums, (o,)))),
     ]
-    return [For(row, scalar.index(windows.batch * features * math.prod(outer_sizes)), tuple(body))]
+    return [turns(row, scalar.index(windows.batch * features * math.prod(outer_sizes)), body, (sums,))]
 
 
 def _group(windows: Windows, feature: Expr) -> Expr:

@@ -17,6 +17,7 @@ from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Axis, Buffer, Carry, Expr, For, Local, Statement
 from tenfoldc.lower.elements import Elements
 from tenfoldc.lower.folding import accumulate, is_float_sum, neutral
+from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.passes import Passes, full_map
 from tenfoldc.lower.space import TILE, Space
 from tenfoldc.lower.storage import Storage
@@ -107,7 +108,7 @@ class Nest:
             loops.append((axis, self.space.extent(loop)))
             at[loop] = axis
         body = self._row(at)
-        return around([(axis, scalar.index(extent)) for axis, extent in loops], body)
+        return around([(axis, scalar.index(extent)) for axis, extent in loops], body, private=self.scratch)
 
     def _row(self, at: Mapping[int, Expr]) -> list[Statement]:
         """All passes over one row."""
@@ -140,7 +141,7 @@ class Nest:
         here = self.positions(at)
         self.warm(here, 0, None)
         body = self.store_results(self.passes.rows.get(0, []), here)
-        return around([*outer, *inner], body)
+        return around([*outer, *inner], body, private=self.scratch)
 
     def blocks(self, loop: int, extent: int, size: int) -> tuple[tuple[Axis, Axis], Expr, Expr, Expr]:
         """A loop as blocks of `size`, the last of which may be shorter.
@@ -236,11 +237,13 @@ class Nest:
             )
 
 
-def around(loops: Sequence[tuple[Axis, Expr]], body: Sequence[Statement]) -> list[Statement]:
-    """`body` inside `loops`, given by axis and extent, outermost first."""
+def around(
+    loops: Sequence[tuple[Axis, Expr]], body: Sequence[Statement], private: Sequence[Buffer] | None = None
+) -> list[Statement]:
+    """`body` inside `loops`, given by axis and extent, outermost first; for `private` see `turns`."""
     statements = tuple(body)
     for axis, extent in reversed(loops):
-        statements = (For(axis, extent, statements),)
+        statements = (turns(axis, extent, statements, private),)
     return list(statements)
 
 

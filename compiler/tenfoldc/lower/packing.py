@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.product import Operand
 
 
@@ -61,11 +62,11 @@ def span(total: int, block: int, width: int, number: Expr) -> Span:
 def for_each_panel(
     ctx: LoweringContext, name: str, lines: Span, body: Callable[[Expr, int], Sequence[Statement]]
 ) -> list[Statement]:
-    """`body(panel, lines)` for each panel of a block, the ragged one last."""
+    """`body(panel, lines)` for each panel of a block, the ragged one last; what is done for each is independent."""
     statements: list[Statement] = []
     if not (isinstance(lines.full, Constant) and lines.full.value == 0):
         panel = ctx.axis(name)
-        statements.append(For(panel, lines.full, tuple(body(panel, lines.width))))
+        statements.append(turns(panel, lines.full, body(panel, lines.width)))
     if lines.tail:
         tail = tuple(body(lines.full, lines.tail))
         statements += tail if lines.has_tail is None else [If(lines.has_tail, tail)]

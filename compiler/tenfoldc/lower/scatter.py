@@ -30,7 +30,7 @@ def lower_scatter(operation: Operation, context: LoweringContext) -> Sequence[St
     def copy(index: Index) -> Sequence[Statement]:
         return [Store(context.result(number), index, context.read(number, index)) for number in range(count)]
 
-    statements: list[Statement] = list(nest(context, sizes, copy))
+    statements: list[Statement] = list(nest(context, sizes, copy, private=()))
     if 0 not in sizes and 0 not in updates.shape:
         scattered = [updates.sizes[axis] for axis in other_axes(updates.rank, numbers.update_window_dims)]
         statements += nest(context, scattered, lambda vector: _scatter_window(operation, context, vector))

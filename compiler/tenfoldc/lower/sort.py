@@ -78,7 +78,7 @@ def _sort_runs(context: LoweringContext, buffers: Sequence[Buffer], size: int, b
         half = (scalar.index(0),)
         return loop(turn, length, _insert(buffers, half, first, place, _load_all(buffers, *half, place), before))
 
-    return nest(context, [-(-size // RUN)], run)
+    return nest(context, [-(-size // RUN)], run, private=())
 
 
 def _merge_pair(
@@ -224,7 +224,7 @@ def lower_sort(operation: Operation, context: LoweringContext) -> Sequence[State
 
     if 0 in sizes:
         return ()
-    return nest(context, [size for number, size in enumerate(sizes) if number != axis], line)
+    return nest(context, [size for number, size in enumerate(sizes) if number != axis], line, private=buffers)
 
 
 # top_k
@@ -253,7 +253,7 @@ def lower_top_k(operation: Operation, context: LoweringContext) -> Sequence[Stat
         best = _keep_best(context, buffers, taken, size, read)
         return [*best, *nest(context, [taken], lambda index: write(index[0], _load_all(buffers, *index)))]
 
-    return nest(context, operand.sizes[:-1], line)
+    return nest(context, operand.sizes[:-1], line, private=buffers)
 
 
 def _keep_best(

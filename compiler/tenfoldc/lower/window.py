@@ -176,19 +176,25 @@ def _each_row(
     context: LoweringContext,
     axes: Sequence[WindowAxis],
     body: Callable[[Index, Expr, Expr], Sequence[Statement]],
+    private: Sequence[Buffer] | None = None,
 ) -> Sequence[Statement]:
-    """`body(outer, start, length)` for rows of at most `ROW` windows along the last axis."""
+    """`body(outer, start, length)` for rows of at most `ROW` windows along the last axis.
+
+    Where `private` is given, rows are independent of each other but for that scratch memory.
+    """
     extents = [axis.windows for axis in axes[:-1]]
     windows = axes[-1].windows
     if windows <= ROW:
-        return nest(context, extents, lambda outer: body(outer, scalar.index(0), scalar.index(windows)))
+        return nest(
+            context, extents, lambda outer: body(outer, scalar.index(0), scalar.index(windows)), private=private
+        )
 
     def block(index: Index) -> Sequence[Statement]:
         start = scalar.mul(index[-1], scalar.index(ROW))
         rest = scalar.sub(scalar.index(windows), start)
         return body(index[:-1], start, scalar.minimum(rest, scalar.index(ROW)))
 
-    return nest(context, [*extents, -(-windows // ROW)], block)
+    return nest(context, [*extents, -(-windows // ROW)], block, private=private)
 
 
 def _along_row(
@@ -243,7 +249,7 @@ def _lower_direct(operation: Operation, context: LoweringContext, axes: Sequence
             values = context.region(0, [*values, *_elements(operation, context, index)])
         return _write(context, place, values)
 
-    return nest(context, [axis.windows for axis in axes], window)
+    return nest(context, [axis.windows for axis in axes], window, private=())
 
 
 def _store_together(
@@ -282,7 +288,7 @@ def _lower_rows(operation: Operation, context: LoweringContext, axes: Sequence[W
             *_along_row(context, length, finish),
         ]
 
-    return _each_row(context, axes, row)
+    return _each_row(context, axes, row, private=rows)
 
 
 # Running windows
@@ -324,7 +330,7 @@ def _run_along_line(operation: Operation, context: LoweringContext, running: Run
         ]
         return loop(turn, scalar.index(size), _write(context, index, values), carries)
 
-    return nest(context, sizes[:dimension], line)
+    return nest(context, sizes[:dimension], line, private=())
 
 
 def _run_across_rows(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:
@@ -355,7 +361,7 @@ def _run_across_rows(operation: Operation, context: LoweringContext, running: Ru
             *loop(turn, scalar.index(size), _along_row(context, length, advance)),
         ]
 
-    return _each_row(context, others, row)
+    return _each_row(context, others, row, private=rows)
 
 
 # select_and_scatter
@@ -404,7 +410,7 @@ def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> 
             *_along_row(context, length, scatter),
         ]
 
-    fill = nest(context, sizes, lambda index: [Store(result, index, init)])
+    fill = nest(context, sizes, lambda index: [Store(result, index, init)], private=())
     if math.prod(sizes) == 0:
         return fill
     return [*fill, *_each_row(context, axes, row), *write_result(context, sizes)]

@@ -3,6 +3,8 @@
     for i in 8: for j in 3: ...   →   for i in 8: unrolled j in 3: ...
     for i in 8: for j in 512: ... →   for i in 8: vector j in 512: ...
 
+and loops that threads share are chosen (`tenfoldc.schedule.parallel`).
+
 What lowering could decide with the group at hand (merged and split axes, tiles, blocks of sums) is decided there.
 """
 
@@ -12,13 +14,14 @@ from dataclasses import replace
 
 from tenfoldc.loops.ir import Constant, For, If, Mode, Program, Statement, While
 from tenfoldc.loops.traversal import inner_statements
+from tenfoldc.schedule.parallel import share_out
 from tenfoldc.target import Target
 
 
 def schedule(program: Program, target: Target) -> Program:
-    """Mark innermost loops as vector loops, and those no longer than a register as unrolled."""
+    """Mark innermost loops as vector loops, those as short as a register as unrolled, and those that threads share."""
     lanes = target.vector_bytes // 4
-    kernels = [replace(kernel, body=_mark(kernel.body, lanes)) for kernel in program.kernels]
+    kernels = [replace(kernel, body=_mark(share_out(kernel.body), lanes)) for kernel in program.kernels]
     return replace(program, kernels=tuple(kernels))
 
 
@@ -32,6 +35,8 @@ def _mark_one(statement: Statement, lanes: int, inside: bool) -> Statement:
             if any(isinstance(inner, For | While | If) for inner in inner_statements(statement)):
                 return replace(statement, body=_mark(statement.body, lanes, inside=True))
             extent = statement.extent.value if isinstance(statement.extent, Constant) else None
+            if statement.mode is Mode.PARALLEL:
+                return statement
             is_short = inside and extent is not None and extent <= lanes
             return replace(statement, mode=Mode.UNROLLED if is_short else Mode.VECTOR)
         case While():

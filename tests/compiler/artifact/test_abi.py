@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs cc")
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 ADD = "fadd float %e0, %e1"
 SCRATCH = """
-define internal i32 @"scratch.impl"(ptr %w, ptr %x, ptr %r0) nounwind {
+define internal i32 @"scratch.impl"(ptr %team, ptr %w, ptr %x, ptr %r0) nounwind {
   %v = load float, ptr %x
   %far = getelementptr i8, ptr %w, i64 996
   store volatile float %v, ptr %far
@@ -108,7 +108,7 @@ static void *take(void *user, size_t bytes, size_t alignment) {
 static void give(void *user, void *block, size_t bytes) { given += bytes >= 1000; if (!user) free(block); }
 int main(void) {
   float x = 3, r = 0;
-  int64_t bytes = scratch_workspace();
+  int64_t bytes = scratch_workspace(1);
   char *own = aligned_alloc(64, (size_t)bytes + 64);
   tenfold_ctx c = {sizeof c, own, (size_t)bytes, take, give, 0, NULL, NULL};
   printf("%d ", scratch_ctx(&c, &x, &r));
@@ -221,10 +221,10 @@ def test_context_in_the_header_is_the_one_compiled_in(tmp_path: Path) -> None:
 
 def test_symbolic_sizes_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="symbolic"):
-        abi.interface(manifest(Entry("f", (buffer("x", dtypes.f32, "n"),), ())), {"f": 0})
+        abi.interface(manifest(Entry("f", (buffer("x", dtypes.f32, "n"),), ())), {"f": abi.Needs()})
 
 
 def test_donation_between_unlike_tensors_is_refused() -> None:
     entry = Entry("f", (buffer("x", dtypes.f32, 2),), (buffer("y", dtypes.f32, 3),), donated=((0, 0),))
     with pytest.raises(ArtifactError, match="unlike"):
-        abi.interface(manifest(entry), {"f": 0})
+        abi.interface(manifest(entry), {"f": abi.Needs()})

@@ -21,7 +21,7 @@ from tenfold_rt.manifest import Entry
 
 ADD = "fadd float %e0, %e1"
 COPY = """
-define internal i32 @"{name}.impl"(ptr %w, ptr %x, ptr %r) nounwind {{
+define internal i32 @"{name}.impl"(ptr %team, ptr %w, ptr %x, ptr %r) nounwind {{
   %v = load {type}, ptr %x
   store {type} %v, ptr %r
   ret i32 0
@@ -42,8 +42,8 @@ UPDATE = (
     .replace("ptr %r0)", "ptr %r0, ptr %r1)")
     .replace("  ret i32 0", "  store float 5.0, ptr %r1\n  ret i32 0")
 )
-NOTHING = 'define internal i32 @"nothing.impl"(ptr %w) nounwind { ret i32 0 }\n'
-PAIR = 'define internal i32 @"{0}.impl"(ptr %w, ptr %x, ptr %r0, ptr %r1) nounwind {{ ret i32 {1} }}\n'
+NOTHING = 'define internal i32 @"nothing.impl"(ptr %team, ptr %w) nounwind { ret i32 0 }\n'
+PAIR = 'define internal i32 @"{0}.impl"(ptr %team, ptr %w, ptr %x, ptr %r0, ptr %r1) nounwind {{ ret i32 {1} }}\n'
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +272,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1024
 
 
 WORKSPACE = """
-define internal i32 @"slow.impl"(ptr %w, ptr %x, ptr %y, ptr %r) nounwind {
+define internal i32 @"slow.impl"(ptr %team, ptr %w, ptr %x, ptr %y, ptr %r) nounwind {
 entry:
   br label %fill
 fill:
@@ -323,7 +323,7 @@ def test_many_parameters_and_results(tmp_path: Path) -> None:
     buffers = tuple(buffer(f"w{i}", dtypes.f32, 2) for i in range(count))
     pointers = ", ".join(f"ptr %a{i}" for i in range(2 * count))
     stores = "".join(f"  store float {float(i)}, ptr %a{count + i}\n" for i in range(count))
-    text = f'define internal i32 @"many.impl"(ptr %w, {pointers}) nounwind {{\n{stores}  ret i32 0\n}}\n'
+    text = f'define internal i32 @"many.impl"(ptr %team, ptr %w, {pointers}) nounwind {{\n{stores}  ret i32 0\n}}\n'
     entry = Entry("many", buffers, buffers, donated=tuple((i, i) for i in range(count)))
     many = build_and_load(tmp_path, text, manifest(entry, name="many")).entry("many")
     arguments = [ones(2) for _ in range(count)]

@@ -56,7 +56,7 @@ def tile_program(dtype, rows, columns, mr, nr, depth=20):
 
 
 def exported(program, target):
-    count = 1 + len(program.parameters) + len(program.results)
+    count = 2 + len(program.parameters) + len(program.results)
     arguments = ", ".join(f"ptr %a{number}" for number in range(count))
     entry = f'define i32 @run({arguments}) {{ %s = call i32 @"f.impl"({arguments}) ret i32 %s }}'
     return compile_text(emit_program(program, Allocation({}, 0), target).text + entry, target)

@@ -73,6 +73,7 @@ A, B = np.array([1, 2], np.int32), np.array([10, 20], np.int32)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with a Python file and a StableHLO file."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "model.py").write_text(MODEL)
     (tmp_path / "two.mlir").write_text(TWO)
     return tmp_path

@@ -4,7 +4,8 @@
 
 executes statements on `memory`, which holds a `Cells` for every buffer that owns memory.  A load or store outside a
 buffer, a load of an element that nothing was stored to, and a name that is not bound are errors.  An expression
-used twice within one scope is computed once, when it is first needed, as back ends do.
+used twice within one scope is computed once, when it is first needed, as back ends do.  The turns of a parallel loop
+run in reverse, and each begins with nothing in the loop's private memory.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tenfoldc.loops.ir import (
     If,
     Load,
     Local,
+    Mode,
     MultiplyPanels,
     Primitive,
     Statement,
@@ -118,7 +120,10 @@ class _Interpreter:
 
     def loop(self, statement: For, scopes: list[Scope]) -> None:
         carried = [self.value(carry.init, scopes) for carry in statement.carries]
-        for turn in range(int(self.value(statement.extent, scopes))):
+        turns = range(int(self.value(statement.extent, scopes)))
+        for turn in reversed(turns) if statement.mode is Mode.PARALLEL else turns:
+            for buffer in statement.private:
+                self.memory[buffer].written[:] = False
             inner = [*scopes, {statement.axis: turn, **_named(statement.carries, carried)}]
             self.block(statement.body, inner)
             carried = [self.value(carry.next, inner) for carry in statement.carries]

@@ -1,0 +1,391 @@
+"""The hand-written part of threads, as LLVM IR: the library's own pool, and how a call shares its loops out.
+
+**A call.**  `tenfold.threads` reads how many threads the context allows; `tenfold.team` makes of them a team, or null
+for one thread.  `tenfold.parallel(team, task, arguments, count)` runs `task(arguments, index, worker)` for each index
+below `count`: each of the team's workers takes the next index until there are none.  So a worker that comes late, or
+never, costs nothing, and one that is interrupted costs as much as its one task.
+
+**The pool.**  Its `parallel_for` is the host's without the promise: index 0 runs on the calling thread and the others
+where a thread is free, which is all that a team needs.  A *ticket* holds the number of the job, the next index and how
+many there are; a thread that wants work raises the index by compare-and-exchange.  The caller, once done, closes the
+ticket and waits for those that got an index, never for those that are still asleep.  A thread that finds no work
+looks again some thousand times, then sleeps on a futex, which is the upper half of the ticket.
+
+One caller has the pool at a time; what others want done meanwhile they do themselves.  After a fork the child has
+none of the threads: it starts afresh, as it sees from its process id.  Threads end when the library is closed.
+Libraries that one Python process loads share the pool of the first (`tenfold_rt.python_abi.Slot.POOL`).
+"""
+
+from __future__ import annotations
+
+from tenfold_rt.manifest import Manifest
+from tenfold_rt.python_abi import Slot
+
+MOST_THREADS = 256
+TURNS = 4000
+"""How often a thread looks for work before it sleeps: some 50 to 150 microseconds."""
+
+_FUTEX = {"x86_64": 202, "aarch64": 98}
+_PAUSE = {"x86_64": "@llvm.x86.sse2.pause()", "aarch64": "@llvm.aarch64.isb(i32 15)"}
+_WAIT, _WAKE = 128, 129  # FUTEX_WAIT and FUTEX_WAKE, both private to the process
+
+# Offsets in tenfold_ctx; see `header`.
+_NUM_THREADS, _PARALLEL_FOR, _USER = 40, 48, 56
+
+
+def declarations() -> str:
+    """The functions of libc that the pool calls.  Old C libraries have threads only where the program wants them."""
+    return (
+        "declare extern_weak i32 @pthread_create(ptr, ptr, ptr, ptr) nounwind nonlazybind\n"
+        "declare extern_weak i32 @pthread_join(i64, ptr) nounwind nonlazybind\n"
+        "declare extern_weak i32 @pthread_sigmask(i32, ptr, ptr) nounwind nonlazybind\n"
+        "declare i32 @getpid() nounwind nonlazybind\n"
+        "declare i32 @sched_yield() nounwind nonlazybind\n"
+        "declare i64 @syscall(i64, ...) nounwind nonlazybind\n"
+    )
+
+
+def functions(manifest: Manifest) -> str:
+    """All of it, for the processor of `manifest`."""
+    processor = manifest.triple.partition("-")[0]
+    texts = (_STATE, _WAKE_UP, _MEMBER, _PREPARE, _PARALLEL_FOR_TEXT, _STOP, _TEAM, _PARALLEL)
+    text = declarations() + "".join(texts)
+    return text.replace("PAUSE", _PAUSE[processor]).replace("FUTEX", str(_FUTEX[processor]))
+
+
+def share(table: str) -> str:
+    """Lines that let the first library of a process provide the pool, given the `table` that all of them see."""
+    return f"""\
+  %pool.at = getelementptr i8, ptr {table}, i64 {8 * Slot.POOL}
+  %pool.pair = cmpxchg ptr %pool.at, ptr null, ptr @tenfold.pool.own acq_rel acquire
+  %pool.first = extractvalue {{ ptr, i1 }} %pool.pair, 0
+  %pool.none = icmp eq ptr %pool.first, null
+  %pool.use = select i1 %pool.none, ptr @tenfold.pool.own, ptr %pool.first
+  store atomic ptr %pool.use, ptr @tenfold.pool.used release, align 8
+"""
+
+
+_STATE = f"""\
+@tenfold.pool.ticket = internal global i64 0, align 128
+@tenfold.pool.finished = internal global i32 0, align 128
+@tenfold.pool.sleepers = internal global i32 0, align 128
+@tenfold.pool.lock = internal global i32 0, align 128
+@tenfold.pool.owner = internal global i32 0, align 4
+@tenfold.pool.stopped = internal global i32 0, align 4
+@tenfold.pool.size = internal global i32 0, align 4
+@tenfold.pool.task = internal global ptr null, align 8
+@tenfold.pool.arg = internal global ptr null, align 8
+@tenfold.pool.members = internal global [{MOST_THREADS} x i64] zeroinitializer, align 8
+@tenfold.pool.own = internal constant {{ ptr, ptr }} {{ ptr @tenfold.pool.prepare, ptr @tenfold.pool.run }}
+@tenfold.pool.used = internal global ptr @tenfold.pool.own, align 8
+@tenfold.pool.fini = internal constant ptr @tenfold.pool.stop, section ".fini_array", align 8
+"""
+
+_WAKE_UP = f"""\
+define internal void @tenfold.pool.wake(i32 %count) nounwind {{
+  %word = getelementptr i8, ptr @tenfold.pool.ticket, i64 4
+  %woken = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %word, i32 {_WAKE}, i32 %count)
+  ret void
+}}
+"""
+
+# What each thread of the pool does.
+_MEMBER = f"""\
+define internal ptr @tenfold.pool.member(ptr %none) nounwind {{
+entry:
+  br label %look
+look:
+  %turns = phi i32 [0, %entry], [%more, %spin], [0, %run], [0, %claim], [0, %sleep]
+  %ticket = load atomic i64, ptr @tenfold.pool.ticket acquire, align 8
+  %raised = lshr i64 %ticket, 16
+  %slot = and i64 %raised, 65535
+  %count = and i64 %ticket, 65535
+  %open = icmp ult i64 %slot, %count
+  br i1 %open, label %claim, label %idle
+claim:
+  %taken = add i64 %ticket, 65536
+  %pair = cmpxchg ptr @tenfold.pool.ticket, i64 %ticket, i64 %taken acq_rel acquire
+  %won = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %won, label %run, label %look
+run:
+  %task = load ptr, ptr @tenfold.pool.task
+  %arg = load ptr, ptr @tenfold.pool.arg
+  %index = trunc i64 %slot to i32
+  call void %task(ptr %arg, i32 %index)
+  %before = atomicrmw add ptr @tenfold.pool.finished, i32 1 release
+  br label %look
+idle:
+  %stopped = load atomic i32, ptr @tenfold.pool.stopped acquire, align 4
+  %leaves = icmp ne i32 %stopped, 0
+  br i1 %leaves, label %leave, label %wait
+wait:
+  %tired = icmp uge i32 %turns, {TURNS}
+  br i1 %tired, label %sleep, label %spin
+spin:
+  call void PAUSE
+  %more = add i32 %turns, 1
+  br label %look
+sleep:
+  %up = atomicrmw add ptr @tenfold.pool.sleepers, i32 1 seq_cst
+  %word = getelementptr i8, ptr @tenfold.pool.ticket, i64 4
+  %high = lshr i64 %ticket, 32
+  %job = trunc i64 %high to i32
+  %slept = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %word, i32 {_WAIT}, i32 %job, ptr null)
+  %down = atomicrmw sub ptr @tenfold.pool.sleepers, i32 1 seq_cst
+  br label %look
+leave:
+  ret ptr null
+}}
+"""
+
+# Makes the pool as large as `threads` needs, or leaves it if another thread is at it.  Threads take no signals.
+_PREPARE = """\
+define internal void @tenfold.pool.prepare(i32 %threads) nounwind {
+entry:
+  %new.mask = alloca [16 x i64]
+  %old.mask = alloca [16 x i64]
+  %process = call i32 @getpid()
+  %owner = load atomic i32, ptr @tenfold.pool.owner acquire, align 4
+  %mine = icmp eq i32 %owner, %process
+  br i1 %mine, label %measure, label %foreign
+foreign:
+  %claimed = sub i32 0, %process
+  %busy = icmp eq i32 %owner, %claimed
+  br i1 %busy, label %done, label %claim
+claim:
+  %pair = cmpxchg ptr @tenfold.pool.owner, i32 %owner, i32 %claimed acq_rel acquire
+  %won = extractvalue { i32, i1 } %pair, 1
+  br i1 %won, label %reset, label %done
+reset:
+  store atomic i64 0, ptr @tenfold.pool.ticket monotonic, align 8
+  store atomic i32 0, ptr @tenfold.pool.sleepers monotonic, align 4
+  store atomic i32 0, ptr @tenfold.pool.size monotonic, align 4
+  store atomic i32 0, ptr @tenfold.pool.lock monotonic, align 4
+  store atomic i32 %process, ptr @tenfold.pool.owner release, align 4
+  br label %measure
+measure:
+  %first = load atomic i32, ptr @tenfold.pool.size acquire, align 4
+  %wanted = sub i32 %threads, 1
+  %enough = icmp sge i32 %first, %wanted
+  br i1 %enough, label %done, label %able
+able:
+  %unable = icmp eq ptr @pthread_create, null
+  br i1 %unable, label %done, label %lock
+lock:
+  %lock.pair = cmpxchg ptr @tenfold.pool.lock, i32 0, i32 1 acquire monotonic
+  %locked = extractvalue { i32, i1 } %lock.pair, 1
+  br i1 %locked, label %grow, label %done
+grow:
+  %start = load atomic i32, ptr @tenfold.pool.size monotonic, align 4
+  call void @llvm.memset.p0.i64(ptr %new.mask, i8 -1, i64 128, i1 false)
+  %masked = call i32 @pthread_sigmask(i32 2, ptr %new.mask, ptr %old.mask)
+  br label %test
+test:
+  %size = phi i32 [%start, %grow], [%larger, %made]
+  %grows = icmp slt i32 %size, %wanted
+  br i1 %grows, label %make, label %grown
+make:
+  %wide = zext i32 %size to i64
+  %member = getelementptr i64, ptr @tenfold.pool.members, i64 %wide
+  %failed = call i32 @pthread_create(ptr %member, ptr null, ptr @tenfold.pool.member, ptr null)
+  %good = icmp eq i32 %failed, 0
+  br i1 %good, label %made, label %grown
+made:
+  %larger = add i32 %size, 1
+  br label %test
+grown:
+  %unmasked = call i32 @pthread_sigmask(i32 2, ptr %old.mask, ptr null)
+  store atomic i32 %size, ptr @tenfold.pool.size release, align 4
+  store atomic i32 0, ptr @tenfold.pool.lock release, align 4
+  br label %done
+done:
+  ret void
+}
+"""
+
+_PARALLEL_FOR_TEXT = f"""\
+define internal void @tenfold.pool.run(ptr %user, ptr %task, ptr %arg, i32 %count) nounwind {{
+entry:
+  %size = load atomic i32, ptr @tenfold.pool.size acquire, align 4
+  %none = icmp slt i32 %size, 1
+  br i1 %none, label %alone, label %lock
+lock:
+  %lock.pair = cmpxchg ptr @tenfold.pool.lock, i32 0, i32 1 acquire monotonic
+  %locked = extractvalue {{ i32, i1 }} %lock.pair, 1
+  br i1 %locked, label %publish, label %alone
+publish:
+  %most = add i32 %size, 1
+  %workers = call i32 @llvm.umin.i32(i32 %count, i32 %most)
+  store ptr %task, ptr @tenfold.pool.task
+  store ptr %arg, ptr @tenfold.pool.arg
+  store atomic i32 0, ptr @tenfold.pool.finished monotonic, align 4
+  %last = load atomic i64, ptr @tenfold.pool.ticket monotonic, align 8
+  %last.job = lshr i64 %last, 32
+  %job = add i64 %last.job, 1
+  %closed = shl i64 %job, 32
+  %wide = zext i32 %workers to i64
+  %opened = or i64 %wide, 65536
+  %open = or i64 %closed, %opened
+  store atomic i64 %open, ptr @tenfold.pool.ticket seq_cst, align 8
+  %sleepers = load atomic i32, ptr @tenfold.pool.sleepers seq_cst, align 4
+  %awake = icmp eq i32 %sleepers, 0
+  br i1 %awake, label %work, label %wake
+wake:
+  %helpers = sub i32 %workers, 1
+  call void @tenfold.pool.wake(i32 %helpers)
+  br label %work
+work:
+  call void %task(ptr %arg, i32 0)
+  %end = atomicrmw xchg ptr @tenfold.pool.ticket, i64 %closed acq_rel
+  %raised = lshr i64 %end, 16
+  %slots = and i64 %raised, 65535
+  %narrow = trunc i64 %slots to i32
+  %expected = sub i32 %narrow, 1
+  br label %test
+test:
+  %turns = phi i32 [0, %work], [%more, %spin], [%turns, %yield]
+  %finished = load atomic i32, ptr @tenfold.pool.finished acquire, align 4
+  %complete = icmp eq i32 %finished, %expected
+  br i1 %complete, label %unlock, label %wait
+wait:
+  %long = icmp uge i32 %turns, {TURNS}
+  br i1 %long, label %yield, label %spin
+spin:
+  call void PAUSE
+  %more = add i32 %turns, 1
+  br label %test
+yield:
+  %yielded = call i32 @sched_yield()
+  br label %test
+unlock:
+  store atomic i32 0, ptr @tenfold.pool.lock release, align 4
+  ret void
+alone:
+  call void %task(ptr %arg, i32 0)
+  ret void
+}}
+"""
+
+# Ends the threads, when the library is closed or the process ends.  The lock is kept: callers go on alone.
+_STOP = """\
+define internal void @tenfold.pool.stop() nounwind {
+entry:
+  %process = call i32 @getpid()
+  %owner = load atomic i32, ptr @tenfold.pool.owner acquire, align 4
+  %mine = icmp eq i32 %owner, %process
+  br i1 %mine, label %lock, label %done
+lock:
+  %lock.pair = cmpxchg ptr @tenfold.pool.lock, i32 0, i32 1 acquire monotonic
+  %locked = extractvalue { i32, i1 } %lock.pair, 1
+  br i1 %locked, label %stop, label %yield
+yield:
+  %yielded = call i32 @sched_yield()
+  br label %lock
+stop:
+  %size = load atomic i32, ptr @tenfold.pool.size monotonic, align 4
+  store atomic i32 1, ptr @tenfold.pool.stopped release, align 4
+  %closed = atomicrmw add ptr @tenfold.pool.ticket, i64 4294967296 seq_cst
+  call void @tenfold.pool.wake(i32 2147483647)
+  br label %test
+test:
+  %i = phi i32 [0, %stop], [%next, %join]
+  %more = icmp slt i32 %i, %size
+  br i1 %more, label %join, label %done
+join:
+  %wide = zext i32 %i to i64
+  %at = getelementptr i64, ptr @tenfold.pool.members, i64 %wide
+  %member = load i64, ptr %at
+  %joined = call i32 @pthread_join(i64 %member, ptr null)
+  %next = add i32 %i, 1
+  br label %test
+done:
+  ret void
+}
+"""
+
+_TEAM = f"""\
+%tenfold.team.type = type {{ i32, ptr, ptr }}
+define internal i32 @tenfold.threads(ptr %ctx) nounwind {{
+  %none = icmp eq ptr %ctx, null
+  br i1 %none, label %one, label %given
+given:
+  %at = getelementptr i8, ptr %ctx, i64 {_NUM_THREADS}
+  %wanted = load atomic i32, ptr %at monotonic, align 4
+  %least = call i32 @llvm.smax.i32(i32 %wanted, i32 1)
+  %threads = call i32 @llvm.smin.i32(i32 %least, i32 {MOST_THREADS})
+  ret i32 %threads
+one:
+  ret i32 1
+}}
+define internal ptr @tenfold.team(ptr %ctx, i32 %threads, ptr %team) nounwind {{
+  %one = icmp eq i32 %threads, 1
+  br i1 %one, label %alone, label %several
+several:
+  store i32 %threads, ptr %team
+  %for.at = getelementptr i8, ptr %ctx, i64 {_PARALLEL_FOR}
+  %for = load ptr, ptr %for.at
+  %user.at = getelementptr i8, ptr %ctx, i64 {_USER}
+  %user = load ptr, ptr %user.at
+  %team.user = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 2
+  store ptr %user, ptr %team.user
+  %team.for = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 1
+  %own = icmp eq ptr %for, null
+  br i1 %own, label %library, label %host
+host:
+  store ptr %for, ptr %team.for
+  ret ptr %team
+library:
+  %pool = load atomic ptr, ptr @tenfold.pool.used acquire, align 8
+  %prepare = load ptr, ptr %pool
+  call void %prepare(i32 %threads)
+  %run.at = getelementptr i8, ptr %pool, i64 8
+  %run = load ptr, ptr %run.at
+  store ptr %run, ptr %team.for
+  ret ptr %team
+alone:
+  ret ptr null
+}}
+"""
+
+# A region is { task, arguments, count, next index }.
+_PARALLEL = """\
+define internal void @tenfold.parallel(ptr %team, ptr %task, ptr %arguments, i64 %count) noinline nounwind {
+  %region = alloca { ptr, ptr, i64, i64 }, align 64
+  store ptr %task, ptr %region
+  %arguments.at = getelementptr i8, ptr %region, i64 8
+  store ptr %arguments, ptr %arguments.at
+  %count.at = getelementptr i8, ptr %region, i64 16
+  store i64 %count, ptr %count.at
+  %next.at = getelementptr i8, ptr %region, i64 24
+  store atomic i64 0, ptr %next.at monotonic, align 8
+  %threads = load i32, ptr %team
+  %wide = zext i32 %threads to i64
+  %most = call i64 @llvm.umin.i64(i64 %wide, i64 %count)
+  %workers = trunc i64 %most to i32
+  %for.at = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 1
+  %for = load ptr, ptr %for.at
+  %user.at = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 2
+  %user = load ptr, ptr %user.at
+  call void %for(ptr %user, ptr @tenfold.work, ptr %region, i32 %workers)
+  ret void
+}
+define internal void @tenfold.work(ptr %region, i32 %worker) nounwind {
+entry:
+  %task = load ptr, ptr %region
+  %arguments.at = getelementptr i8, ptr %region, i64 8
+  %arguments = load ptr, ptr %arguments.at
+  %count.at = getelementptr i8, ptr %region, i64 16
+  %count = load i64, ptr %count.at
+  %next.at = getelementptr i8, ptr %region, i64 24
+  br label %take
+take:
+  %index = atomicrmw add ptr %next.at, i64 1 monotonic
+  %more = icmp ult i64 %index, %count
+  br i1 %more, label %run, label %done
+run:
+  call void %task(ptr %arguments, i64 %index, i32 %worker)
+  br label %take
+done:
+  ret void
+}
+"""

@@ -1,0 +1,120 @@
+"""Which loops are shared out between threads.
+
+    parallel i in 4194304: ...   →   parallel i_task in 64: for i in 65536: ...
+    parallel b in 3: for t in 4: parallel v in 40: ...   →   for b in 3: for t in 4: parallel v in 40: ...
+    parallel i in 100: ...       →   for i in 100: ...
+
+Lowering marks every loop whose turns are independent; here the outermost of them that has turns enough is kept,
+cut into tasks that are worth a thread's while, and all others become plain loops.  What a task computes depends on
+sizes alone, never on how many threads there are, so results are the same bits for any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Axis, Constant, Expr, For, If, Mode, Statement, While
+from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.traversal import inner_statements
+from tenfoldc.schedule.cost import Costs, turns_of
+
+REGION = 30_000.0
+"""Nanoseconds of work from which sharing pays: threads that sleep take 50,000 to wake, one that waits 500 to start."""
+
+TASK = 8_000.0
+"""Nanoseconds of work that a task should have at least."""
+
+MOST_TASKS = 64
+_ENOUGH_TURNS = 8
+"""Turns from which a loop can be shared out evenly."""
+_NEARLY_ALL = 0.9
+_ALIGNED = 64
+"""Elements: tasks of a loop over elements begin on cache lines, so that no two threads write to one."""
+
+
+def share_out(statements: Sequence[Statement]) -> tuple[Statement, ...]:
+    """`statements` with the loops that threads are to share marked `PARALLEL`, no two nested."""
+    return _Sharing().block(statements)[0]
+
+
+class _Sharing:
+    """One kernel's decisions."""
+
+    def __init__(self) -> None:
+        self._costs = Costs()
+
+    def block(self, statements: Sequence[Statement]) -> tuple[tuple[Statement, ...], float]:
+        """The statements rewritten, and how many nanoseconds of them are shared."""
+        rewritten = [self._statement(statement) for statement in statements]
+        return tuple(statement for statement, _ in rewritten), sum(shared for _, shared in rewritten)
+
+    def _statement(self, statement: Statement) -> tuple[Statement, float]:
+        match statement:
+            case For():
+                return self._loop(statement)
+            case While():
+                body, shared = self.block(statement.body)
+                return replace(statement, body=body), shared
+            case If():
+                then, in_then = self.block(statement.then)
+                otherwise, in_otherwise = self.block(statement.otherwise)
+                return replace(statement, then=then, otherwise=otherwise), max(in_then, in_otherwise)
+            case _:
+                return statement, 0.0
+
+    def _loop(self, loop: For) -> tuple[Statement, float]:
+        cost = self._costs.of((loop,))
+        if cost < REGION:
+            return _serial(loop), 0.0
+        turns = turns_of(loop.extent)
+        is_parallel = loop.mode is Mode.PARALLEL and turns > 1
+        if is_parallel and turns >= _ENOUGH_TURNS:
+            return _tasks(loop, turns, cost), cost
+        body, inside = self.block(loop.body)
+        shared = inside * turns
+        if is_parallel and shared < _NEARLY_ALL * cost:
+            return _tasks(loop, turns, cost), cost
+        mode = Mode.SERIAL if loop.mode is Mode.PARALLEL else loop.mode
+        return replace(loop, body=body, mode=mode, private=()), shared
+
+
+def _serial(statement: Statement) -> Statement:
+    """A statement whose parallel loops have become plain ones."""
+    match statement:
+        case For():
+            mode = Mode.SERIAL if statement.mode is Mode.PARALLEL else statement.mode
+            return replace(statement, body=tuple(map(_serial, statement.body)), mode=mode, private=())
+        case While():
+            return replace(statement, body=tuple(map(_serial, statement.body)))
+        case If():
+            then, otherwise = tuple(map(_serial, statement.then)), tuple(map(_serial, statement.otherwise))
+            return replace(statement, then=then, otherwise=otherwise)
+        case _:
+            return statement
+
+
+def _tasks(loop: For, turns: int, cost: float) -> For:
+    """`loop` as a parallel loop over tasks, each some turns of `loop`."""
+    body = tuple(map(_serial, loop.body))
+    count = max(2, min(turns, MOST_TASKS, int(cost / TASK)))
+    size = -(-turns // count)
+    if not any(isinstance(inner, For | While) for inner in inner_statements(loop)):
+        size = -(-size // _ALIGNED) * _ALIGNED
+    if size == 1:
+        return replace(loop, body=body)
+    task, index = Axis(f"{loop.axis.name}_task"), Axis(loop.axis.name)
+    first = scalar.mul(task, scalar.index(size))
+    length: Expr = scalar.index(size)
+    if not (isinstance(loop.extent, Constant) and turns % size == 0):
+        length = scalar.minimum(length, scalar.sub(loop.extent, first))
+    replacer = BufferReplacer({}, {loop.axis: scalar.add(first, index)})
+    within = For(index, length, replacer.statements(body))
+    return For(task, _quotient_up(loop.extent, size), (within,), mode=Mode.PARALLEL, private=loop.private)
+
+
+def _quotient_up(extent: Expr, size: int) -> Expr:
+    if isinstance(extent, Constant):
+        return scalar.index(-(-int(extent.value) // size))
+    return scalar.div(scalar.add(extent, scalar.index(size - 1)), scalar.index(size))

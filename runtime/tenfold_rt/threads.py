@@ -1,0 +1,74 @@
+"""How many threads compiled code may use: one number for the process, which every call reads.
+
+It stands in a `tenfold_ctx` (see the header of any compiled library) whose address the libraries are given when they
+are loaded.  So setting it costs nothing, and a call reads it where it is about to use it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from tenfold_rt.errors import SpecError
+from tenfold_rt.settings import settings
+
+MOST_THREADS = 256
+
+
+class _Context(ctypes.Structure):
+    """`tenfold_ctx`, of which Python uses the number of threads alone."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("workspace", ctypes.c_void_p),
+        ("workspace_bytes", ctypes.c_size_t),
+        ("alloc", ctypes.c_void_p),
+        ("dealloc", ctypes.c_void_p),
+        ("num_threads", ctypes.c_int32),
+        ("parallel_for", ctypes.c_void_p),
+        ("user", ctypes.c_void_p),
+    )
+
+
+def _default() -> int:
+    """What the environment asks for, else as many as this process has processors to run on."""
+    return min(settings().num_threads or len(os.sched_getaffinity(0)), MOST_THREADS)
+
+
+_CONTEXT = _Context(size=ctypes.sizeof(_Context), num_threads=_default())
+
+
+def context_address() -> int:
+    """Where the context of this process lies, for good."""
+    return ctypes.addressof(_CONTEXT)
+
+
+def get_num_threads() -> int:
+    """How many threads a call of compiled code may use."""
+    return int(_CONTEXT.num_threads)
+
+
+def set_num_threads(count: int) -> None:
+    """Let calls of compiled code use up to `count` threads, in the whole process and from the next call on.
+
+    Results are the same bits for any number.  `SpecError` where `count` is not from 1 to 256.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_THREADS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SpecError(f"the number of threads must be from 1 to {MOST_THREADS}, not {count!r}")
+    _CONTEXT.num_threads = count
+
+
+@contextmanager
+def threads(count: int) -> Generator[None]:
+    """`with threads(2): ...`: `set_num_threads(count)`, and the number from before at the end.
+
+    The number is the process's, not this Python thread's.
+    """
+    before = get_num_threads()
+    set_num_threads(count)
+    try:
+        yield
+    finally:
+        set_num_threads(before)

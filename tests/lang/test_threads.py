@@ -1,0 +1,202 @@
+"""Compiled code on several threads: the same bits for any number, and no harm to what runs beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tenfold as tn
+
+COUNTS = (1, 2, 3, 7)
+
+
+@pytest.fixture(autouse=True)
+def count_restored() -> Iterator[None]:
+    with tn.threads(tn.get_num_threads()):
+        yield
+
+
+def images(n: int, *rest: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(7).standard_normal((n, *rest), np.float32)
+
+
+def network_gradient(x: Any, w: Any, v: Any, labels: Any) -> Any:
+    def loss(w: Any, v: Any) -> Any:
+        return tn.cross_entropy(tn.tanh(x @ w) @ v, labels)
+
+    return tn.grad(loss, argnums=(0, 1))(w, v)
+
+
+PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray[Any, Any], ...]]] = {
+    "elementwise": (lambda x: tn.tanh(x) * x + 1, (images(1_000_003),)),
+    "transposed": (lambda x: x + x.T, (images(700, 700),)),
+    "softmax": (lambda x: tn.softmax(x, dim=-1), (images(1000, 333),)),
+    "sum of all": (tn.sum, (images(1_000_003),)),
+    "sum of rows": (lambda x: tn.sum(x, dim=1), (images(1500, 700),)),
+    "sum of columns": (lambda x: tn.sum(x, dim=0), (images(1500, 5000),)),
+    "matmul": (lambda x, y: x @ y, (images(333, 500), images(500, 701))),
+    "matmul with an epilogue": (lambda x, y: tn.relu(x @ y + 1), (images(650, 300), images(300, 400))),
+    "tall matmul": (lambda x, y: x @ y, (images(5000, 40), images(40, 40))),
+    "matrix times vector": (lambda x, y: x @ y, (images(2000, 1000), images(1000))),
+    "batched matmul": (lambda x, y: x @ y, (images(30, 50, 64), images(30, 64, 50))),
+    "convolution": (lambda x, k: tn.conv2d(x, k, padding=1), (images(3, 16, 30, 30), images(32, 16, 3, 3))),
+    "depthwise": (lambda x, k: tn.conv2d(x, k, padding=1, groups=32), (images(4, 32, 40, 40), images(32, 1, 3, 3))),
+    "pooling": (lambda x: tn.max_pool2d(x, 3, stride=2), (images(8, 16, 50, 50),)),
+    "running sum": (lambda x: tn.cumsum(x, dim=1), (images(500, 1000),)),
+    "sort": (lambda x: tn.sort(x, dim=1)[0], (images(64, 300),)),
+    "network": (
+        network_gradient,
+        (images(256, 300), images(300, 200), images(200, 10), (np.arange(256) % 10).astype(np.int32)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_results_are_the_same_bits_for_any_number_of_threads(name: str) -> None:
+    function, arguments = PROGRAMS[name]
+    compiled = tn.compile(function)
+    results: list[list[bytes]] = []
+    for count in COUNTS:
+        with tn.threads(count):
+            result = compiled(*arguments)
+        results.append([np.asarray(part).tobytes() for part in (result if isinstance(result, tuple) else (result,))])
+    assert all(result == results[0] for result in results[1:])
+
+
+def test_a_donated_parameter_is_updated_in_place_by_all_threads() -> None:
+    step = tn.compile(lambda w, g: w - 0.5 * g, donate="w")
+    w, g = images(1_000_000), images(1_000_000)
+    expected = w - np.float32(0.5) * g
+    with tn.threads(3):
+        updated = step(w, g)
+    np.testing.assert_array_equal(updated, expected)
+
+
+def test_many_python_threads_may_call_at_once() -> None:
+    product = tn.compile(lambda x, y: tn.softmax(x @ y, dim=-1))
+    x, y = images(300, 200), images(200, 300)
+    with tn.threads(1):
+        expected = np.asarray(product(x, y))
+    wrong: list[int] = []
+
+    def call() -> None:
+        for turn in range(20):
+            if not np.array_equal(np.asarray(product(x, y)), expected):
+                wrong.append(turn)
+
+    with tn.threads(3):
+        callers = [threading.Thread(target=call) for _ in range(5)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    assert not wrong
+
+
+def test_the_number_of_threads_is_checked_and_restored() -> None:
+    tn.set_num_threads(2)
+    with tn.threads(5):
+        assert tn.get_num_threads() == 5
+    assert tn.get_num_threads() == 2
+    with contextlib.suppress(ZeroDivisionError), tn.threads(5):
+        raise ZeroDivisionError
+    assert tn.get_num_threads() == 2
+    for wrong in (0, 257, 2.0, True):
+        with pytest.raises(tn.SpecError, match="from 1 to 256"):
+            tn.set_num_threads(wrong)  # type: ignore[arg-type]
+
+
+def run(source: str, **environ: str) -> str:
+    """What a program in a process of its own prints."""
+    head = "import os, numpy as np, tenfold as tn\ndef threads(): return len(os.listdir('/proc/self/task'))\n"
+    command = [sys.executable, "-c", head + textwrap.dedent(source)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1", **environ}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_small_work_and_one_thread_start_no_thread(tmp_path: Path) -> None:
+    source = """
+    small, large = tn.compile(lambda x: x * 2), tn.compile(lambda x: tn.tanh(x))
+    x = np.ones(1_000_000, np.float32)
+    small(x[:100]); large(x)
+    before = threads()
+    small(x[:100])
+    tn.set_num_threads(1)
+    large(x)
+    one = threads()
+    tn.set_num_threads(4)
+    small(x[:100])
+    still = threads()
+    large(x)
+    print(one - before, still - before, threads() - before)
+    """
+    assert run(source, TENFOLD_NUM_THREADS="1", TENFOLD_CACHE_DIR=str(tmp_path)) == "0 0 3"
+
+
+def test_the_libraries_of_a_process_share_one_pool(tmp_path: Path) -> None:
+    source = """
+    x = np.ones(1_000_000, np.float32)
+    first, second = tn.compile(lambda x: tn.tanh(x)), tn.compile(lambda x: tn.exp(x))
+    before = threads()
+    first(x), second(x), first(x)
+    print(threads() - before)
+    """
+    assert run(source, TENFOLD_NUM_THREADS="3", TENFOLD_CACHE_DIR=str(tmp_path)) == "2"
+
+
+def test_the_environment_gives_the_number_of_threads(tmp_path: Path) -> None:
+    assert run("print(tn.get_num_threads())", TENFOLD_NUM_THREADS="5") == "5"
+    assert run("print(tn.get_num_threads() == len(os.sched_getaffinity(0)))", TENFOLD_NUM_THREADS="") == "True"
+
+
+def test_a_forked_child_computes_with_threads_of_its_own(tmp_path: Path) -> None:
+    source = """
+    x = np.linspace(-3, 3, 1_000_000, dtype=np.float32)
+    f = tn.compile(lambda x: tn.tanh(x))
+    expected = f(x)
+    for turn in range(5):
+        child = os.fork()
+        if child == 0:
+            good = all(np.array_equal(f(x), expected) for _ in range(20)) and threads() == 3
+            os._exit(0 if good else 1)
+        assert np.array_equal(f(x), expected)
+        assert os.waitpid(child, 0)[1] == 0
+    print("done")
+    """
+    assert run(source, TENFOLD_NUM_THREADS="3", TENFOLD_CACHE_DIR=str(tmp_path)) == "done"
+
+
+def test_other_python_threads_run_meanwhile() -> None:
+    product = tn.compile(lambda x, y: x @ y)
+    x = images(1200, 1200)
+    product(x, x)
+    steps: list[int] = []
+    stop = threading.Event()
+
+    def count() -> None:
+        while not stop.is_set():
+            steps.append(1)
+            stop.wait(0.001)
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    with tn.threads(2):
+        before = len(steps)
+        for _ in range(5):
+            product(x, x)
+        during = len(steps) - before
+    stop.set()
+    counter.join()
+    assert during > 5
