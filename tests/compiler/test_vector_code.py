@@ -70,3 +70,11 @@ def test_merging_sorted_runs_takes_no_branch_on_data() -> None:
 
     blocks = re.split(r"^\.LBB\d+_\d+:", code(sorted_rows, "asm"), flags=re.MULTILINE)
     assert any(block.count("ucomiss") == 2 for block in blocks)
+
+
+def test_the_index_of_the_largest_element_is_found_in_vectors() -> None:
+    """In one kernel: the largest element, then the least index where it lies."""
+    assert len(re.findall(r"^kernel ", code(lambda x: ops.argmax(x, 1), "loops"), re.MULTILINE)) == 1
+    text = code(lambda x: ops.argmax(x, 1))
+    assert "call <8 x float> @llvm.maximum.v8f32" in text
+    assert re.search(r"call <8 x i32> @llvm\.smin\.v8i32", text)

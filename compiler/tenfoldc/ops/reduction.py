@@ -186,13 +186,17 @@ def argmin(x: Var, dimension: int, index_dtype: DType = dtypes.i32) -> Var:
 
 
 def _select_along(reducer: Reducer, x: Var, dimension: int, index_dtype: DType) -> Var:
+    """The least index at which the extreme, or a NaN, lies: two plain reductions, which vectors can do."""
     check_axes(reducer.value, "dimension", [dimension], x.rank)
     if x.shape[dimension] == 0:
         raise ShapeError(f"{reducer.value}: axis {dimension} of {x.type} has no element to choose")
+    extreme = (reduce_max if reducer is Reducer.ARGMAX else reduce_min)(x, [dimension])
+    found = ops.compare(x, _along(extreme, x, [dimension]), Direction.EQ)
+    if x.type.dtype.is_float:
+        found = ops.or_(found, ops.compare(x, x, Direction.NE))
     indices = iota(x.builder, x.type.with_dtype(index_dtype), dimension)
-    values = neutral_values(reducer, [x.type, indices.type])
-    inits = [constant(x.builder, value, part.dtype) for value, part in zip(values, (x, indices), strict=True)]
-    return reduce([x, indices], inits, [dimension], body_of(reducer))[1]
+    (none,) = neutral_values(Reducer.MIN, [indices.type])
+    return reduce_min(ops.select(found, indices, full(x.builder, indices.type, none)), [dimension])
 
 
 # Derivatives

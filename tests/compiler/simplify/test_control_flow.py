@@ -138,7 +138,13 @@ def test_constant_index_chooses_a_branch(index: int, left: list[str]) -> None:
 
 
 def test_bodies_of_reductions_stay_recognised() -> None:
-    module = module_of([TensorType(dtypes.f32, (5,))], lambda x: [ops.argmax(x, 0), ops.reduce_max(x, (0,))])
+    def body(x):
+        indices = ops.iota(x.builder, TensorType(dtypes.i32, (5,)), 0)
+        inits = [ops.constant(x.builder, -np.inf, dtypes.f32), ops.constant(x.builder, 0, dtypes.i32)]
+        best = ops.reduce([x, indices], inits, [0], ops.body_of(ops.Reducer.ARGMAX))
+        return [best[1], ops.reduce_max(x, (0,))]
+
+    module = module_of([TensorType(dtypes.f32, (5,))], body)
     reductions = [operation for operation in walk(simplified(module)["main"].body) if operation.op is ops.REDUCE]
     recognised = [ops.recognise(operation.regions[0]) for operation in reductions]
     assert recognised == [ops.Reducer.ARGMAX, ops.Reducer.MAX]
