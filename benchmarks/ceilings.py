@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -46,6 +46,11 @@ def measure(threads: int = 1) -> Ceilings:
     """The ceilings of `threads` threads together."""
     target = host()
     return Ceilings(_flops(target, "float", 4, threads), _flops(target, "double", 8, threads), _copy(threads))
+
+
+def higher(first: Ceilings, second: Ceilings) -> Ceilings:
+    """The better of two measurements, figure by figure: what else runs on a machine only ever lowers them."""
+    return Ceilings(*map(max, astuple(first), astuple(second)))
 
 
 def _best(work: Callable[[int], object], threads: int) -> float:
