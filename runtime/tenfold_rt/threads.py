@@ -17,7 +17,7 @@ from tenfold_rt.settings import settings
 MOST_THREADS = 256
 
 
-class _Context(ctypes.Structure):
+class Context(ctypes.Structure):
     """`tenfold_ctx`, of which Python uses the number of threads alone."""
 
     _fields_ = (
@@ -37,7 +37,7 @@ def _default() -> int:
     return min(settings().num_threads or len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
-_CONTEXT = _Context(size=ctypes.sizeof(_Context), num_threads=_default())
+_CONTEXT = Context(size=ctypes.sizeof(Context), num_threads=_default())
 
 
 def context_address() -> int:

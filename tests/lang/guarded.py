@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tenfold_rt.c_names import library_names
 from tenfold_rt.dtypes import DType
 from tenfold_rt.load import Library
+from tenfold_rt.threads import Context
 
 Array = NDArray[Any]
 
@@ -57,21 +58,6 @@ class Fence:
         return fenced
 
 
-class _Context(ctypes.Structure):
-    """`tenfold_ctx`."""
-
-    _fields_ = (
-        ("size", ctypes.c_size_t),
-        ("workspace", ctypes.c_void_p),
-        ("workspace_bytes", ctypes.c_size_t),
-        ("alloc", ctypes.c_void_p),
-        ("dealloc", ctypes.c_void_p),
-        ("num_threads", ctypes.c_int32),
-        ("parallel_for", ctypes.c_void_p),
-        ("user", ctypes.c_void_p),
-    )
-
-
 def call_guarded(library: Library, inputs: Sequence[Array], *, at_start: bool) -> list[Array]:
     """The results of the library's first entry on fenced arrays; `AssertionError` where it leaves them."""
     fence = Fence(at_start=at_start)
@@ -81,7 +67,7 @@ def call_guarded(library: Library, inputs: Sequence[Array], *, at_start: bool) -
     workspace_bytes: Callable[[], int] = library.handle[names.workspace]
     workspace_bytes.restype = ctypes.c_int64
     workspace = fence.array((workspace_bytes(),), np.dtype(np.uint8))
-    context = _Context(ctypes.sizeof(_Context), workspace.ctypes.data, workspace.size)
+    context = Context(ctypes.sizeof(Context), workspace.ctypes.data, workspace.size)
     function = library.handle[names.with_context]
 
     def call() -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfold_rt.errors import ShapeError
+from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
 from tenfoldc.ir.builder import Builder, Var, build_region
 from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ir.types import FunctionType, TensorType
@@ -111,6 +111,23 @@ def build_body(name: str, operands: Sequence[TensorType], body: Body, like: Buil
     region = build_region([*scalars, *scalars], body, like=like)
     check_body(name, scalars, region)
     return region
+
+
+def split_operands(name: str, operands: Sequence[TensorType]) -> tuple[Sequence[TensorType], Sequence[TensorType]]:
+    """The tensors and the initial values of a variadic fold: as many of each, the tensors of one shape.
+
+    Raises `ArgumentError`, `ShapeError` or `DTypeError` where they are not.
+    """
+    count = len(operands) // 2
+    if count == 0 or len(operands) != 2 * count:
+        raise ArgumentError(f"{name}: needs an initial value for every tensor, got {len(operands)} operands")
+    inputs, inits = operands[:count], operands[count:]
+    for number, (operand, init) in enumerate(zip(inputs, inits, strict=True)):
+        if operand.shape != inputs[0].shape:
+            raise ShapeError(f"{name}: shapes differ, {inputs[0]} (operand 0) and {operand} (operand {number})")
+        if init != TensorType(operand.dtype):
+            raise DTypeError(f"{name}: initial value {number} is {init}, needs {TensorType(operand.dtype)}")
+    return inputs, inits
 
 
 def check_body(name: str, scalars: Sequence[TensorType], region: Region) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from tenfold_rt.errors import ShapeError, UnsupportedError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Operation, Region
@@ -34,6 +34,7 @@ from tenfoldc.ops.reducer import (
     neutral_value,
     neutral_values,
     recognise,
+    split_operands,
 )
 
 
@@ -52,15 +53,7 @@ def kept_axes(rank: int, dimensions: Sequence[int]) -> list[int]:
 def _infer(
     operands: Sequence[TensorType], attributes: ReduceAttributes, regions: Sequence[Region]
 ) -> tuple[TensorType, ...]:
-    count = len(operands) // 2
-    if count == 0 or len(operands) != 2 * count:
-        raise ArgumentError(f"reduce: needs an initial value for every tensor, got {len(operands)} operands")
-    inputs, inits = operands[:count], operands[count:]
-    for number, (operand, init) in enumerate(zip(inputs, inits, strict=True)):
-        if operand.shape != inputs[0].shape:
-            raise ShapeError(f"reduce: shapes differ, {inputs[0]} (operand 0) and {operand} (operand {number})")
-        if init != TensorType(operand.dtype):
-            raise DTypeError(f"reduce: initial value {number} is {init}, needs {TensorType(operand.dtype)}")
+    inputs, inits = split_operands("reduce", operands)
     check_axes("reduce", "dimensions", attributes.dimensions, inputs[0].rank)
     (region,) = regions
     check_body("reduce", inits, region)

@@ -30,6 +30,7 @@ from tenfoldc.ops.reducer import (
     describe,
     neutral_values,
     recognise,
+    split_operands,
 )
 
 Meeting: TypeAlias = tuple[list[int], list[int]]
@@ -197,15 +198,7 @@ def _steps(axes: Sequence[WindowAxis]) -> Iterator[tuple[tuple[Array, ...], tupl
 def _infer_reduce_window(
     types: Sequence[TensorType], attributes: ReduceWindowAttributes, regions: Sequence[Region]
 ) -> tuple[TensorType, ...]:
-    count = len(types) // 2
-    if count == 0 or len(types) != 2 * count:
-        raise ArgumentError(f"reduce_window: needs an initial value for every tensor, got {len(types)} operands")
-    inputs, inits = types[:count], types[count:]
-    for number, (operand, init) in enumerate(zip(inputs, inits, strict=True)):
-        if operand.shape != inputs[0].shape:
-            raise ShapeError(f"reduce_window: shapes differ, {inputs[0]} (operand 0) and {operand} (operand {number})")
-        if init != TensorType(operand.dtype):
-            raise DTypeError(f"reduce_window: initial value {number} is {init}, needs {TensorType(operand.dtype)}")
+    inputs, inits = split_operands("reduce_window", types)
     (region,) = regions
     check_body("reduce_window", inits, region)
     shape = _result_shape("reduce_window", inputs[0], attributes)
