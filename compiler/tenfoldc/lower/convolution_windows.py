@@ -9,7 +9,7 @@ from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, Load, Statement
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.product import is_row_major, strides_in_memory
+from tenfoldc.lower.products.product import is_row_major, strides_in_memory
 from tenfoldc.ops.convolution import ConvolutionAttributes
 
 

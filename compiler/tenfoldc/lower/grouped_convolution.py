@@ -10,7 +10,7 @@ from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, Statement, Stor
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.convolution_windows import Windows
 from tenfoldc.lower.loop_nest import turns
-from tenfoldc.lower.product import delinearise
+from tenfoldc.lower.products.product import delinearise
 
 
 def lower_grouped(ctx: LoweringContext, windows: Windows) -> Sequence[Statement]:

@@ -10,8 +10,8 @@ from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.types import TensorType
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Kernel, Load, Program, Store
-from tenfoldc.lower.contraction import lower_dot_general
 from tenfoldc.lower.convolution import lower_convolution
+from tenfoldc.lower.products.contraction import lower_dot_general
 from tenfoldc.ops.contraction import DOT_GENERAL, DotDimensionNumbers, DotGeneralAttributes
 from tenfoldc.ops.convolution import CONVOLUTION, ConvDimensionNumbers, ConvolutionAttributes
 from tenfoldc.target import host, named

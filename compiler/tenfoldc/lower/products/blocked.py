@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Statement
-from tenfoldc.lower.blocking import Blocking
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import turns
-from tenfoldc.lower.packing import DepthSpan, Span, block_size, for_each_panel, pack, span
-from tenfoldc.lower.product import Operand, Product
+from tenfoldc.lower.products.blocking import Blocking
+from tenfoldc.lower.products.packing import DepthSpan, Span, block_size, for_each_panel, pack, span
+from tenfoldc.lower.products.product import Operand, Product
 from tenfoldc.target import Target
 
 _PACK_LHS_COLUMNS = 256

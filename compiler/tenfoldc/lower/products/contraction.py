@@ -10,11 +10,11 @@ from tenfold_rt.dtypes import DType
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, Load, Statement
-from tenfoldc.lower.blocked_product import lower_blocked
-from tenfoldc.lower.blocking import blocking
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.direct_product import lower_direct
-from tenfoldc.lower.product import Operand, Place, Product, delinearise, is_row_major, strides_in_memory
+from tenfoldc.lower.products.blocked import lower_blocked
+from tenfoldc.lower.products.blocking import blocking
+from tenfoldc.lower.products.direct import lower_direct
+from tenfoldc.lower.products.product import Operand, Place, Product, delinearise, is_row_major, strides_in_memory
 from tenfoldc.ops.contraction import DotGeneralAttributes
 from tenfoldc.target import Target
 

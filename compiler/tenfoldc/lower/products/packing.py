@@ -9,7 +9,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import turns
-from tenfoldc.lower.product import Operand
+from tenfoldc.lower.products.product import Operand
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Apply, Buffer, Carry, Expr, For, Load, Local, Mode, Primitive, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import turns
-from tenfoldc.lower.product import Product
+from tenfoldc.lower.products.product import Product
 
 _UNROLL = 4
 """Terms added per visit of a row of sums."""
