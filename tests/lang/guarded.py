@@ -7,11 +7,11 @@ compiled entry on such arrays, its workspace fenced too, in a child process, and
 from __future__ import annotations
 
 import ctypes
-import faulthandler
 import mmap
-import os
-import warnings
+import multiprocessing
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tenfold_rt.c_names import library_names
 from tenfold_rt.dtypes import DType
-from tenfold_rt.load import Library
+from tenfold_rt.load import load
 from tenfold_rt.threads import Context
 
 Array = NDArray[Any]
@@ -27,7 +27,11 @@ Array = NDArray[Any]
 _PAGE = mmap.PAGESIZE
 _NO_ACCESS = 0
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_WORKSPACE_ALIGNMENT = 64
+
+# Children come from a server that has loaded nothing but this module: the process that runs the tests has threads
+# of other libraries, and cannot fork.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload([__name__])
 
 
 class Fence:
@@ -58,9 +62,31 @@ class Fence:
         return fenced
 
 
-def call_guarded(library: Library, inputs: Sequence[Array], *, at_start: bool) -> list[Array]:
-    """The results of the library's first entry on fenced arrays; `AssertionError` where it leaves them."""
+def call_guarded(library: Path, inputs: Sequence[Array], *, at_start: bool) -> list[Array]:
+    """The results of the first entry of the library at a path, on fenced arrays.
+
+    `AssertionError` where the entry leaves them or reports a failure.
+    """
+    receiver, sender = _PROCESSES.Pipe(duplex=False)
+    child = _PROCESSES.Process(target=_call, args=(sender, library, [*inputs], at_start))
+    child.start()
+    sender.close()
+    try:
+        answer: int | list[Array] = receiver.recv()
+    except EOFError:
+        child.join()
+        answer = child.exitcode or 0
+    finally:
+        receiver.close()
+    child.join()
+    assert isinstance(answer, list), f"the call ended with {answer}"
+    return answer
+
+
+def _call(sender: Connection, path: Path, inputs: Sequence[Array], at_start: bool) -> None:
+    """Call the library's first entry, and send its results, or its status where that is not 0."""
     fence = Fence(at_start=at_start)
+    library = load(path)
     entry, names = library.manifest.entries[0], library_names(library.manifest).entries[0]
     results = [fence.array(_sizes(result.shape), _numpy(result.dtype)) for result in entry.results]
     arrays = [*map(fence.copy, inputs), *results]
@@ -69,25 +95,8 @@ def call_guarded(library: Library, inputs: Sequence[Array], *, at_start: bool) -
     workspace = fence.array((workspace_bytes(),), np.dtype(np.uint8))
     context = Context(ctypes.sizeof(Context), workspace.ctypes.data, workspace.size)
     function = library.handle[names.with_context]
-
-    def call() -> int:
-        return function(ctypes.byref(context), *(ctypes.c_void_p(array.ctypes.data) for array in arrays))
-
-    status = _exit_status(call)
-    assert status == 0, f"the call ended with {status}"
-    return results
-
-
-def _exit_status(call: Callable[[], int]) -> int:
-    """What `call` returns in a child process, which shares the fenced memory; negative the signal that killed it."""
-    with warnings.catch_warnings():
-        # The child does nothing but call and leave, so the threads it lacks are not missed.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        faulthandler.disable()
-        os._exit(call() & 0xFF)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status: int = function(ctypes.byref(context), *(ctypes.c_void_p(array.ctypes.data) for array in arrays))
+    sender.send(status or results)
 
 
 def _numpy(dtype: DType) -> np.dtype[Any]:

@@ -78,7 +78,7 @@ def test_calls_stay_within_their_arrays(name: str, size: int) -> None:
     traced = _with_arity(function, len(inputs))
     module = tn.compile(traced).lower(*inputs).module
     expected = interpret(module, inputs, module.entries[0])
-    library = compiled_library(module)
+    library = compiled_library(module).path
     for at_start in (False, True):
         for result, wanted in zip(call_guarded(library, inputs, at_start=at_start), expected, strict=True):
             np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-4)
@@ -97,6 +97,6 @@ def _with_arity(function: Callable[..., Any], count: int) -> Callable[..., Any]:
 
 def test_access_beyond_an_array_is_noticed() -> None:
     """The fence itself works: a library compiled for 2048 elements is given 1."""
-    library = compiled_library(tn.compile(tn.exp).lower(tn.f32[2048]).module)
+    library = compiled_library(tn.compile(tn.exp).lower(tn.f32[2048]).module).path
     with pytest.raises(AssertionError, match="the call ended with -11"):
         call_guarded(library, [floats(1)], at_start=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -284,14 +283,10 @@ def test_a_header_that_cannot_be_written_leaves_no_library() -> None:
 
 def test_a_full_disk_leaves_nothing(directory: Path) -> None:
     """A limit on the size of files stands for a full disk: what is written stops half-way."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-    command = [*TENFOLD, "compile", "model.py", "--cpu", "native"]
+    command = ["prlimit", "--fsize=4096", *TENFOLD, "compile", "model.py", "--cpu", "native"]
     before = sorted(directory.iterdir())
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "tenfold: cannot write libmodel.so and model.h: File too large\n"
     assert sorted(directory.iterdir()) == before
