@@ -8,7 +8,7 @@ from typing import TypeAlias
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops.ir import Statement
 from tenfoldc.lower.context import LoweringContext, LoweringRule
-from tenfoldc.lower.convolution import lower_convolution
+from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.lower.products.contraction import lower_dot_general
 from tenfoldc.lower.scatter import lower_scatter
 from tenfoldc.lower.sort import lower_sort, lower_top_k

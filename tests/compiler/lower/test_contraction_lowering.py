@@ -10,7 +10,7 @@ from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.types import TensorType
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Kernel, Load, Program, Store
-from tenfoldc.lower.convolution import lower_convolution
+from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.lower.products.contraction import lower_dot_general
 from tenfoldc.ops.contraction import DOT_GENERAL, DotDimensionNumbers, DotGeneralAttributes
 from tenfoldc.ops.convolution import CONVOLUTION, ConvDimensionNumbers, ConvolutionAttributes

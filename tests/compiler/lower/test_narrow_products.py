@@ -7,7 +7,7 @@ from plain_context import Lowering
 from tenfoldc import ops
 from tenfoldc.loops.ir import MultiplyPanels
 from tenfoldc.loops.traversal import walk_statements
-from tenfoldc.lower.convolution import lower_convolution
+from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.ops.convolution import ConvDimensionNumbers
 from tenfoldc.target import host, named
 

@@ -13,8 +13,8 @@ from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, Statement
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.convolution_windows import Windows
-from tenfoldc.lower.grouped_convolution import lower_grouped
+from tenfoldc.lower.convolutions.grouped import lower_grouped
+from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.products.contraction import lower_product
 from tenfoldc.lower.products.product import Operand, Place, Product, delinearise
 from tenfoldc.target import Target

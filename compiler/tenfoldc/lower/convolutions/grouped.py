@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.convolution_windows import Windows
+from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.products.product import delinearise
 
