@@ -102,14 +102,17 @@ _NEW_BOUND_FUNCTION = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctype
 )
 
 
+_INITIALISE = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+
+
 def _methods(library: Library) -> list[int]:
     """The address of each entry's method definition, in the manifest's order."""
     names = library_names(library.manifest)
     try:
-        initialise = library.handle[names.python]
+        # Called with the GIL, since it may make a Python object.
+        initialise = _INITIALISE((names.python, library.handle))
     except AttributeError as error:
         raise ArtifactError(f"{library.path} does not define {names.python}") from error
-    initialise.restype, initialise.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
     first: int = initialise(ctypes.addressof(python_abi.table()))
     return [first + ctypes.sizeof(_MethodDef) * index for index in range(len(names.entries))]
 

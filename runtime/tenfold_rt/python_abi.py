@@ -58,6 +58,10 @@ class Slot(IntEnum):
     """The context of every call: see `tenfold_rt.threads`."""
     POOL = auto()
     """The pool of threads that all libraries use: the first that has one puts it here."""
+    CAPSULE_NEW = auto()
+    SET_HANDLER = auto()
+    RESULT_HANDLER = auto()
+    """NumPy's handler for the memory of large results: the first library that has one puts its capsule here."""
 
 
 DTYPE_BASE = 32
@@ -78,6 +82,7 @@ _FUNCTIONS = {
     Slot.INCREF: "Py_IncRef",
     Slot.DECREF: "Py_DecRef",
     Slot.VECTORCALL: "PyObject_Vectorcall",
+    Slot.CAPSULE_NEW: "PyCapsule_New",
 }
 _OBJECTS: dict[Slot, object] = {
     Slot.ARRAY_TYPE: np.ndarray,
@@ -88,7 +93,8 @@ _OBJECTS: dict[Slot, object] = {
     Slot.NOT_IMPLEMENTED: NotImplemented,
     Slot.ARTIFACT_ERROR: ArtifactError,
 }
-_NEW_FROM_DESCR = 94  # its place in NumPy's own table, the same since NumPy 1.7
+# Places in NumPy's own table, which never change: since NumPy 1.7, and since 1.22.
+_NUMPY_FUNCTIONS = {Slot.ARRAY_NEW: 94, Slot.SET_HANDLER: 304}
 
 
 def dtype_slot(dtype: DType) -> int:
@@ -116,7 +122,9 @@ def table() -> ctypes.Array[ctypes.c_void_p]:
             # NumPy keeps one immortal object for each built-in dtype, so a borrowed reference is enough.
             filled[dtype_slot(dtype)] = id(dtype.numpy)
     filled[Slot.CONTEXT] = threads.context_address()
-    filled[Slot.ARRAY_NEW] = _numpy_functions()[_NEW_FROM_DESCR]
+    numpy_functions = _numpy_functions()
+    for slot, place in _NUMPY_FUNCTIONS.items():
+        filled[slot] = numpy_functions[place]
     return filled
 
 
@@ -129,4 +137,4 @@ def _numpy_functions() -> ctypes.Array[ctypes.c_void_p]:
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     address = get_pointer(module._ARRAY_API, None)
-    return (ctypes.c_void_p * (_NEW_FROM_DESCR + 1)).from_address(address)
+    return (ctypes.c_void_p * (max(_NUMPY_FUNCTIONS.values()) + 1)).from_address(address)

@@ -38,12 +38,12 @@ from dataclasses import dataclass
 from tenfold_rt.c_names import EntryNames, LibraryNames, library_names
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, UnsupportedError
-from tenfold_rt.manifest import NOTE_OWNER, NOTE_TYPE, Buffer, Entry, Manifest
+from tenfold_rt.manifest import NOTE_OWNER, NOTE_TYPE, Entry, Manifest
 from tenfold_rt.status import Status
 from tenfoldc.artifact import abi_text, pool_text, python_entry
 from tenfoldc.artifact.llvm_text import array_constant, bytes_literal, joined, string_constant, symbol
 
-DECLARED = frozenset({"aligned_alloc", "free"})
+DECLARED = frozenset({"aligned_alloc", "free", "madvise"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def interface(manifest: Manifest, needs: Mapping[str, Needs]) -> str:
     largest = max([0, *(needs[entry.name].workspace_bytes for entry in manifest.entries)])
     is_parallel = any(needs[entry.name].is_parallel for entry in manifest.entries)
     parts = [
-        abi_text.declarations(),
+        abi_text.declarations(large=largest >= abi_text.HUGE_PAGE or python_entry.has_large_results(manifest)),
         _manifest_note(manifest, names),
         _status_function(names),
         abi_text.CHECK_BUFFERS,
@@ -129,14 +129,6 @@ def _alignment(dtype: DType) -> int:
     return dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize
 
 
-def byte_size(buffer: Buffer) -> int:
-    """The bytes of a buffer whose sizes are all known."""
-    size = buffer.dtype.itemsize
-    for dimension in buffer.shape:
-        size *= int(dimension)
-    return size
-
-
 def _manifest_note(manifest: Manifest, names: LibraryNames) -> str:
     """The manifest as an ELF note, which the loader reads before it trusts the file, and a string inside that
     note.
@@ -168,7 +160,7 @@ def _entry_functions(entry: Entry, names: EntryNames, needs: Needs) -> list[str]
     arguments = [f"%a{index}" for index in range(len(buffers))]
     partner = {result: parameter for parameter, result in entry.donated}
     constants = [
-        array_constant(f"{entry.name}.sizes", "i64", [byte_size(buffer) for buffer in buffers]),
+        array_constant(f"{entry.name}.sizes", "i64", [python_entry.byte_size(buffer) for buffer in buffers]),
         array_constant(f"{entry.name}.masks", "i64", [_alignment(buffer.dtype) - 1 for buffer in buffers]),
         array_constant(
             f"{entry.name}.partners", "i64", [partner.get(index, -1) for index in range(len(entry.results))]

@@ -90,11 +90,49 @@ overlap:
 """
 
 
-def declarations() -> str:
-    """The functions of libc that the interface calls; `abi.DECLARED` names them."""
+HUGE_PAGE = 1 << 21
+"""Bytes of the larger pages that Linux gives to memory which asks for them, on x86-64 and most of aarch64."""
+
+_MADV_HUGEPAGE = 14
+
+_ALLOCATE = """\
+define internal ptr @tenfold.allocate(i64 %bytes) noinline nounwind {
+  %more = add i64 %bytes, 63
+  %rounded = and i64 %more, -64
+  %block = call ptr @aligned_alloc(i64 64, i64 %rounded)
+  ret ptr %block
+}
+"""
+
+# Only whole pages are asked for, so that what is not used of the last is not taken from the system either.
+_ALLOCATE_PAGES = f"""\
+declare i32 @madvise(ptr, i64, i32) nounwind nonlazybind
+define internal ptr @tenfold.allocate(i64 %bytes) noinline nounwind {{
+  %is.large = icmp uge i64 %bytes, {HUGE_PAGE}
+  %alignment = select i1 %is.large, i64 {HUGE_PAGE}, i64 64
+  %mask = sub i64 %alignment, 1
+  %more = add i64 %bytes, %mask
+  %low = xor i64 %mask, -1
+  %rounded = and i64 %more, %low
+  %block = call ptr @aligned_alloc(i64 %alignment, i64 %rounded)
+  %made = icmp ne ptr %block, null
+  %advise = and i1 %is.large, %made
+  br i1 %advise, label %large, label %done
+large:
+  %pages = and i64 %bytes, -{HUGE_PAGE}
+  %ignored = call i32 @madvise(ptr %block, i64 %pages, i32 {_MADV_HUGEPAGE})
+  br label %done
+done:
+  ret ptr %block
+}}
+"""
+
+
+def declarations(*, large: bool) -> str:
+    """`@tenfold.allocate` and the functions of libc for it; `large`: blocks are known to take large pages."""
     return (
         "declare noalias ptr @aligned_alloc(i64, i64) nounwind nonlazybind\n"
-        "declare void @free(ptr) nounwind nonlazybind\n"
+        "declare void @free(ptr) nounwind nonlazybind\n" + (_ALLOCATE_PAGES if large else _ALLOCATE)
     )
 
 
@@ -230,7 +268,7 @@ replace:
 allocate:
   %size = call i64 @llvm.umax.i64(i64 %bytes, i64 BLOCK_BYTES)
   %total = add i64 %size, 64
-  %new = call ptr @aligned_alloc(i64 64, i64 %total)
+  %new = call ptr @tenfold.allocate(i64 %total)
   %failed = icmp eq ptr %new, null
   br i1 %failed, label %fail, label %made
 made:

@@ -1,6 +1,7 @@
 """The C library that a compiled library may lean on: the names it may use and the files that hold them.
 
-Both are what POSIX and C11 promise, save `syscall`, through which Linux makes threads sleep.  Where the C library has
+Both are what POSIX and C11 promise, save `syscall`, through which Linux makes threads sleep, and `madvise`, by which
+it is asked for large pages.  Where the C library has
 its threads in a file of their own, as glibc had before 2.34, code asks whether the program has loaded that.
 """
 
@@ -14,7 +15,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 LIBC = _words(
-    "abort aligned_alloc calloc free getpid malloc memchr memcmp memcpy memmove memset posix_memalign"
+    "abort aligned_alloc calloc free getpid madvise malloc memchr memcmp memcpy memmove memset posix_memalign"
     " pthread_create pthread_join pthread_sigmask realloc sched_yield syscall"
 )
 

@@ -14,7 +14,7 @@ manifest's order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tenfold_rt import dtypes, python_abi
 from tenfold_rt.c_names import LibraryNames
@@ -22,7 +22,7 @@ from tenfold_rt.dtypes import DType
 from tenfold_rt.manifest import Buffer, Entry, Manifest
 from tenfold_rt.python_abi import Slot
 from tenfold_rt.status import Status
-from tenfoldc.artifact import pool_text, python_text
+from tenfoldc.artifact import pool_text, python_text, result_memory_text
 from tenfoldc.artifact.llvm_text import FunctionText, array_constant, joined, string_constant, symbol
 
 _METHOD = "{ ptr, ptr, i32, ptr }"
@@ -62,6 +62,11 @@ def functions(manifest: Manifest, names: LibraryNames, *, is_parallel: bool) -> 
         flags = python_abi.METHOD_FASTCALL | python_abi.METHOD_KEYWORDS
         methods.append(f"{_METHOD} {{ ptr @tenfold.name.{index}, ptr {function}, i32 {flags}, ptr {doc} }}")
     methods.append(f"{_METHOD} zeroinitializer")
+    shared: list[tuple[Callable[[str], str], Callable[[], str]]] = []
+    if is_parallel:
+        shared.append((pool_text.share, str))
+    if has_large_results(manifest):
+        shared.append((result_memory_text.share, result_memory_text.functions))
     return "\n".join(
         [
             *strings,
@@ -71,7 +76,8 @@ def functions(manifest: Manifest, names: LibraryNames, *, is_parallel: bool) -> 
                 if shape
             ),
             f"@tenfold.methods = internal constant [{len(methods)} x {_METHOD}] [{', '.join(methods)}]",
-            python_text.shared(symbol(names.python), pool_text.share("%table") if is_parallel else ""),
+            python_text.shared(symbol(names.python), "".join(share("%table") for share, _ in shared)),
+            *(text() for _, text in shared),
             *(
                 python_text.scalar(dtype, _TYPE_NUMBERS[dtype])
                 for dtype in dtypes.ALL
@@ -80,6 +86,23 @@ def functions(manifest: Manifest, names: LibraryNames, *, is_parallel: bool) -> 
             *(_function(entry) for entry in manifest.entries),
         ]
     )
+
+
+def byte_size(buffer: Buffer) -> int:
+    """The bytes of a buffer whose sizes are all known."""
+    size = buffer.dtype.itemsize
+    for dimension in buffer.shape:
+        size *= int(dimension)
+    return size
+
+
+def has_large_results(manifest: Manifest) -> bool:
+    """Whether an entry returns arrays whose memory is kept (see `result_memory_text`)."""
+    return any(_is_large(result) for entry in manifest.entries for result in entry.results)
+
+
+def _is_large(result: Buffer) -> bool:
+    return byte_size(result) >= result_memory_text.LARGE
 
 
 def _buffers(manifest: Manifest) -> Iterator[Buffer]:
@@ -165,7 +188,8 @@ def _result(text: FunctionText, entry: Entry, index: int, result: Buffer, argume
     else:
         slot = 8 * python_abi.dtype_slot(result.dtype)
         shape = f"i32 {len(result.shape)}, ptr {_shape_pointer(result.shape)}"
-        array = text.value(f"call ptr @tenfold.new(ptr %api, i64 {slot}, {shape})", "array")
+        new = "@tenfold.new.large" if _is_large(result) else "@tenfold.new"
+        array = text.value(f"call ptr {new}(ptr %api, i64 {slot}, {shape})", "array")
         text.unless(text.value(f"icmp ne ptr {array}, null"), "fail")
         pointer = text.load("ptr", array, python_abi.ARRAY_DATA)
     text.do(f"store ptr {array}, ptr {text.at('%objects', 8 * index)}")
