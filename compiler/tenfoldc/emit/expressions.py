@@ -27,6 +27,8 @@ class ExpressionText:
         self.module = module
         self.text = text
         self.pointers = pointers
+        self.access = ""
+        """What marks accesses to memory: that of the loop whose turns do not meet there, if they are inside one."""
 
     def value(self, expression: Expr) -> str:
         """The name or literal of an expression, written first where it is not yet in scope."""
@@ -80,7 +82,7 @@ class ExpressionText:
     def _load(self, load: Load) -> str:
         kind = memory_type(load.dtype)
         address = self.address(load.buffer, load.index)
-        value = self.text.fresh(f"load {kind}, ptr {address}, align {load.dtype.itemsize}")
+        value = self.text.fresh(f"load {kind}, ptr {address}, align {load.dtype.itemsize}{self.access}")
         return self.text.pure(f"icmp ne i8 {value}, 0") if load.dtype.is_bool else value
 
     def store(self, buffer: Buffer, index: Sequence[Expr], value: Expr) -> None:
@@ -90,7 +92,7 @@ class ExpressionText:
             name = self.text.pure(f"zext i1 {name} to i8")
         address = self.address(buffer, index)
         kind = memory_type(buffer.dtype)
-        self.text.effect(f"store {kind} {name}, ptr {address}, align {buffer.dtype.itemsize}")
+        self.text.effect(f"store {kind} {name}, ptr {address}, align {buffer.dtype.itemsize}{self.access}")
 
     def address(self, buffer: Buffer, index: Sequence[Expr]) -> str:
         """A pointer to an element; the arithmetic cannot overflow because the element lies inside."""

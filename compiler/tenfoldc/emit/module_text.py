@@ -75,6 +75,11 @@ class ModuleText:
             self.append(f'{symbol} = internal unnamed_addr constant {kind} c"{body}", align 64')
         return symbol
 
+    def access_group(self) -> str:
+        """A new group of accesses to memory, which `llvm.loop.parallel_accesses` names."""
+        self._metadata.append(f"!{len(self._metadata)} = distinct !{{}}")
+        return f"!{len(self._metadata) - 1}"
+
     def loop_metadata(self, properties: list[str]) -> str:
         """What follows a loop's last branch to give it `properties`, each the inside of a metadata node."""
         if not properties:

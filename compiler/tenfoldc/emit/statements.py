@@ -95,6 +95,8 @@ class StatementText(ExpressionText):
         text.start(body)
         axis, axis_phi = text.name(), text.reserve()
         carried, carry_phis = self._reserve_phis(loop.carries)
+        group = self.module.access_group() if loop.mode is Mode.LANES else ""
+        self.access = f", !llvm.access.group {group}" if group else ""
         with text.scope():
             text.bind(loop.axis, axis)
             self.statements(loop.body)
@@ -102,7 +104,8 @@ class StatementText(ExpressionText):
             latch = text.block
             following = text.fresh(f"add nuw nsw i64 {axis}, 1")
             again = text.fresh(f"icmp ult i64 {following}, {extent}")
-            text.branch_if(again, body, done, self._loop_metadata(loop))
+            text.branch_if(again, body, done, self._loop_metadata(loop, group))
+        self.access = ""
         text.fill(axis_phi, f"{axis} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]")
         self._fill_phis(loop.carries, carried, carry_phis, inits, before, nexts, latch)
         text.start(done)
@@ -193,7 +196,17 @@ class StatementText(ExpressionText):
             kind = register_type(carry.value.dtype)
             self.text.fill(line, f"{name} = phi {kind} [ {init}, %{before} ], [ {following}, %{latch} ]")
 
-    def _loop_metadata(self, loop: For) -> str:
+    def _loop_metadata(self, loop: For, group: str = "") -> str:
+        if loop.mode is Mode.LANES:
+            assert isinstance(loop.extent, Constant)
+            properties = [
+                f'!"llvm.loop.parallel_accesses", {group}',
+                '!"llvm.loop.vectorize.enable", i1 true',
+                f'!"llvm.loop.vectorize.width", i32 {loop.extent.value}',
+                '!"llvm.loop.interleave.count", i32 1',
+                '!"llvm.loop.unroll.disable"',
+            ]
+            return self.module.loop_metadata(properties)
         if loop.mode is Mode.UNROLLED:
             return self.module.loop_metadata(['!"llvm.loop.unroll.full"'])
         if loop.mode is Mode.VECTOR and _size(loop) > _LONG_BODY:

@@ -186,11 +186,13 @@ class Mode(Enum):
 
     The turns of a `PARALLEL` loop, which has no carries, may run in any order and at one time: none reads what
     another writes.  Lowering marks all such loops; scheduling leaves those marked that are worth sharing out, no
-    two of them nested.
+    two of them nested.  The turns of a `LANES` loop are those of one vector: none reads what another writes, and
+    what two of them write to one place is the same.
     """
 
     SERIAL = "serial"
     VECTOR = "vector"
+    LANES = "lanes"
     UNROLLED = "unrolled"
     PARALLEL = "parallel"
 

@@ -52,7 +52,13 @@ _SYMBOLS = {
     Primitive.GE: ">=",
 }
 
-_MODES = {Mode.SERIAL: "for", Mode.VECTOR: "vector", Mode.UNROLLED: "unrolled", Mode.PARALLEL: "parallel"}
+_MODES = {
+    Mode.SERIAL: "for",
+    Mode.VECTOR: "vector",
+    Mode.LANES: "lanes",
+    Mode.UNROLLED: "unrolled",
+    Mode.PARALLEL: "parallel",
+}
 
 
 def print_program(program: Program, allocation: Allocation | None = None) -> str:

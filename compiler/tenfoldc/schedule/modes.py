@@ -2,47 +2,75 @@
 
     for i in 8: for j in 3: ...   →   for i in 8: unrolled j in 3: ...
     for i in 8: for j in 512: ... →   for i in 8: vector j in 512: ...
+    for i in 8: for j in 21: ...  →   for i in 8: lanes l in 8: ...
 
-and loops that threads share are chosen (`tenfoldc.schedule.parallel`).
+(`tenfoldc.schedule.ragged`), and loops that threads share are chosen (`tenfoldc.schedule.parallel`).
 
 What lowering could decide with the group at hand (merged and split axes, tiles, blocks of sums) is decided there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from tenfoldc.loops.ir import Constant, For, If, Mode, Program, Statement, While
-from tenfoldc.loops.traversal import inner_statements
+from tenfoldc.loops.traversal import inner_statements, loaded, stored
 from tenfoldc.schedule.parallel import share_out
+from tenfoldc.schedule.ragged import whole_vectors
 from tenfoldc.target import Target
 
 
 def schedule(program: Program, target: Target) -> Program:
-    """Mark innermost loops as vector loops, those as short as a register as unrolled, and those that threads share."""
-    lanes = target.vector_bytes // 4
-    kernels = [replace(kernel, body=_mark(share_out(kernel.body), lanes)) for kernel in program.kernels]
+    """Mark innermost loops as vectors, short ones as unrolled, and those that threads share; see the module."""
+    marking = _Marking(target, program)
+    kernels = [replace(kernel, body=marking.block(share_out(kernel.body))) for kernel in program.kernels]
     return replace(program, kernels=tuple(kernels))
 
 
-def _mark(statements: tuple[Statement, ...], lanes: int, inside: bool = False) -> tuple[Statement, ...]:
-    return tuple(_mark_one(statement, lanes, inside) for statement in statements)
+class _Marking:
+    """The marking of one program's loops."""
+
+    def __init__(self, target: Target, program: Program) -> None:
+        self._vector_bytes = target.vector_bytes
+        pairs = [(program.parameters[parameter], program.results[result]) for parameter, result in program.donated]
+        self._shared = {(parameter.storage, result.storage) for parameter, result in pairs}
+
+    def block(self, statements: Iterable[Statement], inside: bool = False) -> tuple[Statement, ...]:
+        return tuple(marked for statement in statements for marked in self._statement(statement, inside))
+
+    def _statement(self, statement: Statement, inside: bool) -> tuple[Statement, ...]:
+        match statement:
+            case For():
+                return self._loop(statement, inside)
+            case While():
+                return (replace(statement, body=self.block(statement.body)),)
+            case If():
+                then, otherwise = self.block(statement.then), self.block(statement.otherwise)
+                return (replace(statement, then=then, otherwise=otherwise),)
+            case _:
+                return (statement,)
+
+    def _loop(self, loop: For, inside: bool) -> tuple[Statement, ...]:
+        if any(isinstance(inner, For | While | If) for inner in inner_statements(loop)):
+            return (replace(loop, body=self.block(loop.body, inside=True)),)
+        if loop.mode is Mode.PARALLEL:
+            return (loop,)
+        vector = replace(loop, mode=Mode.VECTOR)
+        if not inside or not isinstance(loop.extent, Constant):
+            return (vector,)
+        if loop.extent.value <= self._vector_bytes // 4:
+            return (replace(loop, mode=Mode.UNROLLED),)
+        rows = None if self._in_place(loop) else whole_vectors(loop, self._vector_bytes // _itemsize(loop))
+        return (vector,) if rows is None else rows
+
+    def _in_place(self, loop: For) -> bool:
+        """Whether what a loop writes may be the memory of a donated parameter that it reads."""
+        read, written = {b.storage for b in loaded((loop,))}, {b.storage for b in stored((loop,))}
+        return any(parameter in read and result in written for parameter, result in self._shared)
 
 
-def _mark_one(statement: Statement, lanes: int, inside: bool) -> Statement:
-    match statement:
-        case For():
-            if any(isinstance(inner, For | While | If) for inner in inner_statements(statement)):
-                return replace(statement, body=_mark(statement.body, lanes, inside=True))
-            extent = statement.extent.value if isinstance(statement.extent, Constant) else None
-            if statement.mode is Mode.PARALLEL:
-                return statement
-            is_short = inside and extent is not None and extent <= lanes
-            return replace(statement, mode=Mode.UNROLLED if is_short else Mode.VECTOR)
-        case While():
-            return replace(statement, body=_mark(statement.body, lanes))
-        case If():
-            then, otherwise = _mark(statement.then, lanes), _mark(statement.otherwise, lanes)
-            return replace(statement, then=then, otherwise=otherwise)
-        case _:
-            return statement
+def _itemsize(loop: For) -> int:
+    """The size of the elements that a loop computes."""
+    dtypes = [buffer.dtype for buffer in stored((loop,))] + [carry.value.dtype for carry in loop.carries]
+    return max((dtype.itemsize for dtype in dtypes), default=4)

@@ -1,0 +1,162 @@
+"""Rows whose length is no multiple of a vector's: whole vectors all the same, the last ends where the row does.
+
+    vector i in 21: y[i] = f(x[i])   →   lanes l in 8: y[l] = f(x[l]); y[8 + l] = f(x[8 + l]); y[13 + l] = f(x[13 + l])
+
+The last vector repeats elements of the one before it.  To store them twice does no harm, nor does it to fold them
+twice into a maximum; a sum counts them once, the other time as its neutral element.  Without this, LLVM computes
+what remains of a row element by element, and an element takes as long as a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from tenfoldc.loops import scalar
+from tenfoldc.loops.index_algebra import IndexAlgebra
+from tenfoldc.loops.ir import Apply, Axis, Buffer, Carry, Constant, Expr, For, Load, Local, Mode, Primitive, Store
+from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.traversal import all_expressions, expressions
+
+_MOST_VECTORS = 8
+"""Vectors up to which a row becomes straight code."""
+
+_MOST_OPERATIONS = 400
+"""Expressions up to which it does."""
+
+_LONG = 4096
+"""Lengths from which the elements that remain do not matter."""
+
+_IDEMPOTENT = frozenset({Primitive.MAX, Primitive.MIN, Primitive.AND, Primitive.OR})
+
+
+def whole_vectors(loop: For, lanes: int) -> tuple[For, ...] | None:
+    """Loops of whole vectors of `lanes` elements that do what an innermost `loop` does; None where that cannot be."""
+    if not isinstance(loop.extent, Constant):
+        return None
+    extent = int(loop.extent.value)
+    if extent % lanes == 0 or not lanes < extent < _LONG or not _is_plain(loop):
+        return None
+    folds = [_fold_of(carry) for carry in loop.carries]
+    values = [fold[1] for fold in folds if fold is not None]
+    if len(values) != len(folds) or _uses_carries(loop, values):
+        return None
+    vectors = -(-extent // lanes)
+    if vectors <= _MOST_VECTORS and vectors * sum(1 for _ in all_expressions([loop])) <= _MOST_OPERATIONS:
+        starts = [*range(0, extent - lanes, lanes), extent - lanes]
+        return (_lanes(loop, lanes, starts, values),)
+    first, last = _split(loop, extent - extent % lanes)
+    return first, _lanes(last, lanes, [extent - lanes], values, extent)
+
+
+def _split(loop: For, length: int) -> tuple[For, For]:
+    """The first `length` turns of a loop, and a loop that takes up what they carry."""
+    between = [Local(carry.result.name, carry.result.dtype) for carry in loop.carries]
+    pairs = list(zip(loop.carries, between, strict=True))
+    first = replace(
+        loop, extent=scalar.index(length), carries=tuple(replace(c, result=b) for c, b in pairs), mode=Mode.VECTOR
+    )
+    return first, replace(loop, carries=tuple(replace(c, init=b) for c, b in pairs))
+
+
+def _lanes(loop: For, lanes: int, starts: Sequence[int], values: Sequence[Expr], extent: int = 0) -> For:
+    """One loop over the lanes of a vector, which does what `loop` does for the vectors that begin at `starts`."""
+    lane = Axis(loop.axis.name)
+    repeated = -extent % lanes if extent else (starts[-2] + lanes - starts[-1])
+    body: list[Store] = []
+    terms: list[list[Expr]] = [[] for _ in loop.carries]
+    for start in starts:
+        replacer = BufferReplacer({}, {loop.axis: scalar.add(lane, scalar.index(start))})
+        for statement in replacer.statements(loop.body):
+            assert isinstance(statement, Store)
+            body.append(statement)
+        for term, value, carry in zip(terms, values, loop.carries, strict=True):
+            element = replacer.expression(value)
+            primitive = _primitive_of(carry)
+            if start == starts[-1] and primitive not in _IDEMPOTENT:
+                is_new = scalar.greater_equal(lane, scalar.index(repeated))
+                element = scalar.select(is_new, element, _neutral(primitive, element))
+            term.append(element)
+    carries: list[Carry] = []
+    for carry, term in zip(loop.carries, terms, strict=True):
+        assert isinstance(carry.next, Apply)
+        combined = _tree(carry.next, term)
+        carries.append(replace(carry, next=replace(carry.next, operands=(carry.value, combined))))
+    return For(lane, scalar.index(lanes), tuple(body), tuple(carries), Mode.LANES)
+
+
+def _tree(like: Apply, terms: Sequence[Expr]) -> Expr:
+    """All `terms` combined as `like` combines two, in pairs of neighbours."""
+    while len(terms) > 1:
+        pairs = [replace(like, operands=(x, y)) for x, y in zip(terms[::2], terms[1::2], strict=False)]
+        terms = [*pairs, *terms[len(terms) - len(terms) % 2 :]]
+    return terms[0]
+
+
+def _primitive_of(carry: Carry) -> Primitive:
+    assert isinstance(carry.next, Apply)
+    return carry.next.primitive
+
+
+def _neutral(primitive: Primitive, like: Expr) -> Expr:
+    if primitive is Primitive.MUL:
+        return scalar.constant(1.0 if like.dtype.is_float else 1, like.dtype)
+    return scalar.constant(-0.0 if like.dtype.is_float else 0, like.dtype)
+
+
+def _fold_of(carry: Carry) -> tuple[Primitive, Expr] | None:
+    """The operation by which a carry takes in an element, and the element; None for what may not be reordered."""
+    following = carry.next
+    if not isinstance(following, Apply) or len(following.operands) != 2 or following.dtype.is_bool:
+        return None
+    ordered = following.primitive in (Primitive.ADD, Primitive.MUL)
+    if ordered and following.dtype.is_float and not following.reassociate:
+        return None
+    if not ordered and following.primitive not in _IDEMPOTENT:
+        return None
+    left, right = following.operands
+    if carry.value is left and carry.value is not right:
+        return following.primitive, right
+    return (following.primitive, left) if carry.value is right and carry.value is not left else None
+
+
+def _uses_carries(loop: For, values: Sequence[Expr]) -> bool:
+    """Whether what is stored or folded depends on what earlier turns have folded."""
+    carried = {carry.value for carry in loop.carries}
+    roots = [*values, *(s.value for s in loop.body if isinstance(s, Store))]
+    return any(isinstance(e, Local) and e in carried for e in expressions(roots))
+
+
+def _is_plain(loop: For) -> bool:
+    """Whether the loop walks through memory element by element, and reads nothing that it writes."""
+    if not all(isinstance(statement, Store) for statement in loop.body):
+        return False
+    algebra = IndexAlgebra()
+    algebra.declare(loop.axis, None)
+    written = {statement.buffer.storage for statement in loop.body if isinstance(statement, Store)}
+    for statement in loop.body:
+        if isinstance(statement, Store) and _stride(algebra, loop.axis, statement.buffer, statement.index) != 1:
+            return False
+    for load in _loads(loop):
+        if load.buffer.storage in written or _stride(algebra, loop.axis, load.buffer, load.index) not in (0, 1):
+            return False
+    return True
+
+
+def _loads(loop: For) -> Iterator[Load]:
+    roots = [carry.next for carry in loop.carries]
+    for statement in loop.body:
+        if isinstance(statement, Store):
+            roots.append(statement.value)
+    return (expression for expression in expressions(roots) if isinstance(expression, Load))
+
+
+def _stride(algebra: IndexAlgebra, axis: Axis, buffer: Buffer, index: Sequence[Expr]) -> int | None:
+    """How far apart in memory an access is from one turn to the next; None where that differs."""
+    stride = 0
+    for atom, coefficient in algebra.offset(index, buffer.shape).terms:
+        if atom is axis:
+            stride = coefficient
+        elif any(e is axis for e in expressions((atom,))):
+            return None
+    return stride

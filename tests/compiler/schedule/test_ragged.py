@@ -1,0 +1,83 @@
+"""Rows whose length is no multiple of a vector's: what they become, and that every element counts once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compiled import Case, case, check, close
+from loop_programs import f32, function, lowered, softmax
+
+from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
+from tenfoldc import ops
+from tenfoldc.ir.builder import Var
+from tenfoldc.ir.core import Function, Module
+from tenfoldc.loops.ir import For, Kernel, Mode
+from tenfoldc.loops.traversal import walk_statements
+from tenfoldc.pipeline import stage_text
+from tenfoldc.target import named
+
+
+def modes_of(kernel: Kernel) -> list[Mode]:
+    inner = [s for s in walk_statements(kernel.body) if isinstance(s, For)]
+    return [loop.mode for loop in inner if not any(isinstance(s, For) for s in loop.body)]
+
+
+def llvm(source: Function) -> str:
+    return stage_text(Module({"main": source}, entries=("main",)), "llvm", target=named("x86-64-v3"))
+
+
+@pytest.mark.parametrize(("columns", "modes"), [(37, {Mode.LANES}), (40, {Mode.VECTOR}), (7, {Mode.UNROLLED})])
+def test_rows_of_a_softmax(columns: int, modes: set[Mode]) -> None:
+    (kernel,) = lowered(function([f32(16, columns)], softmax)).kernels
+    assert set(modes_of(kernel)) == modes
+
+
+def test_a_long_row_ends_with_one_vector() -> None:
+    (kernel,) = lowered(function([f32(16, 1003)], lambda x: ops.reduce_sum(x, [1]))).kernels
+    assert modes_of(kernel) == [Mode.VECTOR, Mode.LANES]
+
+
+def test_no_element_of_a_ragged_row_is_computed_alone() -> None:
+    """The exponentials of a row of 37 are those of five vectors."""
+    text = llvm(function([f32(16, 37)], softmax))
+    kernel = text[text.index("define internal fastcc void") :].split("\n}")[0]
+    assert len(re.findall(r"shl <8 x i32>", kernel)) == 5
+    assert not re.findall(r" shl i32", kernel)
+
+
+def test_what_a_loop_reads_and_writes_in_place_is_written_once() -> None:
+    source = function([f32(16, 37)], ops.exponential, donated=[(0, 0)])
+    rows = function([f32(16, 37), f32(37)], _add_row, donated=[(0, 0)])
+    for program in (lowered(source), lowered(rows)):
+        assert Mode.LANES not in modes_of(program.kernels[0])
+
+
+def _add_row(x: Var, row: Var) -> Var:
+    return ops.add(ops.exponential(x), ops.broadcast_in_dim(row, x.shape, [1]))
+
+
+def _columns(x: Var) -> list[Var]:
+    folds = [ops.reduce_sum, ops.reduce_prod, ops.reduce_max, ops.reduce_min]
+    if x.dtype.is_integer:
+        folds += [ops.reduce_and, ops.reduce_or]
+    return [fold(x, [1]) for fold in folds]
+
+
+def _case(columns: int, dtype: DType, compute: Callable[[Var], Var | list[Var]]) -> Case:
+    random = np.random.default_rng(columns)
+    x = random.uniform(0.9, 1.1, (3, columns)) if dtype.is_float else random.integers(-5, 100, (3, columns))
+    label = f"{compute.__name__} of {columns} {dtype.name}"
+    return case(label, compute, x.astype(dtype.numpy), compare=close(f32=1e-5, f64=1e-13))
+
+
+def test_every_element_counts_once(tmp_path: Path) -> None:
+    lengths = [9, 12, 15, 17, 31, 37, 63, 65, 71, 1001]
+    kinds = [dtypes.f32, dtypes.f64, dtypes.i32]
+    cases = [_case(columns, dtype, _columns) for columns in lengths for dtype in kinds]
+    cases += [_case(columns, dtypes.f32, softmax) for columns in lengths]
+    check(cases, tmp_path)
