@@ -1,6 +1,7 @@
 """Simplification: a module and an entry in; one function without calls, redundant or dead operations out.
 
     inline      the bodies of called functions in place of calls
+    scans       plain loops in place of those that stack what their turns give
     rewrite     one walk, each operation after its operands: rules of algebra, constants folded, equal ones shared
     dead        what no result needs is left out, loop carries included
 
@@ -16,6 +17,7 @@ from tenfoldc.ir.core import Function, Module
 from tenfoldc.simplify.dead import without_dead
 from tenfoldc.simplify.inline import without_calls
 from tenfoldc.simplify.rewrite import rewritten
+from tenfoldc.simplify.scans import without_scans
 
 
 def simplify(module: Module, entry: str) -> Function:
@@ -23,4 +25,4 @@ def simplify(module: Module, entry: str) -> Function:
 
     Raises `UnsupportedError` where functions call each other in a circle.
     """
-    return replace(module[entry], body=without_dead(rewritten(without_calls(module, entry))))
+    return replace(module[entry], body=without_dead(rewritten(without_scans(without_calls(module, entry)))))

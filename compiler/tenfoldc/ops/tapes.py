@@ -1,0 +1,94 @@
+"""Tapes: stacks that grow by one element a turn, for loops whose number of turns only the running program knows.
+
+Simplification writes loops that stack as plain loops over tapes; no program holds these ops before.  A tape is a
+value like any other, but each one is written to only once, so that all of them can be one piece of memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tenfold_rt.errors import ShapeError
+from tenfoldc.ir.builder import Builder, Var
+from tenfoldc.ir.core import Attributes, Region
+from tenfoldc.ir.op import Array, Kind, Op, RegionFunction
+from tenfoldc.ir.types import TensorType
+from tenfoldc.ops.loops import COUNT, TURNS, is_tape
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyTapeAttributes(Attributes):
+    """The tape's type, and a number by which it differs from all other tapes of the program."""
+
+    number: int
+    type: TensorType
+
+
+def _infer_empty(
+    types: Sequence[TensorType], attributes: EmptyTapeAttributes, regions: Sequence[Region]
+) -> tuple[TensorType, ...]:
+    if not is_tape(attributes.type):
+        raise ShapeError(f"empty_tape: {attributes.type} is not the type of a tape")
+    return (attributes.type,)
+
+
+def _empty_reference(
+    arrays: Sequence[Array], attributes: EmptyTapeAttributes, functions: Sequence[RegionFunction]
+) -> Sequence[Array]:
+    element = tuple(dim for dim in attributes.type.shape[1:] if isinstance(dim, int))
+    return (np.empty((0, *element), attributes.type.dtype.require_numpy()),)
+
+
+EMPTY_TAPE = Op(
+    "tenfold.empty_tape", Kind.CONTROL, attributes=EmptyTapeAttributes, infer=_infer_empty, reference=_empty_reference
+)
+
+
+def empty_tape(builder: Builder, element: TensorType, number: int) -> Var:
+    """A tape for elements of a type."""
+    type_ = element.with_shape((TURNS, *element.shape))
+    (tape,) = builder.emit(EMPTY_TAPE, (), EmptyTapeAttributes(number, type_))
+    return tape
+
+
+def _infer_write(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    tape, element, place = types
+    if not is_tape(tape) or element.with_shape((TURNS, *element.shape)) != tape or place != COUNT:
+        raise ShapeError(f"tape_write: {element} cannot be written to {tape} at {place}")
+    return (tape,)
+
+
+def _write_reference(arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]) -> Sequence[Array]:
+    tape, element, place = arrays
+    return (np.concatenate([tape[: int(place)], element[None], tape[int(place) + 1 :]]),)
+
+
+TAPE_WRITE = Op("tenfold.tape_write", Kind.CONTROL, infer=_infer_write, reference=_write_reference)
+
+
+def tape_write(tape: Var, element: Var, place: Var) -> Var:
+    """`tape` with `element` at `place` (i64 scalar), at most one behind its last."""
+    return TAPE_WRITE.apply_one(tape, element, place)
+
+
+def _infer_read(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
+    tape, place = types
+    if not is_tape(tape) or place != COUNT:
+        raise ShapeError(f"tape_read: {tape} cannot be read at {place}")
+    return (tape.with_shape(tape.shape[1:]),)
+
+
+def _read_reference(arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]) -> Sequence[Array]:
+    tape, place = arrays
+    return (tape[int(place)],)
+
+
+TAPE_READ = Op("tenfold.tape_read", Kind.CONTROL, infer=_infer_read, reference=_read_reference)
+
+
+def tape_read(tape: Var, place: Var) -> Var:
+    """The element of `tape` at `place` (i64 scalar), which must have been written."""
+    return TAPE_READ.apply_one(tape, place)
