@@ -117,13 +117,61 @@ def _collatz(start: Var) -> Sequence[Var]:
         return (ops.compare(n, ops.ones_like(n), Direction.NE),)
 
     def body(n: Var, count: Var) -> Sequence[Var]:
-        two, three = (ops.full_like(n, value) for value in (2, 3))
-        odd = ops.compare(ops.remainder(n, two), ops.ones_like(n), Direction.EQ)
-        grown = ops.add(ops.multiply(n, three), ops.ones_like(n))
-        return ops.select(odd, grown, ops.divide(n, two)), ops.add(count, ops.ones_like(count))
+        return _following(n), ops.add(count, ops.ones_like(count))
 
     regions = [build_region([start.type, zero.type], part, like=start.builder) for part in (condition, body)]
     return ops.while_((start, zero), *regions)
+
+
+def _following(n: Var) -> Var:
+    """The number after `n` in Collatz's sequence."""
+    two, three = (ops.full_like(n, value) for value in (2, 3))
+    odd = ops.compare(ops.remainder(n, two), ops.ones_like(n), Direction.EQ)
+    grown = ops.add(ops.multiply(n, three), ops.ones_like(n))
+    return ops.select(odd, grown, ops.divide(n, two))
+
+
+@shows(ops.SCAN)
+def _scan(rng: np.random.Generator) -> Iterator[Case]:
+    for turns, reverse in itertools.product((0, 1, 5), (False, True)):
+        arrays = numbers(rng, dtypes.f32, (3,)), numbers(rng, dtypes.f32, (turns, 3))
+        yield case(f"{turns} {reverse}", lambda x, y, reverse=reverse: _running_sums(x, y, reverse), *arrays)
+    yield case("rank 0", lambda x, y: _running_sums(x, y, False), np.int64(3), numbers(rng, dtypes.i64, (4,)))
+    yield case("empty elements", lambda x, y: _running_sums(x, y, True), np.zeros((0, 2)), np.zeros((3, 0, 2)))
+
+
+def _running_sums(x: Var, stack: Var, reverse: bool) -> Sequence[Var]:
+    body = build_region([x.type, x.type], lambda a, b: (ops.add(a, b), ops.multiply(a, b), a), like=x.builder)
+    return ops.scan([x], [stack], body, turns=stack.sizes[0], reverse=reverse)
+
+
+@shows(ops.RECORD, ops.EMPTY_TAPE, ops.TAPE_READ, ops.TAPE_WRITE)
+def _record(rng: np.random.Generator) -> Iterator[Case]:
+    """What a loop of unknown length tapes, read from the last element to the first by another one."""
+    for start, shape in ((27, (3,)), (1, (3,)), (97, ()), (7, (0, 2)), (27, (100, 100))):
+        arrays = np.int64(start), numbers(rng, dtypes.i32, shape)
+        yield case(f"collatz of {start}, {shape}", _retraced_collatz, *arrays)
+
+
+def _retraced_collatz(start: Var, x: Var) -> Sequence[Var]:
+    zero = ops.zeros_like(start)
+
+    def condition(n: Var, _: Var) -> Sequence[Var]:
+        return (ops.compare(n, ops.ones_like(n), Direction.NE),)
+
+    def body(n: Var, values: Var) -> Sequence[Var]:
+        following = _following(n)
+        grown = ops.add(values, _for_all(ops.convert(n, values.dtype), values))
+        return following, grown, grown, n
+
+    def back(total: Var, values: Var, n: Var) -> Sequence[Var]:
+        mixed = ops.add(ops.multiply(total, ops.full_like(total, 3)), values)
+        return (ops.add(mixed, _for_all(ops.convert(n, mixed.dtype), mixed)),)
+
+    regions = [build_region([zero.type, x.type], part, like=start.builder) for part in (condition, body)]
+    _, last, turns, *tapes = ops.record([start, x], *regions)
+    retraced = build_region([x.type, x.type, zero.type], back, like=start.builder)
+    return last, turns, *ops.scan([x], tapes, retraced, turns=turns, reverse=True)
 
 
 @shows(ops.CALL)

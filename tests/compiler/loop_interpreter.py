@@ -35,9 +35,11 @@ from tenfoldc.loops.ir import (
     Mode,
     MultiplyPanels,
     Primitive,
+    ReadTape,
     Statement,
     Store,
     While,
+    WriteTape,
 )
 
 Scope = dict[Expr, Any]
@@ -98,6 +100,7 @@ class _Interpreter:
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
         self.templates: dict[Expr, tuple[Apply | Call, tuple[Local, ...]]] = {}
+        self.tapes: dict[Buffer, list[NDArray[Any]]] = {}
 
     # Statements
 
@@ -117,6 +120,23 @@ class _Interpreter:
                     self.block(statement.then if taken else statement.otherwise, [*scopes, {}])
                 case MultiplyPanels():
                     self.multiply_panels(statement, scopes)
+                case WriteTape():
+                    self.write_tape(statement, scopes)
+                case ReadTape():
+                    self.read_tape(statement, scopes)
+
+    def write_tape(self, statement: WriteTape, scopes: list[Scope]) -> None:
+        elements = self.tapes.setdefault(statement.tape, [])
+        (place,) = self.index((statement.place,), scopes)
+        source = self.memory[statement.source.storage]
+        assert source.written.all(), f"{statement.source.name} is taped before it is written"
+        elements[place : place + 1] = [source.values.copy()]
+
+    def read_tape(self, statement: ReadTape, scopes: list[Scope]) -> None:
+        (place,) = self.index((statement.place,), scopes)
+        target = self.memory[statement.target.storage]
+        target.values[:] = self.tapes[statement.tape][place]
+        target.written[:] = True
 
     def loop(self, statement: For, scopes: list[Scope]) -> None:
         carried = [self.value(carry.init, scopes) for carry in statement.carries]

@@ -35,6 +35,9 @@ def allocate(program: Program) -> Allocation:
         if size:
             bisect.insort(placed, (offset, size, life))
         workspace = max(workspace, offset + size)
+    for tape in program.tapes:
+        offsets[tape] = workspace
+        workspace += _aligned_bytes(tape)
     private_bytes = 0
     for buffers in private:
         offset = workspace

@@ -18,6 +18,7 @@ from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.parallel import Surroundings
 from tenfoldc.emit.statements import StatementText
+from tenfoldc.emit.tapes import begin_tape, end_tape
 from tenfoldc.loops.ir import (
     Allocation,
     Buffer,
@@ -29,9 +30,11 @@ from tenfoldc.loops.ir import (
     Load,
     MultiplyPanels,
     Program,
+    ReadTape,
     Statement,
     Store,
     While,
+    WriteTape,
 )
 from tenfoldc.target import Target
 
@@ -80,9 +83,15 @@ class _ProgramText:
 
     def write(self) -> None:
         """Write the kernels and the function that calls them in order."""
+        tapes = [self._memory(tape) for tape in self.program.tapes]
+        for pointer in tapes:
+            begin_tape(self.text, pointer)
         for number, kernel in enumerate(self.program.kernels):
             self._call_kernel(f"{self.program.name}.kernel{number}.{kernel.name}", kernel)
-        self.text.effect("ret i32 0")
+        status = "0"
+        for pointer in tapes:
+            status = end_tape(self.text, pointer, status)
+        self.text.effect(f"ret i32 {status}")
         parameters = [f"ptr %p{number}" for number in range(len(self.program.parameters))]
         results = [f"ptr %r{number}" for number in range(len(self.program.results))]
         signature = ", ".join(["ptr %team", "ptr noalias align 64 %workspace", *parameters, *results])
@@ -204,6 +213,12 @@ def _touched(statements: Sequence[Statement], seen: set[Expr]) -> Iterator[Buffe
             case If():
                 yield from _read((statement.condition,), seen)
                 yield from _touched((*statement.then, *statement.otherwise), seen)
+            case WriteTape():
+                yield from (statement.tape, statement.source)
+                yield from _read((statement.place,), seen)
+            case ReadTape():
+                yield from (statement.tape, statement.target)
+                yield from _read((statement.place,), seen)
             case MultiplyPanels():
                 yield from (statement.lhs, statement.rhs, statement.target)
                 yield from _read((statement.row, statement.column, statement.lhs_panel, statement.rhs_panel), seen)

@@ -10,6 +10,7 @@ from tenfoldc.emit.micro_kernel import multiply_panels
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.parallel import Surroundings, write_parallel_loop
 from tenfoldc.emit.scalar_types import register_type
+from tenfoldc.emit.tapes import read_tape, write_tape
 from tenfoldc.loops.ir import (
     Apply,
     Buffer,
@@ -22,9 +23,11 @@ from tenfoldc.loops.ir import (
     Load,
     Mode,
     MultiplyPanels,
+    ReadTape,
     Statement,
     Store,
     While,
+    WriteTape,
 )
 
 _LONG_BODY = 12
@@ -63,6 +66,10 @@ class StatementText(ExpressionText):
                 self._if(statement)
             case MultiplyPanels():
                 multiply_panels(self, statement, self.prefix)
+            case WriteTape():
+                write_tape(self, statement)
+            case ReadTape():
+                read_tape(self, statement)
 
     def _for(self, loop: For) -> None:
         if loop.mode is Mode.PARALLEL and self.surroundings is not None:

@@ -248,7 +248,7 @@ class _Fusion:
             self.needed.update(operation.operands)
         for operand in dict.fromkeys(operation.operands):
             cluster.prologue.add(operand)
-            self._read(cluster, operand, operation, operand.type.size)
+            self._read(cluster, operand, operation, 0 if operation.op.kind is Kind.CONTROL else operand.type.size)
         if operation.op.kind is Kind.CONTROL:
             for value in dict.fromkeys(value for region in operation.regions for value in captured(region)):
                 self.needed.add(value)

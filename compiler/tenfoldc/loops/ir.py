@@ -1,12 +1,14 @@
 """The loop IR: what a kernel does, element by element.  Its whole grammar:
 
-    Program    = name, parameters: Buffer*, results: Buffer*, temporaries: Buffer*, constants, kernels: Kernel*
+    Program    = name, parameters: Buffer*, results: Buffer*, temporaries: Buffer*, constants, kernels: Kernel*,
+                 tapes: Buffer*
     Kernel     = name, body: Statement*, scratch: Buffer*
     Statement  = For(axis, extent, body, carries, mode, private)   carries: values handed from turn to turn
                | While(carries, condition, body)
                | If(condition, then, otherwise)
                | Store(buffer, index, value)
                | MultiplyPanels(...)                         the register-tiled inner kernel of a contraction
+               | WriteTape(tape, place, source) | ReadTape(tape, place, target)
     Expr       = Constant(value) | Axis | Local | Load(buffer, index)
                | Apply(primitive, operands) | Call(function, operands)
     Buffer     = name, dtype, shape                          dense, row-major
@@ -268,7 +270,33 @@ class MultiplyPanels:
     rhs_first: Expr = Constant(0, dtypes.i64)
 
 
-Statement: TypeAlias = For | While | If | Store | MultiplyPanels
+TAPE_WORDS = 3
+"""What is known of a tape, in words of i64: the address of its elements, how many bytes there is room for, and whether
+memory has run out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WriteTape:
+    """Element `place` of `tape` becomes a copy of `source`, whole; it is at most one behind the last element.
+
+    A tape is a buffer of the program's `tapes`: no memory for elements, but what is known of memory that grows.
+    """
+
+    tape: Buffer
+    place: Expr
+    source: Buffer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadTape:
+    """`target`, whole, becomes a copy of element `place` of `tape`, which has been written."""
+
+    tape: Buffer
+    place: Expr
+    target: Buffer
+
+
+Statement: TypeAlias = For | While | If | Store | MultiplyPanels | WriteTape | ReadTape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -285,7 +313,8 @@ class Kernel:
 class Program:
     """One entry as kernels in order.  `constants` gives the contents of read-only buffers.
 
-    `donated` pairs (parameter, result) indices whose memory may be one and the same when called.
+    `donated` pairs (parameter, result) indices whose memory may be one and the same when called.  `tapes` are records
+    of `TAPE_WORDS` words each.
     """
 
     name: str
@@ -295,6 +324,7 @@ class Program:
     constants: Mapping[Buffer, NDArray[Any]]
     kernels: tuple[Kernel, ...]
     donated: tuple[tuple[int, int], ...] = ()
+    tapes: tuple[Buffer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

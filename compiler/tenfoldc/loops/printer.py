@@ -27,9 +27,11 @@ from tenfoldc.loops.ir import (
     MultiplyPanels,
     Primitive,
     Program,
+    ReadTape,
     Statement,
     Store,
     While,
+    WriteTape,
 )
 from tenfoldc.loops.traversal import expressions, operands_of, roots_of
 
@@ -146,6 +148,10 @@ class _KernelText:
                 self._write(depth, f"{self._place(statement.buffer, statement.index)} = {self._text(statement.value)}")
             case MultiplyPanels():
                 self._write(depth, self._panels(statement))
+            case WriteTape():
+                self._write(depth, f"{statement.tape.name}[{self._text(statement.place)}] = {statement.source.name}")
+            case ReadTape():
+                self._write(depth, f"{statement.target.name} = {statement.tape.name}[{self._text(statement.place)}]")
 
     def _scope(self, statements: Sequence[Statement], depth: int, carries: Sequence[Carry] = ()) -> None:
         self._names.append({})

@@ -16,9 +16,11 @@ from tenfoldc.loops.ir import (
     If,
     Load,
     MultiplyPanels,
+    ReadTape,
     Statement,
     Store,
     While,
+    WriteTape,
 )
 from tenfoldc.loops.traversal import operands_of
 
@@ -89,6 +91,12 @@ class BufferReplacer:
             case Store():
                 index = tuple(self.expression(position) for position in statement.index)
                 return Store(self.buffer(statement.buffer), index, self.expression(statement.value))
+            case WriteTape():
+                tape, source = self.buffer(statement.tape), self.buffer(statement.source)
+                return WriteTape(tape, self.expression(statement.place), source)
+            case ReadTape():
+                tape, target = self.buffer(statement.tape), self.buffer(statement.target)
+                return ReadTape(tape, self.expression(statement.place), target)
             case MultiplyPanels():
                 return replace(
                     statement,

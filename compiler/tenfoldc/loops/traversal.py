@@ -14,9 +14,11 @@ from tenfoldc.loops.ir import (
     Load,
     Mode,
     MultiplyPanels,
+    ReadTape,
     Statement,
     Store,
     While,
+    WriteTape,
 )
 
 
@@ -27,7 +29,7 @@ def inner_statements(statement: Statement) -> tuple[Statement, ...]:
             return statement.body
         case If():
             return (*statement.then, *statement.otherwise)
-        case Store() | MultiplyPanels():
+        case Store() | MultiplyPanels() | WriteTape() | ReadTape():
             return ()
 
 
@@ -58,6 +60,8 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
             return (statement.condition,)
         case Store():
             return (*statement.index, statement.value)
+        case WriteTape() | ReadTape():
+            return (statement.place,)
         case MultiplyPanels():
             return (
                 statement.row,
@@ -94,6 +98,10 @@ def loaded(statements: Iterable[Statement]) -> Iterator[Buffer]:
             yield from (statement.lhs, statement.rhs)
             if statement.accumulate:
                 yield statement.target
+        elif isinstance(statement, WriteTape | ReadTape):
+            yield statement.tape
+            if isinstance(statement, WriteTape):
+                yield statement.source
     for expression in all_expressions(statements):
         if isinstance(expression, Load):
             yield expression.buffer
@@ -104,8 +112,10 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
     for statement in walk_statements(statements):
         if isinstance(statement, Store):
             yield statement.buffer
-        elif isinstance(statement, MultiplyPanels):
+        elif isinstance(statement, MultiplyPanels | ReadTape):
             yield statement.target
+        elif isinstance(statement, WriteTape):
+            yield statement.tape
 
 
 def parallel_loops(statements: Iterable[Statement]) -> Iterator[For]:

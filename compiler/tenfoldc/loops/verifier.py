@@ -29,9 +29,11 @@ from tenfoldc.loops.ir import (
     MultiplyPanels,
     Primitive,
     Program,
+    ReadTape,
     Statement,
     Store,
     While,
+    WriteTape,
 )
 from tenfoldc.loops.traversal import expressions, loaded, stored
 
@@ -43,8 +45,8 @@ _FREE_RESULTS = COMPARISONS | _FREE_TYPES
 
 def verify_program(program: Program) -> None:
     """Raise `VerificationError` where `program` breaks a rule of the loop IR."""
-    known = {*program.parameters, *program.results, *program.temporaries, *program.constants}
-    writable = {*program.results, *program.temporaries}
+    known = {*program.parameters, *program.results, *program.temporaries, *program.constants, *program.tapes}
+    writable = {*program.results, *program.temporaries, *program.tapes}
     for kernel in program.kernels:
         verifier = _Verifier(kernel)
         for buffer in loaded(kernel.body):
@@ -102,6 +104,8 @@ class _Verifier:
                 self._same(statement.value.dtype, statement.buffer.dtype, f"a store to {statement.buffer.name}")
             case MultiplyPanels():
                 self._panels(statement, bound)
+            case WriteTape() | ReadTape():
+                self._index((statement.place,), bound, "a place on a tape")
         return bound
 
     def _loop(

@@ -1,4 +1,4 @@
-"""Control flow: loops whose trip count is data, and branches, around the statements of their regions.
+"""Control flow: loops whose trip count is data, and branches, around the statements of their regions; tapes.
 
 A region's kernels become statements of the kernel that holds it.  The carry of a `while` lives in the memory of its
 results; what a turn computes is written straight over it where nothing of the last turn is read any more.
@@ -13,7 +13,7 @@ from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.loops import scalar
 from tenfoldc.loops.aliasing import may_share
 from tenfoldc.loops.index_algebra import IndexAlgebra
-from tenfoldc.loops.ir import Buffer, Expr, If, Kernel, Load, Statement, Store, While
+from tenfoldc.loops.ir import Buffer, Expr, If, Kernel, Load, ReadTape, Statement, Store, While, WriteTape
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import stored
 from tenfoldc.lower.copying import copy_buffer, copy_value
@@ -21,6 +21,8 @@ from tenfoldc.lower.elements import Elements
 from tenfoldc.lower.sharing import Sharing, unchanged
 from tenfoldc.lower.storage import Destination, Storage
 from tenfoldc.ops.control import IF
+from tenfoldc.ops.loops import is_tape
+from tenfoldc.ops.tapes import EMPTY_TAPE, TAPE_WRITE
 
 LowerRegion: TypeAlias = Callable[[Region, Sequence[Destination], Set[Value]], Sequence[Kernel]]
 Lowered: TypeAlias = tuple[list[Statement], list[Buffer]]
@@ -56,9 +58,11 @@ def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_
     carry: dict[int, Buffer] = {}
     statements: list[Statement] = []
     for number, (operand, result) in enumerate(zip(operation.operands, operation.results, strict=True)):
-        if result in constant_parts:
+        if result in constant_parts or is_tape(operand.type):
             storage.alias(condition.parameters[number], operand)
             storage.alias(body.parameters[number], operand)
+            if is_tape(operand.type):
+                storage.alias(result, operand)
             continue
         state = storage.result(result)
         carry[number] = state
@@ -74,6 +78,19 @@ def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_
     start = Store(flag, (), scalar.constant(True, flag.dtype))
     loop = While((), Load(flag, ()), (*check, If(Load(flag, ()), tuple(turn))))
     return [*statements, start, loop], [*scratch, *used]
+
+
+def lower_tape(operation: Operation, storage: Storage) -> list[Statement]:
+    """A new tape, which is empty already, or an element moved to or from one."""
+    result, operands = operation.results[0], operation.operands
+    if operation.op is EMPTY_TAPE:
+        storage.buffers[result] = storage.tape()
+        return []
+    place = Elements(storage, IndexAlgebra(), ()).read(operands[-1], ())
+    if operation.op is TAPE_WRITE:
+        storage.alias(result, operands[0])
+        return [WriteTape(storage.buffers[operands[0]], place, storage.buffer(operands[1]))]
+    return [ReadTape(storage.buffers[operands[0]], place, storage.result(result))]
 
 
 def _scalar_condition(region: Region, storage: Storage) -> Expr | None:

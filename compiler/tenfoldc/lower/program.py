@@ -11,7 +11,7 @@ from tenfoldc.ir.op import Kind
 from tenfoldc.loops.ir import Buffer, Kernel, Program, Statement
 from tenfoldc.lower.anchor import AnchorContext
 from tenfoldc.lower.context import LoweringRule
-from tenfoldc.lower.control import lower_branches, lower_while
+from tenfoldc.lower.control import lower_branches, lower_tape, lower_while
 from tenfoldc.lower.copying import copy_value, lower_update
 from tenfoldc.lower.donation import protect_donated
 from tenfoldc.lower.nest_loops import lower_nest
@@ -20,6 +20,7 @@ from tenfoldc.lower.sharing import Sharing
 from tenfoldc.lower.storage import Destination, Storage, reshaped
 from tenfoldc.ops.control import WHILE
 from tenfoldc.ops.movement import DYNAMIC_UPDATE_SLICE
+from tenfoldc.ops.tapes import EMPTY_TAPE, TAPE_READ, TAPE_WRITE
 from tenfoldc.target import Target
 
 _NAMED_OPERATIONS = 3
@@ -51,6 +52,7 @@ def lower(function: Function, plan: Plan, target: Target) -> Program:
         storage.constants,
         tuple(kernels),
         function.donated,
+        tuple(storage.tapes),
     )
     return protect_donated(program, storage)
 
@@ -129,6 +131,8 @@ class _Lowering:
     ) -> tuple[Sequence[Statement], Sequence[Buffer]]:
         if anchor.op is WHILE:
             return lower_while(anchor, self.storage, sharing, self.region)
+        if anchor.op in (EMPTY_TAPE, TAPE_READ, TAPE_WRITE):
+            return lower_tape(anchor, self.storage), ()
         if anchor.op.kind is Kind.CONTROL:
             return lower_branches(anchor, self.storage, self.region)
         context = AnchorContext(group, anchor, self.storage)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence, Set
 from tenfoldc.ir.core import Operation, Region, Value, captured
 from tenfoldc.ir.groups import Group, GroupKind
 from tenfoldc.ops.control import WHILE
+from tenfoldc.ops.loops import is_tape
 from tenfoldc.ops.movement import DYNAMIC_UPDATE_SLICE
 
 
@@ -57,6 +58,8 @@ class Sharing:
         pairs = zip(anchor.operands, anchor.results, strict=False)
         for operand, result in pairs:
             root = self.root(operand)
+            if is_tape(operand.type):
+                continue
             if result in self.source or root not in self.written | mutable:
                 continue
             if self._last_reader.get(root) != place or self._readings(group, root) != 1:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.op import Array
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Constant
+from tenfoldc.loops.ir import TAPE_WORDS, Buffer, Constant
 from tenfoldc.ops.creation import CONSTANT, ConstantAttributes, splat_value
 
 
@@ -29,6 +30,7 @@ class Storage:
     def __init__(self) -> None:
         self.buffers: dict[Value, Buffer] = {}
         self.temporaries: list[Buffer] = []
+        self.tapes: list[Buffer] = []
         self.constants: dict[Buffer, Array] = {}
         self._constant_values: dict[Value, Array] = {}
         self._flat: dict[Buffer, Buffer] = {}
@@ -63,6 +65,12 @@ class Storage:
         buffer = Buffer(f"t{self._numbered}", dtype, tuple(shape))
         self._numbered += 1
         self.temporaries.append(buffer)
+        return buffer
+
+    def tape(self) -> Buffer:
+        """A new tape."""
+        buffer = Buffer(f"tape{len(self.tapes)}", dtypes.i64, (TAPE_WORDS,))
+        self.tapes.append(buffer)
         return buffer
 
     def result(self, value: Value) -> Buffer:

@@ -5,6 +5,7 @@ Nanoseconds on one core of a current machine, for vectors of four-byte elements;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from tenfoldc.loops.ir import (
@@ -18,9 +19,11 @@ from tenfoldc.loops.ir import (
     Load,
     MultiplyPanels,
     Primitive,
+    ReadTape,
     Statement,
     Store,
     While,
+    WriteTape,
 )
 from tenfoldc.loops.traversal import operands_of, roots_of
 
@@ -60,6 +63,8 @@ class Costs:
                 condition = self._values((statement.condition,), inner)
                 branches = (self._block(branch, inner) for branch in (statement.then, statement.otherwise))
                 return condition + max(branches)
+            case WriteTape(source=moved) | ReadTape(target=moved):
+                return math.prod(moved.shape) * moved.dtype.itemsize * (_BYTE_READ + _BYTE_WRITTEN)
             case MultiplyPanels():
                 return _MULTIPLY_ADD * statement.rows * statement.columns * turns_of(statement.depth)
 
