@@ -17,11 +17,13 @@ from tenfoldc.ir.op import Kind
 from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, Function, Load, Local, Primitive
 from tenfoldc.ops.creation import CONSTANT
+from tenfoldc.ops.movement import CONCATENATE
 from tenfoldc.ops.reduction import REDUCE, is_unit_reduction, reduced_axes
 
 _SLOW = frozenset({Primitive.DIV, Primitive.REM, Primitive.SQRT})
 _SLOW_WEIGHT = 4
 _CALL_WEIGHT = 8
+_FEW_PARTS = 2
 
 
 class Read(NamedTuple):
@@ -125,9 +127,10 @@ class ReadsOf:
 def has_elements(operation: Operation) -> bool:
     """Whether an element of the only result depends on few elements of operands: a rule gives it.
 
-    So it is also where a reduction runs along axes of size 1 only.
+    So it is also where a reduction runs along axes of size 1 only.  A concatenation of many parts is left out: which
+    of them an element is from would have to be asked for each element.
     """
-    if len(operation.results) != 1:
+    if len(operation.results) != 1 or (operation.op is CONCATENATE and len(operation.operands) > _FEW_PARTS):
         return False
     return operation.op.element is not None or is_unit_reduction(operation)
 

@@ -9,8 +9,9 @@ from tenfoldc.ir.core import Operation, Value
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Expr, Load, Statement, Store
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.loop_nest import turns
+from tenfoldc.lower.loop_nest import nest, turns
 from tenfoldc.lower.storage import Storage
+from tenfoldc.ops.slicing import ConcatenateAttributes
 
 
 def copy_value(storage: Storage, value: Value, target: Buffer) -> list[Statement]:
@@ -35,6 +36,23 @@ def fill(storage: Storage, target: Buffer, value: Expr) -> list[Statement]:
     """Fill `target` with one scalar."""
     axis = Axis("i")
     return [turns(axis, scalar.index(math.prod(target.shape)), (Store(storage.flat(target), (axis,), value),))]
+
+
+def lower_concatenate(operation: Operation, ctx: LoweringContext) -> Sequence[Statement]:
+    """A `concatenate` as a loop nest per operand."""
+    attributes = operation.attributes
+    assert isinstance(attributes, ConcatenateAttributes)
+    dimension, first = attributes.dimension, 0
+    statements: list[Statement] = []
+    for number, operand in enumerate(operation.operands):
+
+        def move(index: tuple[Expr, ...], number: int = number, first: int = first) -> Sequence[Statement]:
+            moved = scalar.add(index[dimension], scalar.index(first))
+            return ctx.write((*index[:dimension], moved, *index[dimension + 1 :]), ctx.read(number, index))
+
+        statements += nest(ctx, operand.type.sizes, move, private=())
+        first += operand.type.sizes[dimension]
+    return statements
 
 
 def lower_update(operation: Operation, ctx: LoweringContext, in_place: bool) -> Sequence[Statement]:

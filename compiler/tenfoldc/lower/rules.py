@@ -9,12 +9,14 @@ from tenfoldc.ir.core import Operation
 from tenfoldc.loops.ir import Statement
 from tenfoldc.lower.context import LoweringContext, LoweringRule
 from tenfoldc.lower.convolutions.convolution import lower_convolution
+from tenfoldc.lower.copying import lower_concatenate
 from tenfoldc.lower.products.contraction import lower_dot_general
 from tenfoldc.lower.scatter import lower_scatter
 from tenfoldc.lower.sort import lower_sort, lower_top_k
 from tenfoldc.lower.window import lower_reduce_window, lower_select_and_scatter
 from tenfoldc.ops.contraction import DOT_GENERAL
 from tenfoldc.ops.convolution import CONVOLUTION
+from tenfoldc.ops.movement import CONCATENATE
 from tenfoldc.ops.scatter import SCATTER
 from tenfoldc.ops.sort import SORT, TOP_K
 from tenfoldc.ops.window import REDUCE_WINDOW, SELECT_AND_SCATTER
@@ -31,6 +33,7 @@ def lowering_rules(target: Target) -> Mapping[str, LoweringRule]:
 
     return {
         DOT_GENERAL.name: for_target(lower_dot_general),
+        CONCATENATE.name: lower_concatenate,
         CONVOLUTION.name: for_target(lower_convolution),
         REDUCE_WINDOW.name: lower_reduce_window,
         SELECT_AND_SCATTER.name: lower_select_and_scatter,

@@ -4,9 +4,11 @@
     scans       plain loops in place of those that stack what their turns give
     rewrite     one walk, each operation after its operands: rules of algebra, constants folded, equal ones shared
     dead        what no result needs is left out, loop carries included
+    products    small products, and sums of products, made one
 
-Each pass takes time proportional to the program.  Results keep every bit: a rule that could turn -0.0 into 0.0 is
-none.  Operations that remain keep their locations.
+Each pass takes time proportional to the program.  Results keep every bit, save that the terms of a sum of products
+may be added in another order: a rule that could turn -0.0 into 0.0 is none.  Operations that remain keep their
+locations.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import replace
 from tenfoldc.ir.core import Function, Module
 from tenfoldc.simplify.dead import without_dead
 from tenfoldc.simplify.inline import without_calls
+from tenfoldc.simplify.products import with_merged_products
 from tenfoldc.simplify.rewrite import rewritten
 from tenfoldc.simplify.scans import without_scans
 
@@ -25,4 +28,8 @@ def simplify(module: Module, entry: str) -> Function:
 
     Raises `UnsupportedError` where functions call each other in a circle.
     """
-    return replace(module[entry], body=without_dead(rewritten(without_scans(without_calls(module, entry)))))
+    body = without_dead(rewritten(without_scans(without_calls(module, entry))))
+    merged = with_merged_products(body)
+    if merged is not body:
+        body = without_dead(rewritten(merged))
+    return replace(module[entry], body=body)

@@ -60,6 +60,13 @@ def add_zero(match: Match[Attributes]) -> Var | None:
     return _one_way(match, lambda element: _is(element, zero))
 
 
+@ARITHMETIC.rule(ops.ADD)
+def add_zero_again(match: Match[Attributes]) -> Var | None:
+    """The first 0.0 has left no -0.0 for the second to change."""
+    inner = match.made_by(0, ops.ADD)
+    return match.operand if inner is not None and _is(match.splat(1), 0.0) and _is(inner.splat(1), 0.0) else None
+
+
 @ARITHMETIC.rule(ops.SUBTRACT)
 def subtract_zero(match: Match[Attributes]) -> Var | None:
     return match.operand if _is(match.splat(1), 0.0) else None

@@ -15,6 +15,7 @@ from tenfoldc.ops.dynamic_slice import DynamicSliceAttributes
 from tenfoldc.ops.movement import ReshapeAttributes, ReverseAttributes, TransposeAttributes, inverse_permutation
 from tenfoldc.ops.slicing import ConcatenateAttributes, PadAttributes, SliceAttributes
 from tenfoldc.simplify.matching import Match, Table, is_static
+from tenfoldc.simplify.neighbours import follow_each_other, joined, part_of
 
 MOVEMENT = Table()
 
@@ -169,6 +170,65 @@ def concatenate_of_one_number(match: Match[ConcatenateAttributes]) -> Var | None
     if len(present) < len(elements) or len({element.tobytes() for element in present}) != 1:
         return None
     return match.filled(present[0])
+
+
+@MOVEMENT.rule(ops.CONCATENATE)
+def concatenate_of_neighbours(match: Match[ConcatenateAttributes]) -> Var | None:
+    """Parts of one array that follow each other in it."""
+    axis = match.attributes.dimension
+    parts = [part_of(operand, axis, match.producers) for operand in match.operation.operands]
+    return joined(parts, axis, match.builder) if parts and follow_each_other(parts) else None
+
+
+@MOVEMENT.rule(ops.ADD)
+def add_of_pads(match: Match[Attributes]) -> Var | None:
+    """Zeros around x plus zeros around y, where these are neighbours: zeros around both, side by side.
+
+    Zero is still added to each, which turns -0.0 into 0.0.
+    """
+    pads = match.made_by(0, ops.PAD), match.made_by(1, ops.PAD)
+    if pads[0] is None or pads[1] is None or not is_static(match.type):
+        return None
+    edges = [_one_padded_axis(pad) for pad in pads if pad is not None]
+    if edges[0] is None or edges[1] is None:
+        return None
+    (axis, low, _), (other_axis, other_low, _) = edges[0], edges[1]
+    if axis != other_axis:
+        return None
+    first, second = (pads[0], pads[1]) if low <= other_low else (pads[1], pads[0])
+    if max(low, other_low) != min(low, other_low) + first.operand.sizes[axis]:
+        return None
+    parts = [_plus_zero(part) for pad in (first, second) for part in _parts(pad, axis)]
+    return ops.pad(
+        ops.concatenate(parts, axis),
+        first.operands[1],
+        first.attributes.edge_padding_low,
+        second.attributes.edge_padding_high,
+    )
+
+
+def _one_padded_axis(pad: Match[PadAttributes]) -> tuple[int, int, int] | None:
+    """The only axis along which a tensor of floats is padded, by 0.0 at its ends, and by how much."""
+    of, zero = pad.attributes, pad.splat(1)
+    if zero is None or not pad.type.dtype.is_float or zero.tobytes().strip(b"\0") or any(of.interior_padding):
+        return None
+    edges = list(zip(of.edge_padding_low, of.edge_padding_high, strict=True))
+    padded = [axis for axis, (low, high) in enumerate(edges) if low or high]
+    if len(padded) != 1 or min(edges[padded[0]]) < 0:
+        return None
+    return (padded[0], *edges[padded[0]])
+
+
+def _parts(pad: Match[PadAttributes], axis: int) -> list[Var]:
+    """What is padded: the parts of a concatenation along the padded axis, or the one tensor."""
+    joined_parts = pad.made_by(0, ops.CONCATENATE)
+    if joined_parts is None or joined_parts.attributes.dimension != axis:
+        return [pad.operand]
+    return list(joined_parts.operands)
+
+
+def _plus_zero(part: Var) -> Var:
+    return ops.add(part, ops.zeros_like(part))
 
 
 @MOVEMENT.rule(ops.DYNAMIC_SLICE)

@@ -231,6 +231,33 @@ SUMS = [
     Case("reduce_of_single_elements", FLOATS, lambda x: ops.reduce_sum(x, ()), ("add",)),
     Case("reduce_of_single_elements", FLOATS, lambda x: ops.reduce_prod(x, (1,)), ("reshape",), ((5, 1),)),
     Case("reduce_of_single_elements", FLOATS, lambda x: ops.reduce_max(x, (1,)), ("reshape", "maximum"), ((5, 1),)),
+    Case("add_zero_again", FLOATS, lambda x: ops.add(ops.add(x, like(x, 0.0)), like(x, 0.0)), ("add",)),
+    Case(
+        "add_of_pads",
+        FLOATS,
+        lambda x, y: ops.add(ops.pad(x, scalar(x, 0.0), (0, 6), (0, 0)), ops.pad(y, scalar(x, 0.0), (0, 0), (0, 6))),
+        ("add", "add", "concatenate"),
+        TWO,
+    ),
+    Case(
+        "add_of_pads",
+        F32,
+        lambda x, y: ops.add(ops.pad(x, scalar(x, 0.0), (1, 0), (8, 0)), ops.pad(y, scalar(x, 0.0), (5, 0), (4, 0))),
+        ("add", "add", "concatenate", "pad"),
+        TWO,
+    ),
+    Case(
+        "concatenate_of_neighbours",
+        ALL_COMPILED,
+        lambda x: ops.concatenate([ops.slice_(x, (0, 1), (4, 3)), ops.slice_(x, (0, 3), (4, 6))], 1),
+        ("slice",),
+    ),
+    Case(
+        "concatenate_of_neighbours",
+        F32,
+        lambda x: ops.concatenate([ops.reshape(ops.slice_(x, (i, 0), (i + 1, 6)), (2, 3)) for i in (1, 2)], 0),
+        ("slice", "reshape"),
+    ),
     Case(
         "dot_general_without_terms",
         NUMBERS,
