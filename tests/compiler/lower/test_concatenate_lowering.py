@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import tenfold as tn
@@ -11,7 +13,7 @@ def test_parts_are_moved_one_after_the_other() -> None:
     parts = [np.arange(6, dtype=np.float32).reshape(2, 3) + number for number in range(4)]
 
     @tn.compile
-    def join(*xs: tn.Tensor) -> tn.Tensor:
+    def join(*xs: Any) -> Any:
         return tn.cat([x * 2 for x in xs], dim=1)
 
     text = join.lower(*parts).text("loops")
