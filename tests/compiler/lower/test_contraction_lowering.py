@@ -46,7 +46,7 @@ class PlainContext:
     def write(self, index, value, number=0):
         return [Store(self.memory, tuple(index), value if self.consumer is None else self.consumer(value))]
 
-    def axis(self, name):
+    def axis(self, name, extent=None):
         return Axis(f"{name}{next(self.names)}")
 
     def scratch(self, name, dtype, shape):

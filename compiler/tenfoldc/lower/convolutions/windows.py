@@ -55,12 +55,8 @@ class Windows:
         outputs: Sequence[Expr],
         window: Sequence[Expr],
         channel: Expr,
-        unchecked: int | None = None,
     ) -> Expr:
-        """The input element that a window covers, 0 in the padding and between dilated elements.
-
-        Along the axis `unchecked` the element is known to lie inside, by `inside_range`.
-        """
+        """The input element that a window covers, 0 in the padding and between dilated elements."""
         zero = scalar.constant(0, self.result_type.dtype)
         if 0 in self.input_shape:
             return zero
@@ -68,8 +64,6 @@ class Windows:
         inside: Expr | None = None
         for axis in range(len(self.input_sizes)):
             place, condition = self.input_place(axis, outputs[axis], window[axis])
-            if axis == unchecked and self.attributes.lhs_dilation[axis] == 1:
-                place, condition = self._place(axis, outputs[axis], window[axis]), None
             places.append(place)
             if condition is not None:
                 inside = condition if inside is None else scalar.logical_and(inside, condition)
@@ -101,24 +95,6 @@ class Windows:
             inside = condition if inside is None else scalar.logical_and(inside, condition)
         return place, inside
 
-    def inside_range(self, axis: int, window: Expr) -> tuple[Expr, Expr]:
-        """The first output along a spatial axis whose window element lies inside the input, and how many do.
-
-        All outputs where the input is dilated: what is inside is no range then.
-        """
-        attributes, size = self.attributes, self.input_sizes[axis]
-        outputs = scalar.index(self.output_sizes[axis])
-        if attributes.lhs_dilation[axis] > 1:
-            return scalar.index(0), outputs
-        stride = attributes.window_strides[axis]
-        shift = scalar.mul(window, scalar.index(attributes.rhs_dilation[axis]))
-        bounds: list[Expr] = []
-        for edge in (0, size):
-            numerator = scalar.sub(scalar.index(edge + attributes.padding[axis][0] + stride - 1), shift)
-            ceiling = scalar.div(scalar.maximum(numerator, scalar.index(0)), scalar.index(stride))
-            bounds.append(scalar.minimum(ceiling, outputs))
-        return bounds[0], scalar.sub(bounds[1], bounds[0])
-
     def _place(self, axis: int, output: Expr, window: Expr) -> Expr:
         """The place along a spatial axis of the padded, dilated input, counted from the input's first element."""
         attributes = self.attributes
@@ -140,6 +116,10 @@ class Windows:
             scalar.sub(scalar.index(size - 1), place) if reverse else place
             for place, size, reverse in zip(window, self.window_sizes, self.attributes.window_reversal, strict=True)
         ]
+        return self.kernel_at(feature, places, channel)
+
+    def kernel_at(self, feature: Expr, places: Sequence[Expr], channel: Expr) -> Expr:
+        """The kernel element at places along the spatial axes as they lie in memory."""
         element = self.ctx.read(1, _in_order(self.numbers.kernel, (feature, channel, *places)))
         return scalar.convert(element, self.result_type.dtype)
 

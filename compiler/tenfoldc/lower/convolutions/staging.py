@@ -1,0 +1,127 @@
+"""The part of the input that one product of a convolution reads, laid out so that all columns of a tap adjoin.
+
+The padding is written as zeros once, the places of a strided axis are sorted by their remainder, and what is fused
+into the input is computed once per element.  Under every tap the columns are then runs of memory at fixed distances
+from each other: packing is copying rows, with no test anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tenfold_rt.dtypes import DType
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Buffer, Expr, For, Mode, Statement, Store
+from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.convolutions.axes import SpatialAxis
+from tenfoldc.lower.loop_nest import turns
+from tenfoldc.lower.products.product import delinearise
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the element of a channel, an output and a tap lies: channels outside, then each axis by part and place."""
+
+    axes: tuple[SpatialAxis, ...]
+
+    def strides(self) -> list[int]:
+        """The distance of neighbouring places along each axis."""
+        return [math.prod(axis.parts * axis.length for axis in self.axes[a + 1 :]) for a in range(len(self.axes))]
+
+    @property
+    def plane(self) -> int:
+        """The elements of a channel."""
+        return math.prod(axis.parts * axis.length for axis in self.axes)
+
+    @property
+    def outputs(self) -> list[int]:
+        return [axis.outputs for axis in self.axes]
+
+    @property
+    def taps(self) -> list[int]:
+        return [axis.taps for axis in self.axes]
+
+    def run(self) -> int:
+        """How many columns, at the least, adjoin from the beginning of a row on."""
+        size, dense = 1, 1
+        for axis in reversed(self.axes):
+            if size != dense:
+                break
+            size, dense = size * axis.outputs, dense * axis.parts * axis.length
+        return size
+
+    def of_output(self, column: Expr) -> Expr:
+        """The place of a column under tap 0, from the beginning of the channel."""
+        place: Expr = scalar.index(0)
+        for number, stride in zip(delinearise(column, self.outputs), self.strides(), strict=True):
+            place = scalar.add(place, scalar.mul(number, scalar.index(stride)))
+        return place
+
+    def of_taps(self, taps: Sequence[Expr]) -> Expr:
+        """How far from it the place under a tap is; the last axes may be without taps."""
+        place: Expr = scalar.index(0)
+        for axis, tap, stride in zip(self.axes, taps, self.strides(), strict=False):
+            part = scalar.mul(axis.part(tap), scalar.index(axis.length * stride))
+            place = scalar.add(place, scalar.add(part, scalar.mul(axis.advance(tap), scalar.index(stride))))
+        return place
+
+
+ReadInput = Callable[[Expr, Sequence[Expr]], Expr]
+"""The input's element of a channel at places along the axes, all inside."""
+
+
+def stage(
+    ctx: LoweringContext, layout: Layout, channels: int, slack: int, memory: Buffer, read: ReadInput
+) -> list[Statement]:
+    """Fill `memory` with `channels` planes of the input in `layout`, zeros outside, and `slack` zeros at the end."""
+    strides = layout.strides()
+    zero = scalar.constant(0, memory.dtype)
+
+    def clear(first: Expr, count: int) -> list[Statement]:
+        if not count:
+            return []
+        place = ctx.axis("zero", count)
+        cleared = Store(memory, (scalar.add(first, place),), zero)
+        return [For(place, scalar.index(count), (cleared,), mode=Mode.VECTOR)]
+
+    def fill(channel: Expr, number: int, first: Expr, places: tuple[Expr, ...]) -> list[Statement]:
+        if number == len(layout.axes):
+            return [Store(memory, (first,), scalar.convert(read(channel, places), memory.dtype))]
+        axis, stride, statements = layout.axes[number], strides[number], list[Statement]()
+        for part in range(axis.parts):
+            begin, end = axis.inside(part)
+            origin = scalar.add(first, scalar.index(part * axis.length * stride))
+            statements += clear(origin, begin * stride)
+            if begin < end:
+                turn = ctx.axis("place", end - begin)
+                place = scalar.add(
+                    scalar.mul(turn, scalar.index(axis.stride)),
+                    scalar.index(begin * axis.stride + axis.offset(part)),
+                )
+                at = scalar.add(
+                    scalar.add(origin, scalar.index(begin * stride)), scalar.mul(turn, scalar.index(stride))
+                )
+                statements.append(
+                    For(turn, scalar.index(end - begin), tuple(fill(channel, number + 1, at, (*places, place))))
+                )
+            statements += clear(scalar.add(origin, scalar.index(end * stride)), (axis.length - end) * stride)
+        return statements
+
+    channel = ctx.axis("channel", channels)
+    plane = fill(channel, 0, scalar.mul(channel, scalar.index(layout.plane)), ())
+    return [
+        turns(channel, scalar.index(channels), plane),
+        *clear(scalar.index(channels * layout.plane), slack),
+    ]
+
+
+def staged_size(layout: Layout, channels: int, slack: int) -> tuple[int]:
+    """The shape of memory that `stage` fills."""
+    return (channels * layout.plane + slack,)
+
+
+def staging_memory(ctx: LoweringContext, layout: Layout, channels: int, slack: int, dtype: DType) -> Buffer:
+    """Memory for `stage` to fill."""
+    return ctx.scratch("staged", dtype, staged_size(layout, channels, slack))

@@ -1,0 +1,190 @@
+"""Convolutions lowered to loops, compiled, and compared with the reference; what their loops do and do not hold."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from plain_context import Lowering
+
+from tenfoldc import ops
+from tenfoldc.loops.ir import Apply, For, If, Load, Mode, MultiplyPanels, Primitive, Store
+from tenfoldc.loops.traversal import expressions, walk_statements
+from tenfoldc.lower.convolutions.convolution import lower_convolution
+from tenfoldc.ops.convolution import ConvDimensionNumbers
+from tenfoldc.target import host, named
+
+V3 = named("x86-64-v3")
+
+
+def numbers(rank):
+    spatial = tuple(range(2, 2 + rank))
+    return ConvDimensionNumbers(0, 1, spatial, 1, 0, spatial, 0, 1, spatial)
+
+
+def by_kernel(rank):
+    """The dimension numbers of a convolution's gradient for its kernel."""
+    spatial = tuple(range(2, 2 + rank))
+    return ConvDimensionNumbers(1, 0, spatial, 0, 1, spatial, 1, 0, spatial)
+
+
+def convolution(axes, **attributes):
+    return lambda x, w: ops.convolution(x, w, axes, **attributes)
+
+
+def whole_numbers(*shapes, dtype=np.float32):
+    rng = np.random.default_rng(7)
+    return [rng.integers(-3, 4, shape).astype(dtype) for shape in shapes]
+
+
+def lowered(build, arrays, target=None, *, epilogue=False):
+    return Lowering(build, arrays, lambda op, ctx: lower_convolution(op, ctx, target or host()), epilogue=epilogue)
+
+
+def check(load_program, build, arrays, *, epilogue=False):
+    lowering = lowered(build, arrays, epilogue=epilogue)
+    (result,) = load_program(lowering.program())(*arrays)
+    np.testing.assert_array_equal(-result if epilogue else result, lowering.expected[0])
+
+
+ROWS = [1, 5, 8, 14, 17, 33]
+
+
+@pytest.mark.parametrize("width", ROWS)
+def test_rows_of_any_width(load_program, width):
+    arrays = whole_numbers((2, 5, 6, width), (9, 5, 3, 3))
+    check(load_program, convolution(numbers(2), padding=((1, 1), (1, 1))), arrays)
+
+
+SHAPES = {
+    "one axis": ((2, 3, 40), (7, 3, 5), {"padding": ((2, 2),)}),
+    "three axes": ((1, 4, 5, 6, 7), (6, 4, 2, 3, 2), {"padding": ((1, 0), (0, 1), (1, 1))}),
+    "padding on one side, wider than the window": ((1, 4, 5, 6), (5, 4, 2, 2), {"padding": ((4, 0), (0, 5))}),
+    "rows that are cropped": ((1, 4, 9, 11), (5, 4, 2, 2), {"padding": ((-1, -2), (-2, 1))}),
+    "steps": ((2, 4, 11, 19), (8, 4, 3, 3), {"window_strides": (2, 2), "padding": ((1, 1), (1, 1))}),
+    "steps beyond the window": ((1, 4, 11, 19), (8, 4, 1, 2), {"window_strides": (3, 4)}),
+    "a spread window": ((1, 4, 11, 19), (8, 4, 3, 3), {"rhs_dilation": (2, 3), "padding": ((2, 2), (0, 3))}),
+    "steps over a spread window": ((1, 4, 13, 29), (8, 4, 3, 3), {"window_strides": (4, 2), "rhs_dilation": (2, 3)}),
+    "a mirrored window": ((1, 4, 9, 9), (8, 4, 3, 2), {"window_reversal": (True, False)}),
+    "groups": ((2, 12, 9, 9), (15, 4, 3, 3), {"feature_group_count": 3}),
+    "groups of the batch": ((6, 4, 9, 9), (15, 4, 3, 3), {"batch_group_count": 3}),
+    "many channels": ((1, 300, 4, 5), (13, 300, 2, 2), {}),
+    "many features": ((1, 40, 4, 9), (220, 40, 3, 3), {"padding": ((1, 1), (1, 1))}),
+    "few places": ((20, 8, 3, 3), (10, 8, 3, 3), {}),
+    "pointwise": ((2, 33, 5, 7), (9, 33, 1, 1), {}),
+    "pointwise steps": ((2, 33, 5, 7), (9, 33, 1, 1), {"window_strides": (2, 2)}),
+    "a wide window": ((2, 3, 700), (4, 3, 600), {"padding": ((10, 0),)}),
+    "depthwise": ((2, 9, 10, 13), (9, 1, 3, 3), {"feature_group_count": 9, "padding": ((1, 1), (1, 1))}),
+    "depthwise steps": ((1, 9, 10, 40), (18, 1, 3, 3), {"feature_group_count": 9, "window_strides": (2, 2)}),
+    "depthwise, wide": ((1, 3, 30, 33), (3, 1, 7, 9), {"feature_group_count": 3, "padding": ((3, 3), (4, 4))}),
+    "one feature": ((1, 5, 10, 33), (1, 5, 3, 3), {"padding": ((1, 1), (1, 1))}),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("dtype", "epilogue"), [(np.float32, False), (np.float64, True)])
+def test_convolutions_of_floats(load_program, name, dtype, epilogue):
+    x, w, attributes = SHAPES[name]
+    build = convolution(numbers(len(x) - 2), **attributes)
+    check(load_program, build, whole_numbers(x, w, dtype=dtype), epilogue=epilogue)
+
+
+@pytest.mark.parametrize("name", ["one axis", "three axes", "groups", "steps over a spread window", "depthwise, wide"])
+def test_convolutions_of_integers(load_program, name):
+    x, w, attributes = SHAPES[name]
+    check(load_program, convolution(numbers(len(x) - 2), **attributes), whole_numbers(x, w, dtype=np.int32))
+
+
+@pytest.mark.parametrize(("spread", "stride", "dilation"), list(itertools.product((2, 3), (1, 2), (1, 2))))
+@pytest.mark.parametrize("groups", [1, 4])
+def test_spread_inputs(load_program, spread, stride, dilation, groups):
+    attributes = {
+        "lhs_dilation": (spread, 1),
+        "window_strides": (stride, stride),
+        "rhs_dilation": (dilation, dilation),
+        "padding": ((2, 1), (1, 3)),
+        "feature_group_count": groups,
+    }
+    arrays = whole_numbers((1, 4, 7, 9), (8, 4 // groups, 3, 3))
+    check(load_program, convolution(numbers(2), **attributes), arrays)
+
+
+GRADIENTS = {
+    "staged whole": ((3, 16, 9, 9), (3, 20, 9, 9), {"padding": ((1, 1), (1, 1))}),
+    "staged image by image": ((4, 16, 60, 62), (4, 7, 60, 62), {"padding": ((1, 1), (1, 1))}),
+    "of a strided convolution": ((2, 8, 15, 15), (2, 5, 8, 8), {"padding": ((1, 1), (1, 1)), "rhs_dilation": (2, 2)}),
+    "one channel": ((3, 1, 9, 9), (3, 20, 9, 9), {"padding": ((1, 1), (1, 1))}),
+    "depthwise": ((3, 6, 9, 9), (3, 6, 9, 9), {"padding": ((1, 1), (1, 1)), "batch_group_count": 6}),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_for_the_kernel(load_program, name):
+    x, cotangent, attributes = GRADIENTS[name]
+    check(load_program, convolution(by_kernel(2), **attributes), whole_numbers(x, cotangent))
+
+
+def values_of(statements):
+    return list(
+        expressions(statement.value for statement in walk_statements(statements) if isinstance(statement, Store))
+    )
+
+
+TESTS = {Primitive.SELECT, Primitive.MIN, Primitive.MAX, *(Primitive.LE, Primitive.GE, Primitive.EQ)}
+
+
+@pytest.mark.parametrize("name", ["steps", "a spread window", "depthwise", "groups", "three axes"])
+def test_no_element_is_tested_for_lying_inside(name):
+    x, w, attributes = SHAPES[name]
+    statements = lowered(convolution(numbers(len(x) - 2), **attributes), whole_numbers(x, w), V3).statements
+    tests = [
+        e for e in values_of(statements) if isinstance(e, Apply) and e.primitive in TESTS and not e.dtype.is_integer
+    ]
+    assert not tests
+
+
+def test_the_windows_are_never_in_memory():
+    arrays = whole_numbers((1, 64, 56, 56), (64, 64, 3, 3))
+    lowering = lowered(convolution(numbers(2), padding=((1, 1), (1, 1))), arrays, V3)
+    largest = max(math.prod(buffer.shape) for buffer in lowering.context.scratches)
+    assert largest == 64 * 58 * 58 + 16  # the input with its padding, and a vector's worth beyond
+    columns = [b for b in lowering.context.scratches if b.name == "rhs_panels"]
+    assert [math.prod(b.shape) * 4 <= 160 * 1024 for b in columns] == [True]
+
+
+def test_a_pointwise_convolution_reads_the_input_as_it_lies():
+    lowering = lowered(convolution(numbers(2)), whole_numbers((2, 32, 8, 8), (64, 32, 1, 1)), V3)
+    assert {buffer.name for buffer in lowering.context.scratches} == {"lhs_panels", "rhs_panels"}
+
+
+def test_zeros_of_a_spread_input_are_not_multiplied():
+    arrays = whole_numbers((1, 8, 8, 8), (8, 8, 3, 3))
+    attributes = {"lhs_dilation": (2, 2), "padding": ((1, 2), (1, 2))}
+    statements = lowered(convolution(numbers(2), **attributes), arrays, V3).statements
+    tiles = [s for s in walk_statements(statements) if isinstance(s, MultiplyPanels)]
+    depths = {int(tile.depth.value) for tile in tiles}
+    assert depths == {8, 16, 32}  # 8 channels under 1, 2 or 4 of the 9 taps
+
+
+def test_sums_of_a_depthwise_convolution_stay_in_registers():
+    x, w = whole_numbers((1, 4, 16, 32), (4, 1, 3, 3))
+    lowering = lowered(convolution(numbers(2), padding=((1, 1), (1, 1)), feature_group_count=4), [x, w], V3)
+    assert [buffer.name for buffer in lowering.context.scratches] == ["staged"]
+    innermost = [s for s in walk_statements(lowering.statements) if isinstance(s, For) and s.mode is Mode.VECTOR]
+    sums = [e for e in values_of(innermost) if isinstance(e, Apply) and e.primitive is Primitive.FMA]
+    assert len(sums) == 9
+    assert not any(isinstance(s, If) for s in walk_statements(lowering.statements))
+
+
+def test_rows_are_copied_to_panels_in_full_width():
+    arrays = whole_numbers((1, 16, 12, 14), (16, 16, 3, 3))
+    lowering = lowered(convolution(numbers(2), padding=((1, 1), (1, 1))), arrays, V3)
+    copies = [
+        loop
+        for loop in walk_statements(lowering.statements)
+        if isinstance(loop, For)
+        and isinstance(loop.body[0], Store)
+        and isinstance(loop.body[0].value, Load)
+        and loop.body[0].buffer.name == "panel_rows"
+    ]
+    assert {int(loop.extent.value) for loop in copies} == {16}
