@@ -8,7 +8,7 @@ import pytest
 from plain_context import Lowering
 
 from tenfoldc import ops
-from tenfoldc.loops.ir import Apply, For, If, Load, Mode, MultiplyPanels, Primitive, Store
+from tenfoldc.loops.ir import Apply, Constant, For, If, Load, Mode, MultiplyPanels, Primitive, Store
 from tenfoldc.loops.traversal import expressions, walk_statements
 from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.ops.convolution import ConvDimensionNumbers
@@ -145,7 +145,7 @@ def test_no_element_is_tested_for_lying_inside(name):
 
 def test_the_windows_are_never_in_memory():
     arrays = whole_numbers((1, 64, 56, 56), (64, 64, 3, 3))
-    lowering = lowered(convolution(numbers(2), padding=((1, 1), (1, 1))), arrays, V3)
+    lowering = lowered(convolution(numbers(2), padding=((1, 1), (1, 1)), precision="highest"), arrays, V3)
     largest = max(math.prod(buffer.shape) for buffer in lowering.context.scratches)
     assert largest == 64 * 58 * 58 + 16  # the input with its padding, and a vector's worth beyond
     columns = [b for b in lowering.context.scratches if b.name == "rhs_panels"]
@@ -188,3 +188,59 @@ def test_rows_are_copied_to_panels_in_full_width():
         and loop.body[0].buffer.name == "panel_rows"
     ]
     assert {int(loop.extent.value) for loop in copies} == {16}
+
+
+FEWER_PRODUCTS = {
+    "even": ((1, 24, 8, 8), (24, 24, 3, 3), {"padding": ((1, 1), (1, 1))}),
+    "odd, few tiles": ((5, 24, 7, 5), (25, 24, 3, 3), {}),
+    "padding on one side": ((1, 26, 9, 35), (31, 26, 3, 3), {"padding": ((2, 0), (0, 1))}),
+    "many channels": ((1, 270, 8, 7), (24, 270, 3, 3), {"padding": ((1, 1), (1, 1))}),
+    "groups, mirrored": (
+        (2, 48, 13, 13),
+        (50, 24, 3, 3),
+        {"feature_group_count": 2, "window_reversal": (True, False)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FEWER_PRODUCTS)
+@pytest.mark.parametrize(("dtype", "epilogue"), [(np.float32, False), (np.float64, True)])
+def test_minimal_filtering(load_program, name, dtype, epilogue):
+    x, w, attributes = FEWER_PRODUCTS[name]
+    check(load_program, convolution(numbers(2), **attributes), whole_numbers(x, w, dtype=dtype), epilogue=epilogue)
+
+
+def multiplications(statements, times=1):
+    """Multiplications in tiles, where all loops around them have constant extents or are counted once."""
+    total = 0
+    for statement in statements:
+        match statement:
+            case MultiplyPanels():
+                total += times * statement.rows * statement.columns * int(statement.depth.value)
+            case For():
+                extent = int(statement.extent.value) if isinstance(statement.extent, Constant) else 1
+                total += multiplications(statement.body, times * extent)
+            case _:
+                pass
+    return total
+
+
+def test_small_windows_take_fewer_multiplications():
+    arrays = whole_numbers((1, 24, 16, 16), (24, 24, 3, 3))
+    build = convolution(numbers(2), padding=((1, 1), (1, 1)))
+    plain = convolution(numbers(2), padding=((1, 1), (1, 1)), precision="highest")
+    assert multiplications(lowered(build, arrays, V3).statements) == 16 * 64 * 24 * 24
+    assert multiplications(lowered(plain, arrays, V3).statements) == 9 * 256 * 24 * 24
+
+
+def test_fewer_multiplications_are_not_less_exact(load_program):
+    rng = np.random.default_rng(1)
+    arrays = [rng.standard_normal(shape, np.float32) for shape in [(1, 64, 16, 16), (32, 64, 3, 3)]]
+    errors: list[float] = []
+    for precision in ("default", "highest"):
+        lowering = lowered(convolution(numbers(2), precision=precision), arrays)
+        exact = lowered(convolution(numbers(2)), [array.astype(np.float64) for array in arrays]).expected[0]
+        (result,) = load_program(lowering.program())(*arrays)
+        errors.append(float(np.abs(result - exact).max() / np.abs(exact).max()))
+    assert errors[0] < 3 * errors[1]
+    assert errors[0] < 1e-6

@@ -82,6 +82,22 @@ class SpatialAxis:
         return scalar.add(place, first) if self.tap_step > 0 else scalar.sub(first, place)
 
 
+def images_axis(images: int) -> SpatialAxis:
+    """The images of a batch as an axis along which the window does not reach."""
+    return SpatialAxis(
+        size=images,
+        outputs=images,
+        taps=1,
+        stride=1,
+        dilation=1,
+        low=0,
+        first_output=0,
+        output_step=1,
+        first_tap=0,
+        tap_step=1,
+    )
+
+
 def phases(
     attributes: ConvolutionAttributes, input_sizes: list[int], window_sizes: list[int], output_sizes: list[int]
 ) -> list[tuple[SpatialAxis, ...]]:

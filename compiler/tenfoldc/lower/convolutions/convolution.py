@@ -17,6 +17,7 @@ from tenfoldc.lower.convolutions.axes import SpatialAxis, phases
 from tenfoldc.lower.convolutions.grouped import lower_feature_rows, lower_spatial_rows
 from tenfoldc.lower.convolutions.implicit_gemm import lower_implicit_gemm
 from tenfoldc.lower.convolutions.windows import Windows
+from tenfoldc.lower.convolutions.winograd import lower_winograd, saves_multiplications
 from tenfoldc.lower.loop_nest import nest
 from tenfoldc.lower.products.contraction import lower_product
 from tenfoldc.lower.products.product import Operand, Place, Product, delinearise
@@ -42,6 +43,9 @@ def lower_convolution(operation: Operation, ctx: LoweringContext, target: Target
         if 0 in (*(axis.taps for axis in axes), *windows.kernel_shape, *windows.input_shape):
             statements += _zeros(ctx, windows, axes)
         elif is_float and not (windows.groups > 1 and is_thin):
+            if saves_multiplications(windows, axes):
+                statements += lower_winograd(ctx, windows, axes, target)
+                continue
             statements += lower_implicit_gemm(ctx, windows, axes, target, is_whole=len(parts) == 1)
         else:
             statements += lower_spatial_rows(ctx, windows, axes)

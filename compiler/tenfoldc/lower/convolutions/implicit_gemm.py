@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Statement, Store
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.convolutions.axes import SpatialAxis
+from tenfoldc.lower.convolutions.axes import SpatialAxis, images_axis
 from tenfoldc.lower.convolutions.columns import Columns
 from tenfoldc.lower.convolutions.depth import Depth
 from tenfoldc.lower.convolutions.staging import Layout, stage, staged_size
@@ -61,7 +61,7 @@ class _ImplicitGemm:
         outputs = math.prod(axis.outputs for axis in axes)
         lanes = target.vector_bytes // self.dtype.itemsize
         self.images_adjoin = windows.batch > 1 and outputs < 8 * lanes and windows.batch >= min(outputs, lanes)
-        self.layout = Layout((*axes, _images(windows.batch)) if self.images_adjoin else axes)
+        self.layout = Layout((*axes, images_axis(windows.batch)) if self.images_adjoin else axes)
         self.batch_sizes = [1 if self.images_adjoin else windows.batch, windows.groups]
         self.rows, self.columns = windows.group_features, math.prod(self.layout.outputs)
         taps = math.prod(axis.taps for axis in axes)
@@ -298,22 +298,6 @@ class _ImplicitGemm:
             return body(_ZERO)
         axis = self.ctx.axis(name, count)
         return [turns(axis, scalar.index(count), body(axis), private)]
-
-
-def _images(batch: int) -> SpatialAxis:
-    """The images as an axis along which the window does not reach."""
-    return SpatialAxis(
-        size=batch,
-        outputs=batch,
-        taps=1,
-        stride=1,
-        dilation=1,
-        low=0,
-        first_output=0,
-        output_step=1,
-        first_tap=0,
-        tap_step=1,
-    )
 
 
 def _is_first(chunk: Expr, t: Expr) -> Expr | None:

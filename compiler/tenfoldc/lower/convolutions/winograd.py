@@ -1,0 +1,345 @@
+"""Convolutions by fewer multiplications: the minimal filtering of S. Winograd, as A. Lavin and S. Gray use it.
+
+"Fast Algorithms for Convolutional Neural Networks" (2015): m outputs under r taps, which lie under a tile of
+n = m + r - 1 inputs, take n products instead of m * r,
+
+    outputs = A^T ((G taps) * (B^T inputs)),
+
+and along two axes n^2 instead of m^2 r^2.  The sums over channels are then n^2 products of matrices, rows for output
+features, columns for tiles.  Here m = 2 and r = 3, whose matrices hold only 0, 1 and 1/2: sums of the inputs and of
+products lose little (an error of about twice the plain sum's), which larger tiles do not.
+
+    transform the kernel, in panels of mr rows
+    for some images and each group b:
+        stage the input (tenfoldc.lower.convolutions.staging)
+        for each block u of tiles:
+            copy the tiles' inputs into panels of nr columns and transform them
+            multiply: n^2 products
+            transform the sums and hand them to the consumers
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Expr, For, If, Load, Mode, MultiplyPanels, Statement, Store
+from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.convolutions.axes import SpatialAxis, images_axis
+from tenfoldc.lower.convolutions.columns import Columns
+from tenfoldc.lower.convolutions.depth import Depth
+from tenfoldc.lower.convolutions.staging import Layout, stage, staged_size
+from tenfoldc.lower.convolutions.windows import Windows
+from tenfoldc.lower.loop_nest import nest
+from tenfoldc.lower.products.blocking import blocking
+from tenfoldc.lower.products.packing import Span, block_size, for_each_panel, span
+from tenfoldc.lower.products.product import delinearise
+from tenfoldc.target import Target
+
+_OUTPUTS, _TAPS, _TILE = 2, 3, 4
+_INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
+_KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
+_RESULT = ((1, 1, 1, 0), (0, 1, -1, -1))
+
+_FEWEST_CHANNELS = 24
+"""Channels and features from which the transforms cost less than the multiplications they save."""
+_FEWEST_TILES = 16
+_BLOCK_BYTES = 512 * 1024
+_ZERO = scalar.index(0)
+
+
+def saves_multiplications(windows: Windows, axes: Sequence[SpatialAxis]) -> bool:
+    """Whether outputs along `axes` are found faster so, and their sums need not be as exact as can be."""
+    if len(axes) < 2 or "HIGHEST" in windows.attributes.precision_config:
+        return False
+    is_fitting = all((axis.taps, axis.stride, axis.dilation) == (_TAPS, 1, 1) for axis in axes)
+    tiles = windows.batch * math.prod(-(-axis.outputs // _OUTPUTS) for axis in axes)
+    fewest = min(windows.group_channels, windows.group_features)
+    return is_fitting and len(axes) == 2 and fewest >= _FEWEST_CHANNELS and tiles >= _FEWEST_TILES
+
+
+def lower_winograd(
+    ctx: LoweringContext, windows: Windows, axes: tuple[SpatialAxis, ...], target: Target
+) -> list[Statement]:
+    """The outputs along `axes`, for which `saves_multiplications` holds."""
+    return _Winograd(ctx, windows, axes, target).statements()
+
+
+class _Winograd:
+    """The loops over one set of outputs."""
+
+    def __init__(self, ctx: LoweringContext, windows: Windows, axes: tuple[SpatialAxis, ...], target: Target) -> None:
+        self.ctx, self.windows, self.axes = ctx, windows, axes
+        self.dtype = windows.result_type.dtype
+        self.products = _TILE ** len(axes)
+        tiled = tuple(replace(axis, outputs=-(-axis.outputs // _OUTPUTS), taps=_TILE, stride=_OUTPUTS) for axis in axes)
+        self.images = _images_together(windows.batch, math.prod(axis.outputs for axis in tiled))
+        self.layout = Layout((images_axis(self.images), *tiled))
+        self.batch_sizes = [windows.batch // self.images, windows.groups]
+        self.rows, self.channels = windows.group_features, windows.group_channels
+        self.tiles = math.prod(self.layout.outputs)
+        blocks = blocking(target, self.rows, self.tiles, self.channels, self.dtype)
+        self.mr, self.nr, self.kc = blocks.mr, blocks.nr, blocks.kc
+        self.row_panels = -(-self.rows // self.mr)
+        self.depth_blocks = -(-self.channels // self.kc)
+        panel_bytes = self.products * (self.channels + self.rows) * self.nr * self.dtype.itemsize
+        panels = min(8, max(4, _BLOCK_BYTES // panel_bytes))
+        blocks_of_tiles = -(-self.tiles // (panels * self.nr))
+        self.block = -(-self.tiles // (blocks_of_tiles * self.nr)) * self.nr
+        self.block_panels = self.block // self.nr
+        shape = staged_size(self.layout, self.channels, self.nr)
+        staged = ctx.scratch("staged", self.dtype, shape)
+        self.input = Columns(ctx, self.layout, staged, self.nr, self.tiles, may_overrun=True)
+        self.taps = Depth(ctx, (1, *self.layout.taps), self.products)
+        self.tile = ctx.scratch("tile", self.dtype, (1, self.input.panel_rows(self.products), self.nr))
+        self.lhs = ctx.scratch(
+            "lhs_panels",
+            self.dtype,
+            (windows.groups * self.products * self.depth_blocks * self.row_panels, self.kc, self.mr),
+        )
+        self.rhs = ctx.scratch(
+            "rhs_panels", self.dtype, (self.products * self.depth_blocks * self.block_panels, self.kc, self.nr)
+        )
+        self.sums = ctx.scratch("sums", self.dtype, (self.products * self.rows, self.block))
+        self.outputs = ctx.scratch("outputs", self.dtype, (_OUTPUTS ** len(axes), self.block))
+
+    def statements(self) -> list[Statement]:
+        private = [self.input.memory, self.tile, self.rhs, self.sums, self.outputs]
+
+        def batch(index: Sequence[Expr]) -> list[Statement]:
+            images, group = index
+
+            def read(channel: Expr, places: Sequence[Expr]) -> Expr:
+                image = scalar.add(scalar.mul(images, scalar.index(self.images)), places[0])
+                return self.windows.read_input(image, group, places[1:], channel)
+
+            staged = stage(self.ctx, self.layout, self.channels, self.nr, self.input.memory, read)
+            count = -(-self.tiles // self.block)
+            blocks = nest(self.ctx, [count], lambda u: self._block(images, group, u[0]), "u", private=private[1:])
+            return [*staged, *blocks]
+
+        return [*self._transform_kernel(), *nest(self.ctx, self.batch_sizes, batch, "b", private=private)]
+
+    def _block(self, images: Expr, group: Expr, u: Expr) -> list[Statement]:
+        tiles = span(self.tiles, self.block, self.nr, u)
+        return [
+            *self._transform_input(tiles),
+            *self._multiply(group, tiles),
+            *self._transform_sums(images, group, tiles),
+        ]
+
+    def _transform_input(self, tiles: Span) -> list[Statement]:
+        def panel(number: Expr, count: int) -> list[Statement]:
+            channel = self.ctx.axis("channel", self.channels)
+            origin = scalar.mul(channel, scalar.index(self.layout.plane))
+            first = scalar.add(tiles.first, scalar.mul(number, scalar.index(self.nr)))
+            copied = self.input.pack(self.taps, self.taps.block(_ZERO), origin, first, count, self.tile, _ZERO)
+            lane = self.ctx.axis("lane", self.nr)
+            inputs = [Load(self.tile, (_ZERO, scalar.index(place), lane)) for place in range(self.products)]
+            t, turn = delinearise(channel, [self.depth_blocks, self.kc])
+            stored = [
+                Store(self.rhs, (self._panel(product, self.block_panels, t, number), turn, lane), value)
+                for product, value in enumerate(_along_axes(_INPUT, inputs, len(self.axes)))
+            ]
+            transformed = For(lane, scalar.index(self.nr), tuple(stored), mode=Mode.VECTOR)
+            return [For(channel, scalar.index(self.channels), (*copied, transformed))]
+
+        return for_each_panel(self.ctx, "panel", tiles, panel)
+
+    def _panel(self, product: Expr | int, panels: int, t: Expr, number: Expr) -> Expr:
+        """The place of a panel among those of all products and depth blocks, `panels` of each."""
+        product = scalar.index(product) if isinstance(product, int) else product
+        block = scalar.add(scalar.mul(product, scalar.index(self.depth_blocks)), t)
+        return scalar.add(scalar.mul(block, scalar.index(panels)), number)
+
+    def _multiply(self, group: Expr, tiles: Span) -> list[Statement]:
+        rows = span(self.rows, self.row_panels * self.mr, self.mr, _ZERO)
+        product, t = self.ctx.axis("product", self.products), self.ctx.axis("t", self.depth_blocks)
+        is_cut = self.depth_blocks > 1
+        t_now: Expr = t if is_cut else _ZERO
+        own = scalar.add(scalar.mul(group, scalar.index(self.products)), product)
+
+        def column_panel(panel: Expr, width: int) -> list[Statement]:
+            def row_panel(row: Expr, height: int) -> list[Statement]:
+                def tile(accumulate: bool) -> Statement:
+                    top = scalar.mul(product, scalar.index(self.rows))
+                    return MultiplyPanels(
+                        target=self.sums,
+                        row=scalar.add(top, scalar.mul(row, scalar.index(self.mr))),
+                        column=scalar.mul(panel, scalar.index(self.nr)),
+                        lhs=self.lhs,
+                        lhs_panel=self._panel(own, self.row_panels, t_now, row),
+                        rhs=self.rhs,
+                        rhs_panel=self._panel(product, self.block_panels, t_now, panel),
+                        depth=block_size(self.channels, self.kc, t_now),
+                        rows=height,
+                        columns=width,
+                        accumulate=accumulate,
+                    )
+
+                return [If(scalar.equal(t, _ZERO), (tile(False),), (tile(True),))] if is_cut else [tile(False)]
+
+            return for_each_panel(self.ctx, "row_panel", rows, row_panel)
+
+        full = replace(tiles, tail=0, full=_panels_of(tiles))
+        statements = tuple(for_each_panel(self.ctx, "tile_column", full, column_panel))
+        if is_cut:
+            statements = (For(t, scalar.index(self.depth_blocks), statements),)
+        return [For(product, scalar.index(self.products), statements)]
+
+    def _transform_sums(self, images: Expr, group: Expr, tiles: Span) -> list[Statement]:
+        row, j = self.ctx.axis("row", self.rows), self.ctx.axis("j", self.block)
+        sums = [
+            Load(self.sums, (scalar.add(row, scalar.index(product * self.rows)), j)) for product in range(self.products)
+        ]
+        stored = [
+            Store(self.outputs, (scalar.index(number), j), value)
+            for number, value in enumerate(_along_axes(_RESULT, sums, len(self.axes)))
+        ]
+        width = scalar.mul(_panels_of(tiles), scalar.index(self.nr))
+        transformed = For(j, width, tuple(stored), mode=Mode.VECTOR)
+        feature = self.windows.feature(group, row)
+        return [For(row, scalar.index(self.rows), (transformed, *self._write_rows(images, feature, tiles)))]
+
+    def _write_rows(self, images: Expr, feature: Expr, tiles: Span) -> list[Statement]:
+        """Hand the outputs of a block of tiles to the consumers, one row of tiles, or part of one, after the other."""
+        across = self.layout.outputs[-1]
+        end = scalar.add(tiles.first, tiles.lines)
+        first_row = scalar.div(tiles.first, scalar.index(across))
+        rows = scalar.sub(scalar.div(scalar.add(end, scalar.index(across - 1)), scalar.index(across)), first_row)
+        number = self.ctx.axis("tile_row")
+        tile_row = scalar.add(first_row, number)
+        start = scalar.mul(tile_row, scalar.index(across))
+        begin = scalar.maximum(scalar.sub(tiles.first, start), _ZERO)
+        whole = self.axes[-1].outputs // _OUTPUTS
+        statements = self._write_tiles(
+            images,
+            feature,
+            tiles,
+            tile_row,
+            begin,
+            scalar.minimum(scalar.sub(end, start), scalar.index(whole)),
+            _OUTPUTS,
+        )
+        if whole < across:
+            last = scalar.minimum(scalar.sub(end, start), scalar.index(across))
+            statements += self._write_tiles(
+                images, feature, tiles, tile_row, scalar.maximum(begin, scalar.index(whole)), last, 1
+            )
+        return [For(number, rows, tuple(statements))]
+
+    def _write_tiles(
+        self, images: Expr, feature: Expr, tiles: Span, tile_row: Expr, begin: Expr, end: Expr, columns: int
+    ) -> list[Statement]:
+        """Write the first `columns` columns of the outputs of tiles `begin` to before `end` of a row of tiles."""
+        along = self.ctx.axis("tile")
+        tile = scalar.add(begin, along)
+        number, *outer = delinearise(tile_row, self.layout.outputs[:-1])
+        image = scalar.add(scalar.mul(images, scalar.index(self.images)), number)
+        held = scalar.sub(scalar.add(scalar.mul(tile_row, scalar.index(self.layout.outputs[-1])), tile), tiles.first)
+        statements: list[Statement] = []
+        for rows in itertools.product(range(_OUTPUTS), repeat=len(self.axes) - 1):
+            inside: Expr | None = None
+            places: list[Expr] = []
+            for axis, at, offset in zip(self.axes, outer, rows, strict=False):
+                place = scalar.add(scalar.mul(at, scalar.index(_OUTPUTS)), scalar.index(offset))
+                places.append(place)
+                if offset and axis.outputs % _OUTPUTS:
+                    condition = scalar.less(place, scalar.index(axis.outputs))
+                    inside = condition if inside is None else scalar.logical_and(inside, condition)
+            written: list[Statement] = []
+            for column in range(columns):
+                last = scalar.add(scalar.mul(tile, scalar.index(_OUTPUTS)), scalar.index(column))
+                kept = 0
+                for offset in (*rows, column):
+                    kept = kept * _OUTPUTS + offset
+                value = Load(self.outputs, (scalar.index(kept), held))
+                outputs = [axis.output(o) for axis, o in zip(self.axes, (*places, last), strict=True)]
+                written += self.windows.write(image, feature, outputs, value)
+            loop = For(along, scalar.maximum(scalar.sub(end, begin), _ZERO), tuple(written), mode=Mode.VECTOR)
+            statements.append(loop if inside is None else If(inside, (loop,)))
+        return statements
+
+    def _transform_kernel(self) -> list[Statement]:
+        """The transformed kernel as panels of all products."""
+
+        def group(index: Sequence[Expr]) -> list[Statement]:
+            own = scalar.mul(index[0], scalar.index(self.products))
+            lines = span(self.rows, self.row_panels * self.mr, self.mr, _ZERO)
+
+            def panel(number: Expr, count: int) -> list[Statement]:
+                lane, channel = self.ctx.axis("lane", count), self.ctx.axis("channel", self.channels)
+                feature = scalar.add(scalar.mul(number, scalar.index(self.mr)), lane)
+                taps = [
+                    self.windows.kernel_at(
+                        self.windows.feature(index[0], feature),
+                        [axis.tap(scalar.index(tap)) for axis, tap in zip(self.axes, place, strict=True)],
+                        channel,
+                    )
+                    for place in itertools.product(range(_TAPS), repeat=len(self.axes))
+                ]
+                t, turn = delinearise(channel, [self.depth_blocks, self.kc])
+                stored = [
+                    Store(
+                        self.lhs,
+                        (self._panel(scalar.add(own, scalar.index(product)), self.row_panels, t, number), turn, lane),
+                        value,
+                    )
+                    for product, value in enumerate(_along_axes(_KERNEL, taps, len(self.axes)))
+                ]
+                lanes = For(lane, scalar.index(count), tuple(stored))
+                return [For(channel, scalar.index(self.channels), (lanes,))]
+
+            return for_each_panel(self.ctx, "panel", lines, panel)
+
+        return list(nest(self.ctx, [self.windows.groups], group, "g", private=()))
+
+
+def _images_together(batch: int, tiles: int) -> int:
+    """How many images' tiles are columns of one product: so many that panels are nearly full, and no more."""
+    for images in range(1, batch):
+        columns = images * tiles
+        if batch % images == 0 and columns >= 0.9 * (-(-columns // 16) * 16):
+            return images
+    return batch if batch * tiles <= 1024 else 1
+
+
+def _panels_of(tiles: Span) -> Expr:
+    """All panels of a block, the ragged one counted: its lanes beyond the last tile hold what does no harm."""
+    if not tiles.tail:
+        return tiles.full
+    up = scalar.add(tiles.lines, scalar.index(tiles.width - 1))
+    return scalar.div(up, scalar.index(tiles.width))
+
+
+def _along_axes(matrix: Sequence[Sequence[float]], values: Sequence[Expr], axes: int) -> list[Expr]:
+    """`matrix` times an array of `axes` axes, row-major, along each of them."""
+    columns = len(matrix[0])
+    found = list(values)
+    for _ in range(axes):
+        # The first axis is transformed and becomes the last, so that all come first in turn.
+        lines = len(found) // columns
+        parts = [[found[place * lines + line] for place in range(columns)] for line in range(lines)]
+        found = [_sum(row, part) for part in parts for row in matrix]
+    return found
+
+
+def _sum(coefficients: Sequence[float], values: Sequence[Expr]) -> Expr:
+    """The sum of multiples; those with one factor are added before they are multiplied."""
+    total: Expr | None = None
+    for size in sorted({abs(c) for c in coefficients if c}, reverse=True):
+        part: Expr | None = None
+        for coefficient, value in sorted(zip(coefficients, values, strict=True), key=lambda pair: pair[0] < 0):
+            if abs(coefficient) == size:
+                if part is None:
+                    part = value if coefficient > 0 else scalar.neg(value)
+                else:
+                    part = scalar.add(part, value) if coefficient > 0 else scalar.sub(part, value)
+        assert part is not None
+        scaled = part if size == 1 else scalar.mul(part, scalar.constant(size, part.dtype))
+        total = scaled if total is None else scalar.add(total, scaled)
+    assert total is not None
+    return total
