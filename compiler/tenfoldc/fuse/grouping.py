@@ -104,6 +104,8 @@ class _Fusion:
                 self._place_reduction(operation, used)
             else:
                 self._place_anchor(operation, used)
+        for parameter in self.region.parameters:
+            self._merge_readers(parameter)
         position = {operation: place for place, operation in enumerate(self.region.operations)}
         clusters = [cluster for cluster in self.clusters if cluster.merged_into is None]
         costly = {value for value, weight in self.weights.items() if weight > _CHEAP}

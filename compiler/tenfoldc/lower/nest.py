@@ -7,26 +7,26 @@ accumulator per reduction; where it is kept, `tenfoldc.lower.columns` runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap, Group
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import IndexAlgebra
-from tenfoldc.loops.ir import Axis, Buffer, Carry, Expr, For, Local, Statement
+from tenfoldc.loops.ir import Axis, Buffer, Carry, Constant, Expr, For, Local, Statement
 from tenfoldc.lower.elements import Elements
-from tenfoldc.lower.folding import accumulate, is_float_sum, neutral
+from tenfoldc.lower.folding import accumulate, has_neutral, is_float_sum, neutral, zero
 from tenfoldc.lower.loop_nest import turns
+from tenfoldc.lower.parts import ENOUGH_ROWS, SUM_BLOCK, block_sizes, part_size
 from tenfoldc.lower.passes import Passes, full_map
 from tenfoldc.lower.space import TILE, Space
 from tenfoldc.lower.storage import Storage
 
 _MANY_OPERATIONS = 24
 """Group sizes from which values are computed in order, so that pulling one never runs deep."""
-
-SUM_BLOCK = 4096
-"""Elements summed one after the other before the sum is added to a total: this bounds the rounding error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,14 @@ class FoldLoop:
     axis: Axis
     extent: Expr
     partial: bool = False
+
+
+class _Stretch(NamedTuple):
+    """Some turns of a loop: from which, how many at most, how many here."""
+
+    start: Expr
+    bound: int
+    length: Expr
 
 
 class Nest:
@@ -148,18 +156,40 @@ class Nest:
 
         Gives both axes, the index that they make, the number of blocks and the length of the current one.
         """
+        block, start, length = self.cut(extent, min(size, extent), "b")
+        within = self.axis(loop, min(size, extent))
+        return (block, within), scalar.add(start, within), scalar.index(-(-extent // size)), length
+
+    def cut(self, extent: int, size: int, name: str) -> tuple[Axis, Expr, Expr]:
+        """An index over the pieces of `extent` of `size` each, where the current one starts, and its length."""
         count = -(-extent // size)
-        block, within = self.axis(None, count, "b"), self.axis(loop, min(size, extent))
-        start = scalar.mul(block, scalar.index(size))
-        length: Expr = scalar.index(min(size, extent))
-        if count > 1 and extent % size:
+        piece = self.axis(None, count, name)
+        start = scalar.mul(piece, scalar.index(size))
+        length: Expr = scalar.index(size)
+        if extent % size:
             length = scalar.minimum(length, scalar.sub(scalar.index(extent), start))
-        return (block, within), scalar.add(start, within), scalar.index(count), length
+        return piece, start, length
 
     def _pass(self, number: int, row: Mapping[int, Expr], here: Mapping[int, Expr]) -> list[Statement]:
         """One pass over a row: its reductions carried through the loops, its results stored."""
         folded = self.passes.reductions.get(number, [])
-        loops, inside = self.fold_loops(folded)
+        inits = [self.elements.read(init, ()) for operation in folded for init in inits_of(operation)]
+        size = self.part_size(number)
+        if size is None:
+            statements, finals = self._fold_row(number, row, inits)
+        else:
+            statements, finals = self._fold_parts(number, row, inits, size)
+        results = [result for operation in folded for result in operation.results]
+        for result, final in zip(results, finals, strict=True):
+            self.elements.let(result, self.index(self.group.maps[result][0], here), final)
+        return statements
+
+    def _fold_row(
+        self, number: int, row: Mapping[int, Expr], inits: Sequence[Expr], first: _Stretch | None = None
+    ) -> tuple[list[Statement], list[Expr]]:
+        """The loops of a pass and what its reductions give from `inits`; `first`: only these turns of the outermost."""
+        folded = self.passes.reductions.get(number, [])
+        loops, inside = self._fold_loops(folded, first)
         at = self.positions({**row, **inside})
         cell = [inside[loop] for loop in self.space.folded]
         self.bind_kept(at, cell)
@@ -176,13 +206,40 @@ class Nest:
                 following.extend(self.fold_element(operation, own, at))
             return stores, following
 
-        inits = [self.elements.read(init, ()) for operation in folded for init in inits_of(operation)]
         sums = [is_float_sum(operation) for operation in folded for _ in operation.results]
-        statements, finals = _fold(loops, inits, sums, content)
-        results = [result for operation in folded for result in operation.results]
-        for result, final in zip(results, finals, strict=True):
-            self.elements.let(result, self.index(self.group.maps[result][0], here), final)
-        return statements
+        return _fold(loops, inits, sums, content)
+
+    def part_size(self, number: int) -> int | None:
+        """The turns of the outermost loop that make a part of pass `number`, where threads are to share the pass."""
+        folded = self.passes.reductions.get(number, [])
+        rows = math.prod(self.space.extent(loop) for loop in self.space.rows)
+        if not folded or rows >= ENOUGH_ROWS or self.passes.kept.get(number) or not all(map(has_neutral, folded)):
+            return None
+        extents = [self.space.extent(loop) for loop in self.space.folded]
+        return part_size(math.prod(extents), extents[0])
+
+    def _fold_parts(
+        self, number: int, row: Mapping[int, Expr], inits: Sequence[Expr], size: int
+    ) -> tuple[list[Statement], list[Expr]]:
+        """A pass in parts of `size` turns of its outermost loop, combined in order."""
+        folded = self.passes.reductions.get(number, [])
+        extent = self.space.extent(self.space.folded[0])
+        count = -(-extent // size)
+        part, start, length = self.cut(extent, size, "p")
+        starts = [neutral(operation) for operation in folded]
+        statements, finals = self._fold_row(number, row, starts, _Stretch(start, size, length))
+        results = [operation.results[0] for operation in folded]
+        parts = [self.new_scratch("part", result, [count]) for result in results]
+        stores = [self.elements.store(p, [part], final) for p, final in zip(parts, finals, strict=True)]
+        place = self.axis(None, count, "p")
+
+        def content(carried: Sequence[Expr]) -> tuple[list[Statement], list[Expr]]:
+            own = zip(folded, carried, parts, strict=True)
+            return [], [accumulate(self.elements, op, [c], [self.elements.load(p, [place])])[0] for op, c, p in own]
+
+        sums = [is_float_sum(operation) for operation in folded]
+        combined, totals = _fold([FoldLoop(place, scalar.index(count))], inits, sums, content)
+        return [turns(part, scalar.index(count), [*statements, *stores]), *combined], totals
 
     def fold_element(self, operation: Operation, carried: Sequence[Expr], at: Mapping[int, Expr]) -> list[Expr]:
         """The accumulators of a reduction after one more element."""
@@ -190,23 +247,44 @@ class Nest:
         inputs = operation.operands[: len(operation.results)]
         return accumulate(self.elements, operation, carried, [self.elements.read(x, index) for x in inputs])
 
-    def fold_loops(self, folded: Sequence[Operation]) -> tuple[list[FoldLoop], dict[int, Expr]]:
+    def _fold_loops(
+        self, folded: Sequence[Operation], first: _Stretch | None
+    ) -> tuple[list[FoldLoop], dict[int, Expr]]:
         """The loops of a pass, with long sums cut into blocks, and the index of each loop of the space."""
         has_sum = any(is_float_sum(operation) for operation in folded)
         loops: list[FoldLoop] = []
         inside: dict[int, Expr] = {}
-        for loop in self.space.folded:
+        for number, loop in enumerate(self.space.folded):
             extent = self.space.extent(loop)
-            if has_sum and extent > 2 * SUM_BLOCK:
-                axes, index, count, length = self.blocks(loop, extent, block_size(extent))
-                loops.extend([FoldLoop(axes[0], count, partial=True), FoldLoop(axes[1], length)])
-                inside[loop] = index
-            else:
-                axis = self.axis(loop, extent)
-                inner = loop != self.space.folded[-1] and self.space.extent(self.space.folded[-1]) >= SUM_BLOCK // 64
-                loops.append(FoldLoop(axis, scalar.index(extent), partial=has_sum and inner))
-                inside[loop] = axis
+            stretch = _Stretch(scalar.index(0), extent, scalar.index(extent))
+            if first is not None and number == 0:
+                stretch = first
+            inner = loop != self.space.folded[-1] and self.space.extent(self.space.folded[-1]) >= SUM_BLOCK // 16
+            own, inside[loop] = self._stretch_loops(loop, stretch, has_sum, inner)
+            loops.extend(own)
         return loops, inside
+
+    def _stretch_loops(self, loop: int, stretch: _Stretch, has_sum: bool, inner: bool) -> tuple[list[FoldLoop], Expr]:
+        """A stretch of a loop as loops over blocks and blocks of blocks, where there are sums, and the index in all."""
+        loops: list[FoldLoop] = []
+        start, bound, length = stretch
+        for size in reversed(block_sizes(bound) if has_sum else []):
+            count = -(-bound // size)
+            block = self.axis(None, count, "b")
+            begin = scalar.mul(block, scalar.index(size))
+            if isinstance(length, Constant):
+                loops.append(FoldLoop(block, scalar.index(count), partial=True))
+            else:
+                rounded = scalar.add(length, scalar.index(size - 1))
+                loops.append(FoldLoop(block, scalar.div(rounded, scalar.index(size)), partial=True))
+            if isinstance(length, Constant) and bound % size == 0:
+                length = scalar.index(size)
+            else:
+                length = scalar.minimum(scalar.index(size), scalar.sub(length, begin))
+            start, bound = scalar.add(start, begin), size
+        axis = self.axis(loop, bound)
+        loops.append(FoldLoop(axis, length, partial=has_sum and inner))
+        return loops, scalar.add(start, axis)
 
     def keep(
         self, values: Sequence[Value], at: Mapping[int, Expr], cell: Sequence[Expr], extents: Sequence[int]
@@ -252,11 +330,6 @@ def inits_of(operation: Operation) -> tuple[Value, ...]:
     return operation.operands[len(operation.results) :]
 
 
-def block_size(extent: int) -> int:
-    """The length of the blocks of a long sum: one that divides it if there is one of about the right size."""
-    return next((size for size in range(SUM_BLOCK, 2 * SUM_BLOCK) if extent % size == 0), SUM_BLOCK)
-
-
 def _fold(
     loops: Sequence[FoldLoop],
     values: Sequence[Expr],
@@ -269,7 +342,7 @@ def _fold(
     loop = loops[0]
     carried = [Local("sum", value.dtype) for value in values]
     starts = [
-        neutral(value.dtype) if is_sum and loop.partial else local
+        zero(value.dtype) if is_sum and loop.partial else local
         for value, is_sum, local in zip(values, sums, carried, strict=True)
     ]
     statements, following = _fold(loops[1:], starts, sums, content)

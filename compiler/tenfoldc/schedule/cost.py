@@ -112,6 +112,8 @@ def turns_of(extent: Expr) -> int:
             return turns_of(dividend) // max(1, int(divisor))
         case Apply(Primitive.MUL, (factor, Constant(scale))):
             return turns_of(factor) * int(scale)
+        case Apply(Primitive.ADD, (turns, Constant(more))):
+            return turns_of(turns) + int(more)
         case Apply(Primitive.SUB, (whole, _)):
             return turns_of(whole)
         case _:

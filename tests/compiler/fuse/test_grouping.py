@@ -160,6 +160,11 @@ def test_two_reductions_of_one_row_share_a_pass() -> None:
     assert len(names_of(program)) == 1
 
 
+def test_reductions_of_one_parameter_share_a_pass() -> None:
+    program = lowered(function([f32(30, 40)], lambda x: [ops.reduce_sum(x, [1]), ops.reduce_max(x, [1])]))
+    assert len(names_of(program)) == 1
+
+
 def test_long_chains_are_cut_and_take_linear_time() -> None:
     def chain(x: Var) -> Var:
         y = x

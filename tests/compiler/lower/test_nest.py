@@ -17,7 +17,7 @@ from tenfoldc.ir.core import Function, Module
 from tenfoldc.ir.types import TensorType
 from tenfoldc.loops.ir import Constant, For, Kernel, Mode, Program
 from tenfoldc.loops.traversal import walk_statements
-from tenfoldc.lower import nest
+from tenfoldc.lower import parts
 
 
 def arguments_for(source: Function) -> list[np.ndarray]:
@@ -150,7 +150,7 @@ def test_argmax_of_an_axis_of_size_one() -> None:
 
 
 def test_long_rows_are_summed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nest, "SUM_BLOCK", 8)
+    monkeypatch.setattr(parts, "SUM_BLOCK", 8)
     program = check([f32(3, 50)], lambda x: ops.reduce_sum(x, [1]))
     depth = len(loops_of(program.kernels[0]))
     assert depth == 3
@@ -168,6 +168,18 @@ def test_tall_columns_are_summed_in_blocks() -> None:
     values = np.random.default_rng(3).uniform(0, 1, (9000, 2)).astype(np.float32)
     (totals,) = run_program(lowered(source), [values])
     np.testing.assert_allclose(totals, values.sum(0, dtype=np.float64), rtol=2e-6)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((1 << 18,), [0]), ((512, 513), [0, 1]), ((3000, 100), [0])])
+def test_a_long_reduction_is_cut_into_parts_that_threads_share(shape: tuple[int, ...], axes: list[int]) -> None:
+    def folds(x: Var) -> list[Var]:
+        return [ops.reduce_sum(x, axes), ops.reduce_max(x, axes)]
+
+    source = function([f32(*shape)], folds)
+    (kernel,) = lowered(source).kernels
+    (shared,) = [loop for loop in loops_of(kernel) if loop.mode is Mode.PARALLEL]
+    assert isinstance(shared.extent, Constant)
+    assert int(shared.extent.value) >= 4
 
 
 @pytest.mark.parametrize("shape", [(32, 48), (17, 33)])
