@@ -77,7 +77,7 @@ class Writer:
             return np.asarray(self.random.integers(0, 2, type_.sizes), bool)
         low = 0 if dtype.is_unsigned else -12
         numbers = self.random.integers(low, 13, type_.sizes)
-        return np.asarray(numbers / 4 if dtype.is_float else numbers, dtype.require_numpy())
+        return np.asarray(numbers / 4 if dtype.is_float else numbers, dtype.numpy)
 
     def constant(self, type_: TensorType) -> Var:
         """A constant, or a parameter: then nothing that depends on it can be computed beforehand."""

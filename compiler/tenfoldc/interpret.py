@@ -1,6 +1,7 @@
 """Tensor IR run with NumPy: each operation through its record's reference.  The oracle for compiled code.
 
-Nothing is optimised and nothing falls back: an operation means what its reference computes.
+Nothing is optimised and nothing falls back: an operation means what its reference computes, on f32 where it has
+floats of 16 bits (`tenfoldc.widen`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tenfoldc.ir.core import Module, Operation, Region, Value, walk
 from tenfoldc.ir.op import RegionFunction
 from tenfoldc.ir.types import Symbol, TensorType
 from tenfoldc.ops.control import CallAttributes
+from tenfoldc.widen import widen
 
 Array = NDArray[Any]
 
@@ -34,7 +36,8 @@ def interpret(module: Module, arrays: Sequence[Array], name: str = "main") -> tu
     for number, (array, type_) in enumerate(zip(arrays, parameters, strict=True)):
         if array.dtype != type_.dtype.numpy or not _fits(array.shape, type_, symbols):
             raise ArgumentError(f"{name}: array {number} is {array.dtype}{list(array.shape)}, its parameter is {type_}")
-    return interpret_region(function.body, arrays, module=module)
+    module = widen(module)
+    return interpret_region(module[name].body, arrays, module=module)
 
 
 def _fits(shape: tuple[int, ...], type_: TensorType, symbols: dict[Symbol, int]) -> bool:

@@ -1,6 +1,6 @@
 """The compiler from end to end: a module of tensor IR in, one shared library out.  Read this file first.
 
-    tensor IR  ── simplify ── fuse ── lower ── schedule ── allocate ──  loop IR, buffers placed
+    tensor IR  ── widen ── simplify ── fuse ── lower ── schedule ── allocate ──  loop IR, buffers placed
                ── emit ──  LLVM IR  ── with the entries for C and Python ── optimise ──  object code
                ── link ──  one shared library
 
@@ -39,6 +39,7 @@ from tenfoldc.lower import lower
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
 from tenfoldc.target import Target
+from tenfoldc.widen import widen
 
 T = TypeVar("T")
 
@@ -95,7 +96,8 @@ def stage_text(
 
 def _loops(run: _Run, module: Module, name: str, target: Target) -> tuple[Program, Allocation]:
     """One entry of `module` as loops, its buffers placed."""
-    function = run.stage("simplify", name, lambda: simplify(module, name), _function_text)
+    widened = run.stage("widen", name, lambda: widen(module), print_module)
+    function = run.stage("simplify", name, lambda: simplify(widened, name), _function_text)
     _check_sizes(function)
     groups = run.stage("fuse", name, lambda: fuse(function), str)
     program = run.stage("lower", name, lambda: lower(function, groups, target), print_program)

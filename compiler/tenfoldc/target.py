@@ -39,6 +39,11 @@ class Target:
         return 32 if "avx512f" in self.features or self.triple.startswith("aarch64") else 16
 
     @property
+    def has_f16(self) -> bool:
+        """Whether instructions convert between f16 and f32."""
+        return "f16c" in self.features or self.triple.startswith("aarch64")
+
+    @property
     def has_fma(self) -> bool:
         """Whether a fused multiply-add is one instruction."""
         return "fma" in self.features or self.triple.startswith("aarch64")

@@ -263,6 +263,6 @@ def _as_array(value: object, dtype: DType | None) -> Array | None:
 def _number_as_array(value: Scalar, dtype: DType | None) -> Array:
     chosen = dtype or default_dtype(value)
     try:
-        return np.array(value, chosen.require_numpy())
+        return np.array(value, chosen.numpy)
     except OverflowError:
         raise DTypeError(f"{value} does not fit {chosen}") from None

@@ -44,7 +44,7 @@ class ElementType:
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """The NumPy dtype; `TypeError` for bfloat16, which NumPy lacks."""
-        return self.element.require_numpy()
+        return self.element.numpy
 
     def __getitem__(self, shape: int | str | tuple[int | str, ...]) -> Spec:
         """The spec of tensors with this element type and `shape`; `()` is a scalar, a string a symbolic size."""

@@ -223,7 +223,7 @@ def lift(value: TensorLike, dtype: DType | None = None) -> Var:
 def _scalar_constant(value: Scalar, dtype: DType | None) -> Var:
     chosen = default_dtype(value) if dtype is None else dtype
     try:
-        array = np.array(value, chosen.require_numpy())
+        array = np.array(value, chosen.numpy)
     except OverflowError:
         raise DTypeError(f"{value} does not fit {chosen}", where=here(), mend="convert the tensor first") from None
     return ops.constant(current().builder, array)

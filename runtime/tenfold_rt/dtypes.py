@@ -1,7 +1,12 @@
-"""Element types: their names in Tenfold, StableHLO, NumPy and C, in one table."""
+"""Element types: their names in Tenfold, StableHLO, NumPy and C, in one table.
+
+NumPy has no bfloat16 of its own: the package ml_dtypes adds one, and is imported when that dtype is first asked for.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -21,14 +26,19 @@ class DTypeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DType:
-    """An element type.  `bits` is its width in memory, where a bool takes 8."""
+    """An element type.  `bits` is its width in memory, where a bool takes 8; `numpy_name` is NumPy's name for it."""
 
     name: str
     kind: DTypeKind
     bits: int
     stablehlo: str
     c: str | None
-    numpy: np.dtype[np.generic] | None
+    numpy_name: str
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        """The NumPy dtype."""
+        return _numpy_dtype(self.numpy_name)
 
     @property
     def itemsize(self) -> int:
@@ -38,6 +48,11 @@ class DType:
     @property
     def is_float(self) -> bool:
         return self.kind is DTypeKind.FLOAT
+
+    @property
+    def is_half(self) -> bool:
+        """A float of 16 bits, which is computed with in 32."""
+        return self.is_float and self.bits == 16
 
     @property
     def is_signed(self) -> bool:
@@ -65,12 +80,6 @@ class DType:
         """Whether native code is generated for this element type."""
         return self.c is not None
 
-    def require_numpy(self) -> np.dtype[np.generic]:
-        """The NumPy dtype; `TypeError` for the one type that NumPy lacks."""
-        if self.numpy is None:
-            raise TypeError(f"NumPy has no dtype for {self.name}")
-        return self.numpy
-
     def __repr__(self) -> str:
         return self.name
 
@@ -79,30 +88,31 @@ class DType:
         return _by_name, (self.name,)
 
 
-def _dtype(name: str, kind: DTypeKind, bits: int, stablehlo: str, c: str | None, numpy: str | None) -> DType:
-    return DType(name, kind, bits, stablehlo, c, None if numpy is None else np.dtype(numpy))
+@functools.cache
+def _numpy_dtype(name: str) -> np.dtype[np.generic]:
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16 if name == "bfloat16" else name)
 
 
-bool_ = _dtype("bool", DTypeKind.BOOL, 8, "i1", "uint8_t", "bool")
-i8 = _dtype("i8", DTypeKind.SIGNED, 8, "i8", "int8_t", "int8")
-i16 = _dtype("i16", DTypeKind.SIGNED, 16, "i16", "int16_t", "int16")
-i32 = _dtype("i32", DTypeKind.SIGNED, 32, "i32", "int32_t", "int32")
-i64 = _dtype("i64", DTypeKind.SIGNED, 64, "i64", "int64_t", "int64")
-u8 = _dtype("u8", DTypeKind.UNSIGNED, 8, "ui8", "uint8_t", "uint8")
-u16 = _dtype("u16", DTypeKind.UNSIGNED, 16, "ui16", "uint16_t", "uint16")
-u32 = _dtype("u32", DTypeKind.UNSIGNED, 32, "ui32", "uint32_t", "uint32")
-u64 = _dtype("u64", DTypeKind.UNSIGNED, 64, "ui64", "uint64_t", "uint64")
-f16 = _dtype("f16", DTypeKind.FLOAT, 16, "f16", None, "float16")
-bf16 = _dtype("bf16", DTypeKind.FLOAT, 16, "bf16", None, None)
-f32 = _dtype("f32", DTypeKind.FLOAT, 32, "f32", "float", "float32")
-f64 = _dtype("f64", DTypeKind.FLOAT, 64, "f64", "double", "float64")
-c64 = _dtype("c64", DTypeKind.COMPLEX, 64, "complex<f32>", None, "complex64")
-c128 = _dtype("c128", DTypeKind.COMPLEX, 128, "complex<f64>", None, "complex128")
+bool_ = DType("bool", DTypeKind.BOOL, 8, "i1", "uint8_t", "bool")
+i8 = DType("i8", DTypeKind.SIGNED, 8, "i8", "int8_t", "int8")
+i16 = DType("i16", DTypeKind.SIGNED, 16, "i16", "int16_t", "int16")
+i32 = DType("i32", DTypeKind.SIGNED, 32, "i32", "int32_t", "int32")
+i64 = DType("i64", DTypeKind.SIGNED, 64, "i64", "int64_t", "int64")
+u8 = DType("u8", DTypeKind.UNSIGNED, 8, "ui8", "uint8_t", "uint8")
+u16 = DType("u16", DTypeKind.UNSIGNED, 16, "ui16", "uint16_t", "uint16")
+u32 = DType("u32", DTypeKind.UNSIGNED, 32, "ui32", "uint32_t", "uint32")
+u64 = DType("u64", DTypeKind.UNSIGNED, 64, "ui64", "uint64_t", "uint64")
+f16 = DType("f16", DTypeKind.FLOAT, 16, "f16", "tenfold_f16", "float16")
+bf16 = DType("bf16", DTypeKind.FLOAT, 16, "bf16", "tenfold_bf16", "bfloat16")
+f32 = DType("f32", DTypeKind.FLOAT, 32, "f32", "float", "float32")
+f64 = DType("f64", DTypeKind.FLOAT, 64, "f64", "double", "float64")
+c64 = DType("c64", DTypeKind.COMPLEX, 64, "complex<f32>", None, "complex64")
+c128 = DType("c128", DTypeKind.COMPLEX, 128, "complex<f64>", None, "complex128")
 
 ALL: tuple[DType, ...] = (bool_, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, c64, c128)
 BY_NAME: dict[str, DType] = {dtype.name: dtype for dtype in ALL}
 BY_STABLEHLO: dict[str, DType] = {dtype.stablehlo: dtype for dtype in ALL}
-_BY_NUMPY: dict[np.dtype[np.generic], DType] = {d.numpy: d for d in ALL if d.numpy is not None}
+_BY_NUMPY: dict[np.dtype[np.generic], DType] = {np.dtype(d.numpy_name): d for d in ALL if d is not bf16}
 
 
 def _by_name(name: str) -> DType:
@@ -111,4 +121,5 @@ def _by_name(name: str) -> DType:
 
 def from_numpy(dtype: np.dtype[np.generic]) -> DType | None:
     """The element type for a NumPy dtype in native byte order, or None where there is none."""
-    return _BY_NUMPY.get(dtype)
+    found = _BY_NUMPY.get(dtype)
+    return bf16 if found is None and dtype.name == bf16.numpy_name and dtype.isnative else found

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from tenfold_rt import cpu, python_abi
+from tenfold_rt import cpu, dtypes, python_abi
 from tenfold_rt.c_names import library_names
 from tenfold_rt.errors import ArtifactError, SpecError
 from tenfold_rt.library_file import read_manifest
@@ -81,6 +81,8 @@ def load(path: str | os.PathLike[str]) -> Library:
         handle = ctypes.CDLL(str(path.absolute()))
     except OSError as error:
         raise ArtifactError(f"{path} cannot be loaded: {error}") from error
+    if any(b.dtype is dtypes.bf16 for entry in manifest.entries for b in entry.parameters + entry.results):
+        python_abi.provide_bfloat16()
     return Library(path, manifest, handle)
 
 

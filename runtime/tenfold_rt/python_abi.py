@@ -118,7 +118,7 @@ def table() -> ctypes.Array[ctypes.c_void_p]:
     for slot, value in _OBJECTS.items():
         filled[slot] = id(value)
     for dtype in dtypes.ALL:
-        if dtype.numpy is not None:
+        if dtype is not dtypes.bf16:
             # NumPy keeps one immortal object for each built-in dtype, so a borrowed reference is enough.
             filled[dtype_slot(dtype)] = id(dtype.numpy)
     filled[Slot.CONTEXT] = threads.context_address()
@@ -126,6 +126,11 @@ def table() -> ctypes.Array[ctypes.c_void_p]:
     for slot, place in _NUMPY_FUNCTIONS.items():
         filled[slot] = numpy_functions[place]
     return filled
+
+
+def provide_bfloat16() -> None:
+    """Complete the table for libraries with bf16 arrays: the dtype's package is imported for them alone."""
+    table()[dtype_slot(dtypes.bf16)] = id(dtypes.bf16.numpy)
 
 
 def _numpy_functions() -> ctypes.Array[ctypes.c_void_p]:

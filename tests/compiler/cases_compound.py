@@ -49,7 +49,7 @@ def _reduce(rng: np.random.Generator) -> Iterator[Case]:
 
 def powers_of_two(rng: np.random.Generator, shape: Sequence[int], dtype: DType) -> Array:
     if dtype.is_float:
-        return np.asarray(2.0 ** rng.integers(-1, 2, shape) * rng.choice([-1, 1], shape), dtype.require_numpy())
+        return np.asarray(2.0 ** rng.integers(-1, 2, shape) * rng.choice([-1, 1], shape), dtype.numpy)
     return any_bits(rng, dtype, shape)
 
 
@@ -281,9 +281,9 @@ GATHERS = {
 
 def indices_for(rng: np.random.Generator, dtype: DType, shape: Sequence[int]) -> Array:
     """Indices inside and outside of small tensors, the farthest that there are among them."""
-    limits = np.iinfo(dtype.require_numpy())
+    limits = np.iinfo(dtype.numpy)
     near = [value for value in (*range(-2, 8), limits.min, limits.max) if value >= limits.min]
-    return np.asarray(rng.choice(np.array(near, dtype.require_numpy()), tuple(shape)), dtype.require_numpy())
+    return np.asarray(rng.choice(np.array(near, dtype.numpy), tuple(shape)), dtype.numpy)
 
 
 @shows(ops.GATHER)

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from compiled import Array, Build, Case, Compare, case, close, within_ulps
 from op_cases import numbers, shows
@@ -84,7 +85,7 @@ def combinations(record: Elementwise[Any], dtype: DType) -> list[Array]:
 
 def special_values(dtype: DType, *, few: bool) -> Array:
     """Numbers where code goes wrong: zeros, units, halves, extremes, NaN."""
-    numpy = dtype.require_numpy()
+    numpy = dtype.numpy
     if dtype.is_bool:
         return np.array([False, True])
     if dtype.is_integer:
@@ -92,11 +93,13 @@ def special_values(dtype: DType, *, few: bool) -> Array:
         wanted = [0, 1, 2, 3, 7, 8, 31, 33, 63, 64, 100, -1, -2, -3, -8, limits.max, limits.min, limits.min + 1]
         kept = sorted({value for value in wanted if limits.min <= value <= limits.max})
         return np.array(kept[:: 3 if few else 1], numpy)
-    limits = np.finfo(numpy)
+    limits = ml_dtypes.finfo(numpy)
     units = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, np.inf, -np.inf, np.nan]
-    edges = [limits.max, -limits.max, limits.smallest_subnormal, limits.smallest_normal, 0.49999997, -0.3, 3.7, 1.5]
+    extremes = [limits.max, -limits.max, limits.smallest_subnormal, limits.smallest_normal]
+    edges = [*map(float, extremes), 0.49999997, -0.3, 3.7, 1.5]
     more = [-1.5, 2.5, 130.0, -130.0, 88.0, -104.0, 2.0**31, -(2.0**31), 2.0**63, 2.0**32, 1e-5, np.pi, 255.5]
-    return np.array(units if few else units + edges + more, np.float64).astype(numpy)
+    with np.errstate(over="ignore"):
+        return np.array(units if few else units + edges + more, np.float64).astype(numpy)
 
 
 for _record in OPS.values():

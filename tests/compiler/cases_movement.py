@@ -119,7 +119,7 @@ INDEX_DTYPES = (dtypes.i8, dtypes.i32, dtypes.i64, dtypes.u8, dtypes.u32, dtypes
 
 def _starts(dtype: DType) -> list[int]:
     """Starts before, inside and past an axis."""
-    limits = np.iinfo(dtype.require_numpy())
+    limits = np.iinfo(dtype.numpy)
     return [start for start in (limits.min, -1, 0, 2, 4, limits.max) if start >= limits.min]
 
 
@@ -130,7 +130,7 @@ def _dynamic_slice(rng: np.random.Generator) -> Iterator[Case]:
         yield case(f"{dtype.name}", build, any_bits(rng, dtype, (5, 7)), np.int32(1), np.int32(9))
     for kind in INDEX_DTYPES:
         for start in _starts(kind):
-            starts = [np.array(value, kind.require_numpy()) for value in (start, 3)]
+            starts = [np.array(value, kind.numpy) for value in (start, 3)]
             yield case(f"start {start} {kind.name}", build, numbers(rng, dtypes.f32, (5, 7)), *starts)
     yield case("scalar", lambda x: ops.dynamic_slice(x, (), ()), np.float32(3))
     empty = numbers(rng, dtypes.f32, (0, 7))
@@ -145,7 +145,7 @@ def _dynamic_update_slice(rng: np.random.Generator) -> Iterator[Case]:
         yield case(f"{dtype.name}", build, *arrays, np.int32(1), np.int32(9))
     for kind in INDEX_DTYPES:
         for start in _starts(kind):
-            starts = [np.array(value, kind.require_numpy()) for value in (start, 3)]
+            starts = [np.array(value, kind.numpy) for value in (start, 3)]
             arrays = numbers(rng, dtypes.f32, (5, 7)), numbers(rng, dtypes.f32, (2, 3))
             yield case(f"start {start} {kind.name}", build, *arrays, *starts)
     for shape, update in (((), ()), ((0, 3), (0, 2)), ((4, 3), (0, 2)), ((4, 3), (4, 3)), ((40, 30), (1, 30))):
@@ -160,6 +160,6 @@ def _bitcast(rng: np.random.Generator) -> Iterator[Case]:
         ratio = target.bits / source.bits
         shape = (3, 5) if ratio <= 1 else (3, int(ratio))
         x = rng.integers(0, 256, (*shape, source.itemsize), np.uint8)
-        plain = x.view(source.require_numpy())[..., 0]
+        plain = x.view(source.numpy)[..., 0]
         plain = np.nan_to_num(plain) if source.is_float or target.is_float else plain
         yield case(f"{source.name} as {target.name}", lambda v, t=target: ops.bitcast_convert(v, t), plain)

@@ -30,10 +30,16 @@ Build = Callable[..., Var | Sequence[Var]]
 Compare = Callable[[Array, Array], None]
 
 
+def plain(array: Array) -> Array:
+    """`array`, or where its floats have 16 bits, the same numbers in f32, on which NumPy's comparisons are defined."""
+    return array.astype(np.float32) if type_of(array).dtype.is_half else array
+
+
 def close(*, f32: float, f64: float) -> Compare:
     """Compares floats with a tolerance, relative and absolute at once, and all else exactly; NaN equals NaN."""
 
     def compare(actual: Array, expected: Array) -> None:
+        actual, expected = plain(actual), plain(expected)
         if expected.dtype.kind == "f":
             tolerance = f64 if expected.dtype == np.float64 else f32
             np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
@@ -49,19 +55,27 @@ ROUNDINGS = close(f32=2e-6, f64=4e-15)
 
 def same_bits(actual: Array, expected: Array) -> None:
     """Equal bit for bit, except that any NaN is any other."""
+    actual, expected = plain(actual), plain(expected)
     if expected.dtype.kind == "f":
         np.testing.assert_array_equal(np.signbit(actual) & (actual == 0), np.signbit(expected) & (expected == 0))
     np.testing.assert_array_equal(actual, expected)
 
 
 def within_ulps(bound: int) -> Compare:
-    """Floats within `bound` units of the last place, zeros of the same sign; all else exactly."""
+    """Floats within `bound` units of the last place (one, where they are of 16 bits), zeros of the same sign; all else
+    exactly.
+    """
 
     def compare(actual: Array, expected: Array) -> None:
-        if expected.dtype.kind != "f":
+        is_half = type_of(expected).dtype.is_half
+        units = min(bound, 1) if is_half else bound
+        with np.errstate(all="ignore"):
+            unit = plain(np.spacing(np.abs(expected))) if is_half or expected.dtype.kind == "f" else None
+        actual, expected = plain(actual), plain(expected)
+        if unit is None:
             return np.testing.assert_array_equal(actual, expected)
         with np.errstate(all="ignore"):
-            near = np.abs(actual - expected) <= bound * np.spacing(np.abs(expected))
+            near = np.abs(actual - expected) <= units * unit
         equal = (actual == expected) & ((expected != 0) | (np.signbit(actual) == np.signbit(expected)))
         right = equal | (np.isnan(actual) & np.isnan(expected)) | (near & (expected != 0))
         assert right.all(), f"{actual[~right][:4]} instead of {expected[~right][:4]} at {np.argwhere(~right)[:4]}"

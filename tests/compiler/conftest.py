@@ -41,7 +41,7 @@ def _aligned(nbytes: int) -> Array:
 
 
 def _garbage(buffer: Buffer) -> Array:
-    dtype = buffer.dtype.require_numpy()
+    dtype = buffer.dtype.numpy
     return np.full(int(np.prod(buffer.shape)) * dtype.itemsize, 0xA5, np.uint8).view(dtype).reshape(buffer.shape)
 
 

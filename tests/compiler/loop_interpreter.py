@@ -57,7 +57,7 @@ class Cells:
 
     @classmethod
     def empty(cls, buffer: Buffer) -> Cells:
-        return cls(np.zeros(int(np.prod(buffer.shape)), buffer.dtype.require_numpy()))
+        return cls(np.zeros(int(np.prod(buffer.shape)), buffer.dtype.numpy))
 
     @classmethod
     def holding(cls, array: NDArray[Any]) -> Cells:
@@ -193,7 +193,7 @@ class _Interpreter:
 
     def value(self, expr: Expr, scopes: list[Scope]) -> Any:
         if isinstance(expr, Constant):
-            return expr.value if expr.dtype == dtypes.i64 else expr.dtype.require_numpy().type(expr.value)
+            return expr.value if expr.dtype == dtypes.i64 else expr.dtype.numpy.type(expr.value)
         for scope in reversed(scopes):
             if expr in scope:
                 return scope[expr]
@@ -218,8 +218,7 @@ class _Interpreter:
             if on_indices is not None and expr.operands[0].dtype == dtypes.i64:
                 return on_indices(*operands)
         arrays = [
-            np.asarray(value, operand.dtype.require_numpy())
-            for value, operand in zip(operands, expr.operands, strict=True)
+            np.asarray(value, operand.dtype.numpy) for value, operand in zip(operands, expr.operands, strict=True)
         ]
         template, names = self.template(expr)
         result = evaluate(template, dict(zip(names, arrays, strict=True)))[()]

@@ -46,15 +46,15 @@ def numbers(rng: np.random.Generator, dtype: DType, shape: Sequence[int]) -> Arr
     if dtype.is_bool:
         return np.asarray(rng.integers(0, 2, shape), bool)
     drawn = rng.integers(0 if dtype.is_unsigned else -12, 13, shape)
-    return np.asarray(drawn / 4 if dtype.is_float else drawn, dtype.require_numpy())
+    return np.asarray(drawn / 4 if dtype.is_float else drawn, dtype.numpy)
 
 
 def any_bits(rng: np.random.Generator, dtype: DType, shape: Sequence[int]) -> Array:
     """Integers over their whole range, so that arithmetic wraps; other numbers as `numbers` has them."""
     if not dtype.is_integer:
         return numbers(rng, dtype, shape)
-    limits = np.iinfo(dtype.require_numpy())
-    return np.asarray(rng.integers(limits.min, limits.max, tuple(shape), dtype.require_numpy(), endpoint=True))
+    limits = np.iinfo(dtype.numpy)
+    return np.asarray(rng.integers(limits.min, limits.max, tuple(shape), dtype.numpy, endpoint=True))
 
 
 def over_dtypes(label: str, build: Build, *shapes: Sequence[int], kinds: Sequence[DType] = ALL_COMPILED) -> Cases:

@@ -45,8 +45,8 @@ def test_exported_program_without_arrays_is_interpreted_alike(
 
 def _moderate(rng: np.random.Generator, type_: TensorType) -> Array:
     if type_.dtype.is_float:
-        return np.asarray(rng.uniform(0.01, 0.1, type_.sizes), type_.dtype.require_numpy())
-    return np.asarray(rng.integers(0, 2, type_.sizes), type_.dtype.require_numpy())
+        return np.asarray(rng.uniform(0.01, 0.1, type_.sizes), type_.dtype.numpy)
+    return np.asarray(rng.integers(0, 2, type_.sizes), type_.dtype.numpy)
 
 
 def test_bodies_move_as_interpreted_over_three_steps(tmp_path: Path) -> None:

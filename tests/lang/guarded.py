@@ -100,7 +100,7 @@ def _call(sender: Connection, path: Path, inputs: Sequence[Array], at_start: boo
 
 
 def _numpy(dtype: DType) -> np.dtype[Any]:
-    return np.dtype(dtype.require_numpy())
+    return np.dtype(dtype.numpy)
 
 
 def _sizes(shape: Sequence[int | str]) -> tuple[int, ...]:

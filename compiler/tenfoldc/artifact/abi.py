@@ -106,7 +106,7 @@ def _check(entry: Entry) -> None:
                     f"{entry.name}: {buffer.name} has the symbolic size {size!r}, not supported yet",
                     mend="compile with every size known",
                 )
-        if buffer.dtype.c is None or buffer.dtype.numpy is None:
+        if buffer.dtype.c is None:
             raise UnsupportedError(
                 f"{entry.name}: {buffer.name} has dtype {buffer.dtype.name}, which a library cannot take yet"
             )

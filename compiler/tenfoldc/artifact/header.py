@@ -20,6 +20,11 @@ _SHARED = f"""\
 #ifndef TENFOLD_ABI_{ABI_VERSION}
 #define TENFOLD_ABI_{ABI_VERSION}
 
+/* Floats of 16 bits, as their bits: f16 is IEEE 754's binary16 (C's _Float16 where there is one), bf16 (bfloat16)
+   the upper half of a float. */
+typedef uint16_t tenfold_f16;
+typedef uint16_t tenfold_bf16;
+
 #ifdef __cplusplus
 #define TENFOLD_EXTERN extern "C"
 #else

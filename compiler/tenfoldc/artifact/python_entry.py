@@ -27,7 +27,7 @@ from tenfoldc.artifact.llvm_text import FunctionText, array_constant, joined, st
 
 _METHOD = "{ ptr, ptr, i32, ptr }"
 
-# NumPy's type numbers.  A 64-bit integer has two, since C has two names for it.
+# NumPy's type numbers.  A 64-bit integer has two, since C has two names for it; bfloat16 has none until it is imported.
 _TYPE_NUMBERS = {
     dtypes.bool_: (0, 0),
     dtypes.i8: (1, 1),
@@ -39,6 +39,7 @@ _TYPE_NUMBERS = {
     dtypes.i64: (7, 9),
     dtypes.u64: (8, 10),
     dtypes.f16: (23, 23),
+    dtypes.bf16: (-1, -1),
     dtypes.f32: (11, 11),
     dtypes.f64: (12, 12),
     dtypes.c64: (14, 14),

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import UnsupportedError
+from tenfoldc.emit import halves
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.scalar_types import literal, overload, register_type
 from tenfoldc.loops.ir import Apply, Primitive
@@ -167,10 +168,23 @@ def _cast(site: _Site, opcode: str, to: DType) -> str:
     return site.text.pure(f"{opcode} {source} {site.operands[0]} to {to_type}")
 
 
+def _convert_half(site: _Site) -> str:
+    source, to, (x,) = site.source, site.node.dtype, site.operands
+    if to == dtypes.f32:
+        return halves.widened(site.text, site.target, source, x)
+    if source == dtypes.f64:
+        x = halves.rounded_to_odd(site.text, x)
+    elif source != dtypes.f32:
+        raise _unsupported(site)
+    return halves.narrowed(site.text, site.target, to, x)
+
+
 def _convert(site: _Site) -> str:
     source, to = site.source, site.node.dtype
     if source == to:
         return site.operands[0]
+    if source.is_half or to.is_half:
+        return _convert_half(site)
     if to.is_bool:
         zero = literal(0, source)
         return site.instruction("fcmp une" if source.is_float else "icmp ne", source, site.operands[0], zero)

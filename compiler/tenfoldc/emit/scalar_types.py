@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import struct
 
+import numpy as np
+
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import UnsupportedError
 
@@ -12,12 +14,12 @@ _FLOATS = {32: "float", 64: "double"}
 
 
 def register_type(dtype: DType) -> str:
-    """The type of a value in a register: a bool is one bit."""
+    """The type of a value in a register: a bool is one bit, a float of 16 bits an integer that holds its bits."""
     if not dtype.compiled:
         raise UnsupportedError(f"code for {dtype.name} is not generated", mend="convert to a type that is compiled")
     if dtype.is_bool:
         return "i1"
-    return _FLOATS[dtype.bits] if dtype.is_float else f"i{dtype.bits}"
+    return _FLOATS[dtype.bits] if dtype.is_float and not dtype.is_half else f"i{dtype.bits}"
 
 
 def memory_type(dtype: DType) -> str:
@@ -39,6 +41,8 @@ def literal(value: bool | int | float, dtype: DType) -> str:
     """A constant; integers wrap to the type's width, floats round to the type."""
     if dtype.is_bool:
         return "true" if value else "false"
+    if dtype.is_half:
+        return str(int(np.asarray(value, dtype.numpy).view(np.int16)))
     if dtype.is_float:
         number = ctypes.c_float(value).value if dtype.bits == 32 else float(value)
         return f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016X}"

@@ -48,8 +48,6 @@ def parse_dense(text: str, type_: TensorType) -> NDArray[Any]:
 
     `ValueError` where the text is malformed or does not fit the type.
     """
-    if type_.dtype.numpy is None:
-        raise UnsupportedError(f"constants of {type_.dtype.name} are not supported")
     text = text.strip()
     if text.startswith('"'):
         array = _parse_blob(text.strip('"'), type_)
@@ -110,7 +108,7 @@ def _parse_blob(digits: str, type_: TensorType) -> NDArray[Any]:
     if digits[:2] != "0x":
         raise ValueError("a quoted constant begins with 0x")
     data = bytes.fromhex(digits[2:])
-    dtype = type_.dtype.require_numpy()
+    dtype = type_.dtype.numpy
     if type_.dtype.is_bool:
         return _parse_bool_blob(data, type_.size)
     if len(data) not in (dtype.itemsize, dtype.itemsize * type_.size):
@@ -137,7 +135,7 @@ def _parse_list(text: str, type_: TensorType) -> NDArray[Any]:
     if brackets != (_skeleton(type_.sizes) if type_.size else "") and not _is_empty_list(brackets, type_):
         raise ValueError(f"the nesting of the lists is not that of {type_}")
     if type_.size == 0:
-        return np.zeros(type_.sizes, type_.dtype.require_numpy())
+        return np.zeros(type_.sizes, type_.dtype.numpy)
     bare = re.sub(r"[\[\]\s]", "", text)
     tokens = [match[0] for match in _COMPLEX.finditer(bare)] if type_.dtype.is_complex else bare.split(",")
     return np.array([_parse_element(token, type_.dtype) for token in tokens])
@@ -158,7 +156,7 @@ def _skeleton(shape: Sequence[int]) -> str:
 
 def _parse_element(token: str, dtype: DType) -> Any:
     """One element as a NumPy scalar of `dtype`."""
-    scalar = dtype.require_numpy().type
+    scalar = dtype.numpy.type
     if dtype.is_complex:
         match = _COMPLEX.fullmatch(token.strip())
         if match is None:
@@ -186,11 +184,11 @@ def _parse_bits(token: str, dtype: DType) -> Any:
     bits = int(token, 16)
     if bits >> dtype.bits:
         raise ValueError(f"{token} has more than the {dtype.bits} bits of {dtype}")
-    return np.frombuffer(bits.to_bytes(dtype.itemsize, "little"), dtype.require_numpy().newbyteorder("<"))[0]
+    return np.frombuffer(bits.to_bytes(dtype.itemsize, "little"), dtype.numpy.newbyteorder("<"))[0]
 
 
 def _parse_integer(value: int, dtype: DType) -> Any:
-    scalar: Any = dtype.require_numpy().type
+    scalar: Any = dtype.numpy.type
     if dtype.is_bool:
         return scalar(value != 0)
     try:

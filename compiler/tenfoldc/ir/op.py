@@ -82,6 +82,8 @@ class Op(Generic[A]):
     """The record of one op.
 
     `infer(operand_types, attributes, regions)` gives the result types or raises `ShapeError`/`DTypeError`.
+    `on_bits` marks arithmetic on the bits of floats, which those of 16 bits take part in as they are: for all other
+    arithmetic they are converted to f32 (`tenfoldc.widen`), so that rules and references never see them.
     `reference(arrays, attributes, region_functions)` computes the results with NumPy: the oracle.
     `element(attributes, operand_types, result_type, index, read)` gives one element of the only result as a
     scalar expression; ops that have it fuse into whatever reads them.
@@ -100,6 +102,7 @@ class Op(Generic[A]):
         reference: Reference[A],
         attributes: type[A] = Attributes,
         element: ElementRule[A] | None = None,
+        on_bits: bool = False,
     ) -> None:
         self.name = name if "." in name else f"stablehlo.{name}"
         self.kind = kind
@@ -107,6 +110,7 @@ class Op(Generic[A]):
         self.infer = infer
         self.reference = reference
         self.element = element
+        self.on_bits = on_bits
         self.jvp_rule: JvpRule[A] | None = None
         self.vjp_rule: VjpRule[A] | None = None
         self.batch_rule: BatchRule[A] | None = None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tenfold_rt.dtypes import DType
 from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, Load, Local, Primitive
+from tenfoldc.loops.rounding import rounded_to_odd
 
 Array: TypeAlias = NDArray[Any]
 Bindings: TypeAlias = Mapping[Local | Axis, Array]
@@ -50,11 +51,11 @@ def _operands(expr: Expr) -> Sequence[Expr]:
 def _step(expr: Expr, operands: list[Array], values: Bindings) -> Array:
     match expr:
         case Constant():
-            return np.asarray(expr.value, expr.dtype.require_numpy())
+            return np.asarray(expr.value, expr.dtype.numpy)
         case Local() | Axis():
             return values[expr]
         case Apply():
-            return np.asarray(_apply(expr, operands)).astype(expr.dtype.require_numpy(), copy=False)
+            return np.asarray(_apply(expr, operands)).astype(expr.dtype.numpy, copy=False)
         case Call():
             return _evaluate(expr.function.body, dict(zip(expr.function.parameters, operands, strict=True)))
         case Load():
@@ -66,14 +67,16 @@ def _apply(expr: Apply, operands: list[Array]) -> Array:
     if primitive is Primitive.CONVERT:
         return _convert(operands[0], expr.dtype)
     if primitive is Primitive.BITCAST:
-        return operands[0].view(expr.dtype.require_numpy())
+        return operands[0].view(expr.dtype.numpy)
     return _RULES[primitive](*operands)
 
 
 def _convert(x: Array, dtype: DType) -> Array:
-    numpy = dtype.require_numpy()
+    numpy = dtype.numpy
     if dtype.is_bool:
         return x != 0
+    if dtype.is_half and x.dtype == np.float64:
+        return rounded_to_odd(x).astype(numpy)
     if x.dtype.kind != "f" or not dtype.is_integer:
         return x.astype(numpy)
     bound = 2.0 ** (dtype.bits - dtype.is_signed)

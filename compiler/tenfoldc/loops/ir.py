@@ -41,6 +41,8 @@ class Primitive(Enum):
     `EQ` to `GE` give bool and are false on NaN, save `NE`, which is true.
     `CONVERT` rounds to nearest even into a float, truncates toward zero and saturates from float to integer
     (NaN gives 0), wraps between integers, and gives x != 0 into bool.  `FMA` is a*b + c rounded once.
+    Floats of 16 bits have no arithmetic: `CONVERT` brings them to f32, and brings f32 and f64 to them; else they are
+    loaded, stored, selected and bitcast.
     """
 
     ADD = "add"

@@ -150,6 +150,9 @@ class _Verifier:
     def _apply(self, expression: Apply) -> None:
         name, operands = expression.primitive.value, expression.operands
         if expression.primitive not in _FREE_TYPES:
+            halves = any(operand.dtype.is_half for operand in operands)
+            self.require(not halves, f"{name} of floats of 16 bits, which have no arithmetic")
+        if expression.primitive not in _FREE_TYPES:
             for operand in operands:
                 self._same(operand.dtype, operands[0].dtype, f"an operand of {name}")
         if expression.primitive is Primitive.SELECT:

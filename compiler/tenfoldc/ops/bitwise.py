@@ -51,7 +51,7 @@ def _shift_reference(x: Array, y: Array, shift: Callable[[Array, Array], Array],
 
 def _numpy_sibling(x: Array, *, signed: bool) -> np.dtype[np.generic]:
     name = f"{'i' if signed else 'u'}{8 * x.dtype.itemsize}"
-    return dtypes.BY_NAME[name].require_numpy()
+    return dtypes.BY_NAME[name].numpy
 
 
 def _bits(x: Array) -> Array:

@@ -108,7 +108,7 @@ def widened(array: Array) -> Array:
 
 def narrowed(total: Array, dtype: DType) -> Array:
     """A sum of `widened` products rounded to `dtype`."""
-    return total != 0 if dtype.is_bool else total.astype(dtype.require_numpy(), copy=False)
+    return total != 0 if dtype.is_bool else total.astype(dtype.numpy, copy=False)
 
 
 def _reference(
@@ -126,8 +126,8 @@ def _reference(
     lhs_order = (*numbers.lhs_batching_dimensions, *lhs_free, *numbers.lhs_contracting_dimensions)
     rhs_order = (*numbers.rhs_batching_dimensions, *numbers.rhs_contracting_dimensions, *rhs_free)
     with np.errstate(all="ignore"):
-        x = widened(lhs.astype(dtype.require_numpy())).transpose(lhs_order).reshape(*batch, m, depth)
-        y = widened(rhs.astype(dtype.require_numpy())).transpose(rhs_order).reshape(*batch, depth, n)
+        x = widened(lhs.astype(dtype.numpy)).transpose(lhs_order).reshape(*batch, m, depth)
+        y = widened(rhs.astype(dtype.numpy)).transpose(rhs_order).reshape(*batch, depth, n)
         return (narrowed(np.matmul(x, y).reshape((*batch, *rows, *columns)), dtype),)
 
 

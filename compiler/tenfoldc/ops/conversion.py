@@ -16,6 +16,7 @@ from tenfoldc.ir.op import Array, ElementReader, Kind, Op, RegionFunction, Site
 from tenfoldc.ir.types import TensorType
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Constant, Expr, Primitive
+from tenfoldc.loops.rounding import rounded_to_odd
 from tenfoldc.ops.elementwise import ALL_COMPILED, NUMBERS, UNARY_NAMES, Elementwise
 
 
@@ -47,9 +48,11 @@ def convert_array(x: Array, dtype: DType) -> Array:
     Into a float, rounded to nearest even; from float to integer, truncated and saturated, NaN giving 0;
     between integers, wrapped; into bool, x != 0.
     """
-    numpy = dtype.require_numpy()
+    numpy = dtype.numpy
     if dtype.is_bool:
         return x != 0
+    if dtype.is_half and x.dtype == np.float64:
+        return rounded_to_odd(x).astype(numpy)
     if x.dtype.kind != "f" or not dtype.is_integer:
         return x.astype(numpy)
     largest = 2 ** (dtype.bits - dtype.is_signed) - 1
@@ -127,7 +130,7 @@ def _bitcast_reference(
     arrays: Sequence[Array], attributes: BitcastConvertAttributes, regions: Sequence[RegionFunction]
 ) -> Sequence[Array]:
     (x,) = arrays
-    numpy = attributes.dtype.require_numpy()
+    numpy = attributes.dtype.numpy
     shape = x.shape
     if x.dtype.itemsize > numpy.itemsize:
         shape = (*shape, x.dtype.itemsize // numpy.itemsize)

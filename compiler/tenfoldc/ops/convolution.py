@@ -193,7 +193,7 @@ def _reference(
 ) -> Sequence[Array]:
     numbers, groups = attributes.dimension_numbers, attributes.feature_group_count * attributes.batch_group_count
     dtype = attributes.result_dtype or element_type(arrays[0])
-    x, kernel = (widened(array.astype(dtype.require_numpy())) for array in arrays)
+    x, kernel = (widened(array.astype(dtype.numpy)) for array in arrays)
     x, kernel = x.transpose(numbers.input), kernel.transpose(numbers.kernel)
     turned = tuple(axis + 2 for axis, reverse in enumerate(attributes.window_reversal) if reverse)
     kernel = np.flip(kernel, turned)

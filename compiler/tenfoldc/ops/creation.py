@@ -121,7 +121,7 @@ def _iota_reference(
     arrays: Sequence[Array], attributes: IotaAttributes, regions: Sequence[RegionFunction]
 ) -> Sequence[Array]:
     result, dimension = attributes.result_type, attributes.iota_dimension
-    count = np.arange(result.sizes[dimension]).astype(result.dtype.require_numpy())
+    count = np.arange(result.sizes[dimension]).astype(result.dtype.numpy)
     aligned = [1] * result.rank
     aligned[dimension] = count.size
     return (np.broadcast_to(count.reshape(aligned), result.sizes),)
@@ -159,7 +159,7 @@ def _(site: Site[IotaAttributes], cotangents: Sequence[Var | None]) -> Sequence[
 
 def _converted(value: ArrayLike, dtype: DType | None) -> Array:
     with np.errstate(over="ignore"):  # a float too large for `dtype` becomes an infinity
-        return np.asarray(value, dtype=None if dtype is None else dtype.require_numpy())
+        return np.asarray(value, dtype=None if dtype is None else dtype.numpy)
 
 
 def constant(builder: Builder, value: ArrayLike, dtype: DType | None = None) -> Var:

@@ -273,7 +273,7 @@ def _(site: Site[Attributes], batched: Sequence[bool], size: int) -> tuple[Seque
 def _scatter_blocks(x: Var, update: Var, starts: Var) -> Var:
     """`x` with one block per batch element replaced; starts are clamped, as scatter drops what is outside."""
     builder, rank = x.builder, x.rank - 1
-    largest = int(np.iinfo(starts.dtype.require_numpy().name).max)
+    largest = int(np.iinfo(starts.dtype.numpy.name).max)
     last = [min(size - taken, largest) for size, taken in zip(x.sizes[1:], update.sizes[1:], strict=True)]
     low = constant(builder, 0, starts.dtype)
     high = ops.broadcast_in_dim(constant(builder, last, starts.dtype), starts.shape, (1,))

@@ -34,7 +34,7 @@ BOOLEANS: tuple[DType, ...] = (dtypes.bool_,)
 SIGNED: tuple[DType, ...] = (dtypes.i8, dtypes.i16, dtypes.i32, dtypes.i64)
 UNSIGNED: tuple[DType, ...] = (dtypes.u8, dtypes.u16, dtypes.u32, dtypes.u64)
 INTEGERS: tuple[DType, ...] = SIGNED + UNSIGNED
-FLOATS: tuple[DType, ...] = (dtypes.f32, dtypes.f64)
+FLOATS: tuple[DType, ...] = (dtypes.f16, dtypes.bf16, dtypes.f32, dtypes.f64)
 NUMBERS: tuple[DType, ...] = INTEGERS + FLOATS
 ALL_COMPILED: tuple[DType, ...] = BOOLEANS + NUMBERS
 
@@ -64,6 +64,7 @@ class Elementwise(Op[A]):
         infer: TypeRule[A] | None = None,
         attributes: type[A] = Attributes,
         domain: Sequence[Interval] = (),
+        on_bits: bool = False,
     ) -> None:
         super().__init__(
             name,
@@ -72,6 +73,7 @@ class Elementwise(Op[A]):
             reference=self._reference,
             attributes=attributes,
             element=self._element,
+            on_bits=on_bits,
         )
         self.operand_names = tuple(operand_names)
         self.dtypes = tuple(dtypes)
@@ -192,6 +194,7 @@ def binary(
     dtypes: Sequence[DType],
     *,
     domain: Sequence[Interval] = ((-2.0, 2.0), (-2.0, 2.0)),
+    on_bits: bool = False,
 ) -> Elementwise[Attributes]:
     """The record of an op with two operands and no attributes."""
     return Elementwise(
@@ -201,6 +204,7 @@ def binary(
         reference=lambda arrays, _: reference(arrays[0], arrays[1]),
         scalar=lambda operands, _dtype, _attributes: scalar(operands[0], operands[1]),
         domain=domain,
+        on_bits=on_bits,
     )
 
 

@@ -70,7 +70,7 @@ def _extreme(dtype: DType, *, largest: bool) -> bool | int | float:
         return largest
     if dtype.is_float:
         return float("inf") if largest else float("-inf")
-    limits = np.iinfo(dtype.require_numpy().name)
+    limits = np.iinfo(dtype.numpy.name)
     return int(limits.max if largest else limits.min)
 
 

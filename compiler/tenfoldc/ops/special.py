@@ -39,20 +39,28 @@ def _erf_inv_reference(x: Array) -> Array:
     return np.copysign(y, x).astype(x.dtype)
 
 
+def _next_after_reference(x: Array, y: Array) -> Array:
+    """NumPy's, which of two zeros gives the first for f16, and the second, as C says, for all others."""
+    return np.where(x == y, y, np.nextafter(x, y))
+
+
 def _next_after_scalar(x: Expr, y: Expr) -> Expr:
     """One step along the bits: up in magnitude where y lies farther from zero on the same side, else down."""
-    integer = dtypes.i32 if x.dtype == dtypes.f32 else dtypes.i64
+    dtype = x.dtype
+    integer = dtypes.BY_NAME[f"i{x.dtype.bits}"]
     one = Constant(1, integer)
-    bits = scalar.bitcast(x, integer)
-    sign = scalar.logical_and(scalar.bitcast(y, integer), Constant(-(2 ** (integer.bits - 1)), integer))
-    least = scalar.bitcast(scalar.logical_or(sign, one), x.dtype)
-    outward = scalar.apply(Primitive.XOR, scalar.less(x, Constant(0.0, x.dtype)), scalar.greater(y, x))
-    step = scalar.select(outward, one, Constant(-1, integer))
-    moved = scalar.bitcast(scalar.add(bits, step), x.dtype)
-    moved = scalar.select(scalar.equal(x, Constant(0.0, x.dtype)), least, moved)
-    moved = scalar.select(scalar.equal(x, y), y, moved)
+    bits, towards = scalar.bitcast(x, integer), scalar.bitcast(y, integer)
+    sign = scalar.logical_and(towards, Constant(-(2 ** (integer.bits - 1)), integer))
+    if x.dtype.is_half:
+        x, y = scalar.convert(x, dtypes.f32), scalar.convert(y, dtypes.f32)
+    zero = Constant(0.0, x.dtype)
+    outward = scalar.apply(Primitive.XOR, scalar.less(x, zero), scalar.greater(y, x))
+    moved = scalar.add(bits, scalar.select(outward, one, Constant(-1, integer)))
+    moved = scalar.select(scalar.equal(x, zero), scalar.logical_or(sign, one), moved)
+    moved = scalar.select(scalar.equal(x, y), towards, moved)
     unordered = scalar.logical_or(scalar.apply(Primitive.NE, x, x), scalar.apply(Primitive.NE, y, y))
-    return scalar.select(unordered, scalar.add(x, y), moved)
+    nan = scalar.bitcast(scalar.convert(scalar.add(x, y), dtype), integer)
+    return scalar.bitcast(scalar.select(unordered, nan, moved), dtype)
 
 
 ERF = unary("chlo.erf", _in_f64(python_math.erf), math.erf, FLOATS)
@@ -66,7 +74,7 @@ ATAN = unary("chlo.atan", np.arctan, math.atan, FLOATS)
 ASINH = unary("chlo.asinh", np.arcsinh, math.asinh, FLOATS)
 ACOSH = unary("chlo.acosh", np.arccosh, math.acosh, FLOATS, domain=(1.2, 3.0))
 ATANH = unary("chlo.atanh", np.arctanh, math.atanh, FLOATS, domain=(-0.8, 0.8))
-NEXT_AFTER = binary("chlo.next_after", np.nextafter, _next_after_scalar, FLOATS)
+NEXT_AFTER = binary("chlo.next_after", _next_after_reference, _next_after_scalar, FLOATS, on_bits=True)
 
 
 def erf(x: Var) -> Var:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
@@ -22,7 +23,7 @@ from tenfoldc.simplify.matching import Match, Table
 
 ARITHMETIC = Table()
 
-_MANTISSA = {32: 24, 64: 53}
+_MANTISSA = {dtypes.bf16: 8, dtypes.f16: 11, dtypes.f32: 24, dtypes.f64: 53}
 
 
 def _is(element: Array | None, number: float) -> bool:
@@ -206,7 +207,7 @@ def convert_of_convert(match: Match[ConvertAttributes]) -> Var | None:
     if inner is None:
         return None
     source, middle, target = inner.operand.dtype, match.operand.dtype, match.attributes.dtype
-    if not _holds(middle, source):
+    if not _holds(middle, source) or _needs_f32(source, target):
         return None
     saturates_instead = source.is_integer and middle.is_float and target.is_integer
     if saturates_instead and not _holds(target, source):
@@ -214,12 +215,21 @@ def convert_of_convert(match: Match[ConvertAttributes]) -> Var | None:
     return ops.convert(inner.operand, target)
 
 
+def _needs_f32(source: DType, target: DType) -> bool:
+    """Whether there is no conversion at once, since one of both has 16 bits."""
+    if source == target or not (source.is_half or target.is_half):
+        return False
+    return target != dtypes.f32 and source not in (dtypes.f32, dtypes.f64)
+
+
 def _holds(wide: DType, narrow: DType) -> bool:
     """Whether every number of `narrow` is one of `wide`."""
     if narrow == wide or narrow.is_bool:
         return True
+    if wide.is_float and narrow.is_float:
+        return wide.bits > narrow.bits
     if wide.is_float:
-        return (_MANTISSA[wide.bits] if narrow.is_integer else wide.bits) >= narrow.bits - narrow.is_signed
+        return _MANTISSA[wide] >= narrow.bits - narrow.is_signed
     if not (wide.is_integer and narrow.is_integer) or (narrow.is_signed and wide.is_unsigned):
         return False
     return wide.bits - wide.is_signed >= narrow.bits - narrow.is_signed

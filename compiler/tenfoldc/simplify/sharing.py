@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 
-import numpy as np
-
 from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ir.op import Array
 from tenfoldc.ops.creation import ConstantAttributes, splat_value
@@ -24,8 +22,8 @@ def key(operation: Operation) -> Hashable:
 def constant_key(value: Array) -> Hashable:
     """Element type, shape, and the bits: those of the element that repeats, or a digest of all."""
     if splat_value(value) is not None:
-        return (value.dtype.str, value.shape, value[(0,) * value.ndim].tobytes())
-    return (value.dtype.str, value.shape, hashlib.blake2b(np.ascontiguousarray(value).data).digest())
+        return (value.dtype.name, value.shape, value[(0,) * value.ndim].tobytes())
+    return (value.dtype.name, value.shape, hashlib.blake2b(value.tobytes()).digest())
 
 
 def _numbered_key(operation: Operation, numbers: dict[Value, int]) -> Hashable:

@@ -48,7 +48,7 @@ def attributes_of(record, dtype):
 
 def special_values(dtype, few):
     """Numbers where rules go wrong: zeros, units, halves, extremes, NaN."""
-    numpy = dtype.require_numpy()
+    numpy = dtype.numpy
     if dtype.is_bool:
         return np.array([False, True])
     if dtype.is_integer:

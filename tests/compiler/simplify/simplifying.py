@@ -59,9 +59,9 @@ def _special(dtype: DType) -> list[Any]:
     if dtype.is_bool:
         return [False, True]
     if dtype.is_integer:
-        limits = np.iinfo(dtype.require_numpy().name)
+        limits = np.iinfo(dtype.numpy.name)
         return [limits.min, limits.min + 1, 0, 1, 2, 3, limits.max // 2, limits.max - 1, limits.max]
-    limits = np.finfo(dtype.require_numpy().name)
+    limits = np.finfo(dtype.numpy.name)
     finite = [0.0, 1.0, 2.5, 3.0, 1e-3, limits.max, limits.tiny, limits.smallest_subnormal]
     return [sign * number for number in (*finite, np.inf, np.nan) for sign in (1, -1)]
 
@@ -71,5 +71,5 @@ def _any_bits(type_: TensorType, rng: np.random.Generator) -> Array:
         return rng.integers(0, 2, type_.sizes).astype(bool)
     if type_.dtype.is_float:
         return rng.normal(size=type_.sizes).astype(type_.dtype.numpy)
-    limits = np.iinfo(type_.dtype.require_numpy().name)
+    limits = np.iinfo(type_.dtype.numpy.name)
     return rng.integers(limits.min, limits.max, type_.sizes, type_.dtype.numpy, endpoint=True)
