@@ -43,7 +43,7 @@ class ElementType:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """The NumPy dtype; `TypeError` for bfloat16, which NumPy lacks."""
+        """The NumPy dtype; bfloat16's is that of ml_dtypes, which NumPy takes like its own."""
         return self.element.numpy
 
     def __getitem__(self, shape: int | str | tuple[int | str, ...]) -> Spec:
@@ -138,6 +138,8 @@ def element_type(dtype: DTypeLike | DType) -> DType:
         return _PYTHON_TYPES[dtype]
     if isinstance(dtype, str) and dtype in dtypes.BY_NAME:
         return dtypes.BY_NAME[dtype]
+    if dtype == dtypes.bf16.numpy_name:
+        return dtypes.bf16
     try:
         found = dtypes.from_numpy(np.dtype(cast("Any", dtype)).newbyteorder("="))
     except TypeError:

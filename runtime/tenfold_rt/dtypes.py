@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -53,6 +54,11 @@ class DType:
     def is_half(self) -> bool:
         """A float of 16 bits, which is computed with in 32."""
         return self.is_float and self.bits == 16
+
+    @property
+    def largest(self) -> float:
+        """The largest finite number of a float."""
+        return _LARGEST[self.name]
 
     @property
     def is_signed(self) -> bool:
@@ -113,6 +119,9 @@ ALL: tuple[DType, ...] = (bool_, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16
 BY_NAME: dict[str, DType] = {dtype.name: dtype for dtype in ALL}
 BY_STABLEHLO: dict[str, DType] = {dtype.stablehlo: dtype for dtype in ALL}
 _BY_NUMPY: dict[np.dtype[np.generic], DType] = {np.dtype(d.numpy_name): d for d in ALL if d is not bf16}
+
+
+_LARGEST = {"f16": 65504.0, "bf16": 2.0**128 - 2.0**120, "f32": 2.0**128 - 2.0**104, "f64": sys.float_info.max}
 
 
 def _by_name(name: str) -> DType:

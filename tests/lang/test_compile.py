@@ -141,8 +141,8 @@ def test_nothing_else_than_tensors_is_taken() -> None:
         tn.compile(lambda x: x)(np.ma.masked_array([1.0, 2.0], [0, 1]))
     with pytest.raises(SpecError, match="argument `x`: 1000000000000000000000 does not fit i64"):
         tn.compile(lambda x: x)(10**21)
-    with pytest.raises(UnsupportedError, match=r"`x` is f16\[2\], and f16 is not compiled"):
-        tn.compile(lambda x: x)(np.ones(2, np.float16))
+    with pytest.raises(UnsupportedError, match=r"`x` is c64\[2\], and c64 is not compiled"):
+        tn.compile(lambda x: x)(np.ones(2, np.complex64))
 
 
 @pytest.mark.parametrize(

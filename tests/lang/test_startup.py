@@ -9,7 +9,17 @@ import sys
 from pathlib import Path
 
 # Slow to import, and of use only to compile, to read programs as text, or for the command line.
-HEAVY = {"asyncio", "click", "lark", "llvmlite", "multiprocessing", "numpy.random", "numpy.testing", "tempfile"}
+HEAVY = {
+    "asyncio",
+    "click",
+    "lark",
+    "llvmlite",
+    "ml_dtypes",
+    "multiprocessing",
+    "numpy.random",
+    "numpy.testing",
+    "tempfile",
+}
 STAGES = {f"tenfoldc.{stage}" for stage in ("simplify", "fuse", "lower", "schedule", "allocate", "emit", "pipeline")}
 
 IMPORT = "import tenfold as tn"

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold_rt.dtypes import DType, f32, f64
+from tenfold_rt.dtypes import DType, bf16, f32, f64, from_numpy
 from tenfold_rt.errors import UnsupportedError
 from tenfoldc.ir.types import TensorType
 
@@ -69,6 +69,8 @@ def _is_uniform(array: NDArray[Any]) -> bool:
 
 
 def _element_printer(dtype: np.dtype[Any]) -> Callable[[Any], str]:
+    if from_numpy(dtype) is bf16:
+        return _print_float
     match dtype.kind:
         case "b":
             return lambda value: "true" if value else "false"

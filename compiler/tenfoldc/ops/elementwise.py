@@ -95,23 +95,27 @@ class Elementwise(Op[A]):
     def partials(self, rule: PartialsRule) -> PartialsRule:
         """Derive both derivative rules from `rule(*operands, out)`, the partial derivative by each operand.
 
-        A partial has the result's type; None stands for zero.
+        A partial has the result's type; None stands for zero.  Where that has 16 bits, the rule is given f32 and its
+        products are rounded once.
         """
 
         @self.jvp
         def jvp(site: Site[A], tangents: Sequence[Var | None]) -> Sequence[Var | None]:
             if not site.result.dtype.is_float or all(tangent is None for tangent in tangents):
                 return (None,)
-            pairs = zip(rule(*site.operands, site.result), tangents, strict=True)
-            return (sum_of([ops.multiply(p, t) for p, t in pairs if p is not None and t is not None]),)
+            wide, dtype = _single(tangents), site.result.dtype
+            pairs = zip(rule(*_single((*site.operands, site.result))), wide, strict=True)
+            total = sum_of([ops.multiply(p, t) for p, t in pairs if p is not None and t is not None])
+            return (None if total is None else ops.convert(total, dtype),)
 
         @self.vjp
         def vjp(site: Site[A], cotangents: Sequence[Var | None]) -> Sequence[Var | None]:
             (cotangent,) = cotangents
             if not site.result.dtype.is_float or cotangent is None:
                 return (None,) * self.arity
-            partials = rule(*site.operands, site.result)
-            return tuple(None if partial is None else ops.multiply(partial, cotangent) for partial in partials)
+            partials = rule(*_single((*site.operands, site.result)))
+            wide, dtype = ops.convert(cotangent, partial_dtype(site.result)), site.result.dtype
+            return tuple(None if p is None else ops.convert(ops.multiply(p, wide), dtype) for p in partials)
 
         return rule
 
@@ -164,6 +168,16 @@ class Elementwise(Op[A]):
     ) -> Expr:
         elements = [read(number, index if type_.rank else ()) for number, type_ in enumerate(operand_types)]
         return self.scalar(elements, result_type.dtype, attributes)
+
+
+def partial_dtype(result: Var) -> DType:
+    """The element type in which the partial derivatives of an op are computed that gives `result`."""
+    return dtypes.f32 if result.dtype.is_half else result.dtype
+
+
+def _single(values: Sequence[Var | None]) -> list[Var | None]:
+    """`values`, those of 16-bit floats in f32."""
+    return [v if v is None or not v.dtype.is_half else ops.convert(v, dtypes.f32) for v in values]
 
 
 def unary(

@@ -21,9 +21,10 @@ from tenfoldc.simplify.folding import folded
 from tenfoldc.simplify.matching import Match, Rule, constant_array, splat_element
 from tenfoldc.simplify.movement import MOVEMENT
 from tenfoldc.simplify.reduction import REDUCTION, empty_result
+from tenfoldc.simplify.rounding import ROUNDING
 from tenfoldc.simplify.sharing import key
 
-TABLES = (ARITHMETIC, MOVEMENT, REDUCTION)
+TABLES = (ARITHMETIC, MOVEMENT, REDUCTION, ROUNDING)
 RULES: dict[Op[Any], list[Rule]] = {
     op: [rule for table in TABLES for rule in table.rules.get(op, ())] for table in TABLES for op in table.rules
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import broadcast
+from tenfold.functions.precision import rounded_once
 from tenfold.promotion import as_dtype, promoted, promoted_floating, result_type
 from tenfold.tracing import Scalar, TensorLike, here, is_scalar, lift, wrap
 from tenfold_rt import dtypes
@@ -56,6 +57,7 @@ def divide(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 @tensor_function
+@rounded_once(2)
 def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
     """The quotient rounded toward minus infinity, as Python's `//`; an integer divided by 0 does not trap."""
     a, b = broadcast("floor_divide", *promoted(x, y))
@@ -77,6 +79,7 @@ def _floor_divided(a: Var, b: Var) -> Var:
 
 
 @tensor_function
+@rounded_once(2)
 def remainder(x: TensorLike, y: TensorLike) -> Tensor:
     """The remainder with the sign of the divisor, as Python's `%`."""
     a, b = broadcast("remainder", *promoted(x, y))
@@ -100,6 +103,7 @@ def _signs_differ(rest: Var, divisor: Var) -> Var:
 
 
 @tensor_function
+@rounded_once(2)
 def pow(base: TensorLike, exponent: TensorLike) -> Tensor:  # noqa: A001 - PyTorch's name
     """`base` to the power of `exponent`.  A Python number as exponent is taken apart where that is exact."""
     if is_scalar(exponent):
@@ -328,6 +332,7 @@ def reciprocal(x: TensorLike) -> Tensor:
 
 
 @tensor_function
+@rounded_once(2)
 def isclose(x: TensorLike, y: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Whether |x - y| <= atol + rtol |y|, element by element; equal infinities are close.  Bool."""
     a, b = broadcast("isclose", *promoted_floating(x, y))

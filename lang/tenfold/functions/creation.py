@@ -95,13 +95,20 @@ def arange(start: Scalar, stop: Scalar | None = None, step: Scalar = 1, dtype: D
     all_integers = all(isinstance(number, int) for number in (first, last, step))
     chosen = _dtype(dtype, dtypes.i64 if all_integers else dtypes.f32)
     size = max(0, math.ceil((last - first) / step))
-    working = chosen if chosen.is_float or all_integers else dtypes.f64
+    working = chosen if all_integers and chosen.is_integer else _working(chosen)
     numbers = counted((size,), 0, working)
     if step != 1:
         numbers = ops.multiply(numbers, filled((size,), step, working))
     if first != 0:
         numbers = ops.add(numbers, filled((size,), first, working))
     return wrap(convert(numbers, chosen))
+
+
+def _working(dtype: DType) -> DType:
+    """The element type in which a sequence of numbers of `dtype` is computed before it is rounded."""
+    if dtype.is_half:
+        return dtypes.f32
+    return dtype if dtype.is_float else dtypes.f64
 
 
 @tensor_function
@@ -114,7 +121,7 @@ def linspace(start: Scalar, stop: Scalar, num: int = 50, dtype: DTypeLike | None
     if size < 0:
         raise ArgumentError(f"linspace: num is {size}, less than 0", where=here())
     chosen = _dtype(dtype, dtypes.f32)
-    working = chosen if chosen.is_float else dtypes.f64
+    working = _working(chosen)
     step = (stop - start) / max(1, size - 1)
     index = counted((size,), 0, working)
     spacing = filled((size,), step, working)

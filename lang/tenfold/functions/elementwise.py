@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
+from tenfold.functions.precision import rounded_once
 from tenfold.promotion import convert, promoted_floating
 from tenfold.specs import DTypeLike, element_type
 from tenfold.tracing import TensorLike, lift, wrap
@@ -36,6 +37,7 @@ def exp(x: TensorLike) -> Tensor:
 
 
 @tensor_function
+@rounded_once()
 def exp2(x: TensorLike) -> Tensor:
     """2 to the power of each element."""
     return _floating(lambda v: ops.power(ops.full_like(v, 2.0), v), x)
@@ -60,12 +62,14 @@ def log1p(x: TensorLike) -> Tensor:
 
 
 @tensor_function
+@rounded_once()
 def log2(x: TensorLike) -> Tensor:
     """The logarithm to base 2 of each element."""
     return _floating(lambda v: ops.multiply(ops.log(v), ops.full_like(v, 1 / math.log(2))), x)
 
 
 @tensor_function
+@rounded_once()
 def log10(x: TensorLike) -> Tensor:
     """The logarithm to base 10 of each element."""
     return _floating(lambda v: ops.multiply(ops.log(v), ops.full_like(v, 1 / math.log(10))), x)
@@ -114,6 +118,7 @@ def atan(x: TensorLike) -> Tensor:
 
 
 @tensor_function
+@rounded_once()
 def sinh(x: TensorLike) -> Tensor:
     """The hyperbolic sine of each element, through expm1: (m + m / (m + 1)) / 2 with m = e^x - 1."""
 
@@ -137,6 +142,7 @@ def _half_exponential(v: Var) -> Var:
 
 
 @tensor_function
+@rounded_once()
 def cosh(x: TensorLike) -> Tensor:
     """The hyperbolic cosine of each element: (e^x + e^-x) / 2."""
 
@@ -212,6 +218,7 @@ def trunc(x: TensorLike) -> Tensor:
 
 
 @tensor_function
+@rounded_once()
 def round(x: TensorLike, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's name
     """Each element rounded to `decimals` places, halves to the even neighbour, in its element type."""
 
@@ -264,7 +271,7 @@ def nan_to_num(x: TensorLike, nan: float = 0.0, posinf: float | None = None, neg
     value = lift(x)
     if not value.dtype.is_float:
         return wrap(value)
-    largest = 1.7976931348623157e308 if value.dtype.bits == 64 else 3.4028234663852886e38
+    largest = value.dtype.largest
     replacements = (
         (math.inf, largest if posinf is None else posinf),
         (-math.inf, -largest if neginf is None else neginf),

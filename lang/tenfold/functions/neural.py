@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import expand_to, normalize_axes, with_axes_kept
 from tenfold.functions.creation import counted, filled
+from tenfold.functions.precision import rounded_once
 from tenfold.functions.reductions import largest_finite, mean_of
 from tenfold.promotion import as_dtype, convert, promoted_floating, result_type
 from tenfold.specs import DTypeLike, element_type
@@ -42,6 +43,7 @@ def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
 
 
 @tensor_function
+@rounded_once()
 def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """Each element, or alpha (e^x - 1) where it is negative (Clevert et al., 2015)."""
     (value,) = promoted_floating(x)
@@ -56,6 +58,7 @@ def _of(like: Var, number: float) -> Var:
 
 
 @tensor_function
+@rounded_once()
 def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """x times the normal distribution's cumulative probability at x (Hendrycks and Gimpel, 2016).
 
@@ -76,6 +79,7 @@ def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor
 
 
 @tensor_function
+@rounded_once()
 def silu(x: TensorLike) -> Tensor:
     """x times its sigmoid, also called swish."""
     (value,) = promoted_floating(x)
@@ -83,6 +87,7 @@ def silu(x: TensorLike) -> Tensor:
 
 
 @tensor_function
+@rounded_once()
 def softplus(x: TensorLike) -> Tensor:
     """log(1 + e^x), as max(x, 0) + log(1 + e^-|x|), which does not overflow."""
     (value,) = promoted_floating(x)
@@ -100,6 +105,7 @@ def _axes_of(
 
 
 @tensor_function
+@rounded_once()
 def softmax(
     x: TensorLike,
     dim: int | Sequence[int] | None = None,
@@ -116,6 +122,7 @@ def softmax(
 
 
 @tensor_function
+@rounded_once()
 def log_softmax(
     x: TensorLike,
     dim: int | Sequence[int] | None = None,
@@ -145,6 +152,7 @@ def _standardized(value: Var, axes: tuple[int, ...], eps: float) -> Var:
 
 
 @tensor_function
+@rounded_once()
 def layer_norm(
     x: TensorLike,
     normalized_shape: int | Sequence[int],
@@ -178,6 +186,7 @@ def _scaled(x: Var, weight: TensorLike | None, bias: TensorLike | None, axes: tu
 
 
 @tensor_function
+@rounded_once()
 def rms_norm(
     x: TensorLike, normalized_shape: int | Sequence[int], weight: TensorLike | None = None, eps: float = 1e-6
 ) -> Tensor:
@@ -193,6 +202,7 @@ def rms_norm(
 
 
 @tensor_function
+@rounded_once()
 def batch_norm(
     x: TensorLike,
     running_mean: TensorLike | None = None,
@@ -258,6 +268,7 @@ def _reduced(losses: Var, weights: Var | None, reduction: Reduction) -> Var:
 
 
 @tensor_function
+@rounded_once()
 def cross_entropy(
     input: TensorLike,  # noqa: A002 - PyTorch's name
     target: TensorLike,
@@ -345,6 +356,7 @@ def _pick(values: Var, chosen: Var, axis: int) -> Var:
 
 
 @tensor_function
+@rounded_once()
 def nll_loss(log_probabilities: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
     """The negative log probability of each target class, for log probabilities (N, classes) and indices (N,)."""
     (value,) = promoted_floating(log_probabilities)
@@ -359,6 +371,7 @@ def _pairwise(name: str, input: TensorLike, target: TensorLike) -> tuple[Var, Va
 
 
 @tensor_function
+@rounded_once(2)
 def mse_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:  # noqa: A002
     """The squared differences, averaged."""
     x, y = _pairwise("mse_loss", input, target)
@@ -367,6 +380,7 @@ def mse_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean
 
 
 @tensor_function
+@rounded_once(2)
 def binary_cross_entropy_with_logits(
     input: TensorLike,  # noqa: A002 - PyTorch's name
     target: TensorLike,
@@ -380,6 +394,7 @@ def binary_cross_entropy_with_logits(
 
 
 @tensor_function
+@rounded_once(2)
 def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> Tensor:
     """`x @ weight.T + bias`, for a weight of shape (outputs, inputs)."""
     a, w = promoted_floating(x, weight)
@@ -390,6 +405,7 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
 
 
 @tensor_function
+@rounded_once(3)
 def scaled_dot_product_attention(
     query: TensorLike,
     key: TensorLike,

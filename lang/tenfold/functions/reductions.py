@@ -23,6 +23,7 @@ from tenfold.functions.axes import (
     with_axes_kept,
 )
 from tenfold.functions.creation import filled
+from tenfold.functions.precision import rounded_once
 from tenfold.promotion import accumulator_dtype, convert, floating_dtype
 from tenfold.specs import DTypeLike, element_type
 from tenfold.tracing import TensorLike, here, lift, wrap
@@ -104,7 +105,9 @@ def mean(
 ) -> Tensor:
     """The arithmetic mean over axes; of integers in f32.  NaN where there is nothing to average."""
     value = _floating(dtype, lift(x))
-    return wrap(mean_of("mean", value, either("mean", dim, axis), kept(keepdim, keepdims)))
+    working = dtypes.f32 if value.dtype.is_half else value.dtype
+    average = mean_of("mean", convert(value, working), either("mean", dim, axis), kept(keepdim, keepdims))
+    return wrap(convert(average, value.dtype))
 
 
 def mean_of(name: str, value: Var, axes: Axes, keep: bool) -> Var:
@@ -114,6 +117,7 @@ def mean_of(name: str, value: Var, axes: Axes, keep: bool) -> Var:
 
 
 @tensor_function
+@rounded_once()
 def var(
     x: TensorLike,
     dim: Axes = None,
@@ -134,6 +138,7 @@ def var(
 
 
 @tensor_function
+@rounded_once()
 def std(
     x: TensorLike,
     dim: Axes = None,
@@ -325,6 +330,7 @@ def count_nonzero(x: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tens
 
 
 @tensor_function
+@rounded_once()
 def logsumexp(
     x: TensorLike,
     dim: Axes = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from tenfoldc.ir.core import Function, Module, walk
 from tenfoldc.ir.types import TensorType
 from tenfoldc.ir.verifier import verify
 from tenfoldc.simplify import simplify
+from tenfoldc.widen import widen
 
 Array = NDArray[Any]
 Body = Callable[..., Var | Sequence[Var]]
@@ -31,7 +33,7 @@ def module_of(types: Sequence[TensorType], body: Body) -> Module:
 
 def simplified(module: Module) -> Module:
     """A module of the simplified `main` alone, which keeps the rules of the tensor IR."""
-    result = Module({"main": simplify(module, "main")})
+    result = Module({"main": simplify(widen(module), "main")})
     verify(result)
     return result
 
@@ -61,8 +63,8 @@ def _special(dtype: DType) -> list[Any]:
     if dtype.is_integer:
         limits = np.iinfo(dtype.numpy.name)
         return [limits.min, limits.min + 1, 0, 1, 2, 3, limits.max // 2, limits.max - 1, limits.max]
-    limits = np.finfo(dtype.numpy.name)
-    finite = [0.0, 1.0, 2.5, 3.0, 1e-3, limits.max, limits.tiny, limits.smallest_subnormal]
+    limits = ml_dtypes.finfo(dtype.numpy)
+    finite = [0.0, 1.0, 2.5, 3.0, 1e-3, float(limits.max), float(limits.tiny), float(limits.smallest_subnormal)]
     return [sign * number for number in (*finite, np.inf, np.nan) for sign in (1, -1)]
 
 

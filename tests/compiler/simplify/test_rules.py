@@ -14,10 +14,11 @@ from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
+from tenfoldc.ir.core import walk
 from tenfoldc.ir.printer import print_module
 from tenfoldc.ir.types import Symbol, TensorType
 from tenfoldc.ops.comparison import CompareType, Direction
-from tenfoldc.ops.elementwise import ALL_COMPILED, BOOLEANS, FLOATS, INTEGERS, NUMBERS, SIGNED
+from tenfoldc.ops.elementwise import ALL_COMPILED, BOOLEANS, INTEGERS, SIGNED
 from tenfoldc.simplify.rewrite import RULES
 
 
@@ -53,14 +54,17 @@ FIRST_ROWS = ops.GatherDimensionNumbers(
     offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,), index_vector_dim=1
 )
 F32, I32 = (dtypes.f32,), (dtypes.i32,)
+FLOATS = (dtypes.f32, dtypes.f64)
+NUMBERS, COMPUTED = INTEGERS + FLOATS, BOOLEANS + INTEGERS + FLOATS
+"""Rules of arithmetic meet no floats of 16 bits: those are widened before."""
 ONE, TWO = ((4, 6),), ((4, 6), (4, 6))
 
 MOVES = [
-    Case("move_to_own_shape", ALL_COMPILED, lambda x: ops.reshape(x, (4, 6))),
+    Case("move_to_own_shape", COMPUTED, lambda x: ops.reshape(x, (4, 6))),
     Case("move_to_own_shape", F32, lambda x: ops.slice_(x, (0, 0), (4, 6), (1, 1))),
-    Case("reshape_of_reshape", ALL_COMPILED, lambda x: ops.reshape(ops.reshape(x, (24,)), (3, 8)), ("reshape",)),
+    Case("reshape_of_reshape", COMPUTED, lambda x: ops.reshape(ops.reshape(x, (24,)), (3, 8)), ("reshape",)),
     Case("reshape_of_reshape", F32, lambda x: ops.reshape(ops.reshape(x, (24,)), (4, 6))),
-    Case("move_of_one_number", ALL_COMPILED, lambda x: ops.transpose(like(x, 1), (1, 0))),
+    Case("move_of_one_number", COMPUTED, lambda x: ops.transpose(like(x, 1), (1, 0))),
     Case("move_of_one_number", F32, lambda x: ops.reshape(like(x, -0.0), (24,))),
     Case("move_of_one_number", F32, lambda x: ops.slice_(ops.reverse(like(x, np.nan), (0,)), (1, 1), (3, 3))),
     Case("move_of_one_number", F32, lambda x: ops.broadcast_in_dim(scalar(x, 2), (90, 90), ())),
@@ -88,10 +92,10 @@ MOVES = [
         )
     ),
     Case("move_of_one_number", F32, lambda x: ops.gather(like(x, 7), rows(x), FIRST_ROWS, (1, 6))),
-    Case("transpose_of_nothing", ALL_COMPILED, lambda x: ops.transpose(x, (0, 1))),
+    Case("transpose_of_nothing", COMPUTED, lambda x: ops.transpose(x, (0, 1))),
     Case(
         "transpose_of_transpose",
-        ALL_COMPILED,
+        COMPUTED,
         lambda x: ops.transpose(ops.transpose(x, (1, 2, 0)), (0, 2, 1)),
         ("transpose",),
         ((2, 3, 4),),
@@ -99,40 +103,40 @@ MOVES = [
     Case("transpose_of_transpose", F32, lambda x: ops.transpose(ops.transpose(x, (1, 0)), (1, 0))),
     Case(
         "transpose_of_broadcast",
-        ALL_COMPILED,
+        COMPUTED,
         lambda x: ops.transpose(ops.broadcast_in_dim(x, (2, 6, 3, 4), (3, 1)), (1, 3, 0, 2)),
         ("broadcast_in_dim",),
     ),
-    Case("broadcast_to_own_type", ALL_COMPILED, lambda x: ops.broadcast_in_dim(x, (4, 6), (0, 1))),
+    Case("broadcast_to_own_type", COMPUTED, lambda x: ops.broadcast_in_dim(x, (4, 6), (0, 1))),
     Case(
         "broadcast_of_broadcast",
-        ALL_COMPILED,
+        COMPUTED,
         lambda x: ops.broadcast_in_dim(ops.broadcast_in_dim(x, (3, 1, 4), (2, 1)), (3, 5, 4, 2), (0, 1, 2)),
         ("broadcast_in_dim",),
         ((4, 1),),
     ),
-    Case("reverse_of_nothing", ALL_COMPILED, lambda x: ops.reverse(x, (1,)), (), ((3, 1),)),
-    Case("reverse_of_reverse", ALL_COMPILED, lambda x: ops.reverse(ops.reverse(x, (0, 1)), (0,)), ("reverse",)),
+    Case("reverse_of_nothing", COMPUTED, lambda x: ops.reverse(x, (1,)), (), ((3, 1),)),
+    Case("reverse_of_reverse", COMPUTED, lambda x: ops.reverse(ops.reverse(x, (0, 1)), (0,)), ("reverse",)),
     Case("reverse_of_reverse", F32, lambda x: ops.reverse(ops.reverse(x, (0, 1)), (1, 0))),
     Case(
         "slice_of_slice",
-        ALL_COMPILED,
+        COMPUTED,
         lambda x: ops.slice_(ops.slice_(x, (1, 3), (17, 20), (3, 2)), (1, 2), (6, 8), (2, 3)),
         ("slice",),
         ((18, 21),),
     ),
     Case(
         "slice_of_one_part",
-        ALL_COMPILED,
+        COMPUTED,
         lambda x, y: ops.slice_(ops.concatenate((x, y), 1), (1, 7), (4, 12), (2, 3)),
         ("slice",),
         TWO,
     ),
     Case("slice_of_one_part", F32, lambda x, y: ops.slice_(ops.concatenate((x, y), 0), (4, 0), (8, 6)), (), TWO),
-    Case("pad_by_nothing", ALL_COMPILED, lambda x: ops.pad(x, scalar(x, 1), (0, 0), (0, 0))),
+    Case("pad_by_nothing", COMPUTED, lambda x: ops.pad(x, scalar(x, 1), (0, 0), (0, 0))),
     Case("pad_by_nothing", F32, lambda x: ops.pad(x, scalar(x, 1), (0,), (0,), (3,)), (), ((1,),)),
-    Case("pad_of_one_number", ALL_COMPILED, lambda x: ops.pad(like(x, 1), scalar(x, 1), (9, 0), (0, 8), (1, 0))),
-    Case("concatenate_of_one", ALL_COMPILED, lambda x: ops.concatenate((x,), 1)),
+    Case("pad_of_one_number", COMPUTED, lambda x: ops.pad(like(x, 1), scalar(x, 1), (9, 0), (0, 8), (1, 0))),
+    Case("concatenate_of_one", COMPUTED, lambda x: ops.concatenate((x,), 1)),
     Case("concatenate_of_one", F32, lambda x, y: ops.concatenate((x, y), 0), (), ((0, 6), (4, 6))),
     Case(
         "concatenate_of_one",
@@ -141,11 +145,11 @@ MOVES = [
         ("concatenate",),
         ((4, 6), (0, 6), (4, 6)),
     ),
-    Case("concatenate_of_one_number", ALL_COMPILED, lambda x: ops.concatenate((like(x, 1),) * 9, 1)),
+    Case("concatenate_of_one_number", COMPUTED, lambda x: ops.concatenate((like(x, 1),) * 9, 1)),
     Case("dynamic_slice_of_everything", I32, lambda x, i: ops.dynamic_slice(x, (i, i), (4, 6)), (), ((4, 6), ())),
     Case(
         "dynamic_slice_at_constants",
-        ALL_COMPILED,
+        COMPUTED,
         lambda x: ops.dynamic_slice(x, starts(x, 9, -2), (2, 3)),
         ("slice",),
     ),
@@ -171,7 +175,7 @@ NEUTRAL = [
     Case("add_zero", FLOATS, lambda x: ops.add(like(x, -0.0), x)),
     Case("add_zero", INTEGERS + BOOLEANS, lambda x: ops.add(like(x, 0), x)),
     Case("subtract_zero", NUMBERS, lambda x: ops.subtract(x, like(x, 0))),
-    Case("multiply_by_one", ALL_COMPILED, lambda x: ops.multiply(like(x, 1), x)),
+    Case("multiply_by_one", COMPUTED, lambda x: ops.multiply(like(x, 1), x)),
     Case("multiply_by_zero", INTEGERS, lambda x: ops.multiply(x, like(x, 0))),
     Case("divide_by_one", NUMBERS, lambda x: ops.divide(x, like(x, 1))),
     Case("divide_by_power_of_two", FLOATS, lambda x: ops.divide(x, like(x, -8)), ("multiply",)),
@@ -190,14 +194,20 @@ NEUTRAL = [
     Case("or_with_all_bits", SIGNED, lambda x: ops.or_(x, like(x, -1))),
     Case("or_with_all_bits", BOOLEANS, lambda x: ops.maximum(like(x, True), x)),
     Case("or_with_all_bits", BOOLEANS, lambda x: ops.add(x, like(x, True))),
+    Case(
+        "rounding_of_rounded",
+        (dtypes.f16, dtypes.bf16),
+        lambda x: ops.negate(ops.abs_(x)),
+        ("convert", "abs", "negate", "convert"),
+    ),
     Case("shift_by_zero", INTEGERS, lambda x: ops.shift_left(x, like(x, 0))),
     Case("shift_by_zero", INTEGERS, lambda x: ops.shift_right_logical(x, like(x, 0))),
     Case("shift_by_zero", INTEGERS, lambda x: ops.shift_right_arithmetic(x, like(x, 0))),
 ]
 
 REPEATED = [
-    Case("extremum_of_itself", ALL_COMPILED, lambda x: ops.maximum(x, x)),
-    Case("extremum_of_itself", ALL_COMPILED, lambda x: ops.minimum(x, x)),
+    Case("extremum_of_itself", COMPUTED, lambda x: ops.maximum(x, x)),
+    Case("extremum_of_itself", COMPUTED, lambda x: ops.minimum(x, x)),
     Case("extremum_of_itself", INTEGERS + BOOLEANS, lambda x: ops.or_(ops.and_(x, x), x)),
     Case("difference_to_itself", INTEGERS, lambda x: ops.subtract(x, x)),
     Case("difference_to_itself", INTEGERS + BOOLEANS, lambda x: ops.xor(x, x)),
@@ -212,14 +222,14 @@ REPEATED = [
     Case("abs_of_sign", SIGNED + FLOATS, lambda x: ops.abs_(ops.abs_(x)), ("abs",)),
     Case("bitcast_back", F32, lambda x: ops.bitcast_convert(x, dtypes.f32)),
     Case("bitcast_back", F32, lambda x: ops.bitcast_convert(ops.bitcast_convert(x, dtypes.u32), dtypes.f32)),
-    Case("select_by_constant", ALL_COMPILED, lambda x, y: ops.select(ops.constant(x.builder, False), x, y), (), TWO),
+    Case("select_by_constant", COMPUTED, lambda x, y: ops.select(ops.constant(x.builder, False), x, y), (), TWO),
     Case("select_by_constant", F32, lambda x, y: ops.select(ops.full(x.builder, B, True), x, y), (), TWO),
-    Case("select_of_same", ALL_COMPILED, lambda x: ops.select(ops.convert(x, dtypes.bool_), x, x)),
+    Case("select_of_same", COMPUTED, lambda x: ops.select(ops.convert(x, dtypes.bool_), x, x)),
     Case("select_by_negation", BOOLEANS, lambda x, y: ops.select(ops.not_(x), x, y), ("select",), TWO),
     Case("select_of_truth", BOOLEANS, lambda x: ops.select(x, like(x, True), like(x, False))),
     Case(
         "convert_to_own_dtype",
-        ALL_COMPILED,
+        COMPUTED,
         lambda x: ops.CONVERT.apply_one(x, attributes=ops.ConvertAttributes(x.dtype)),
     ),
 ]
@@ -314,6 +324,12 @@ def test_convert_of_convert(source: DType, middle: DType, rng: np.random.Generat
         ("f64", "f32", "f64", 2),
         ("f32", "i32", "f32", 2),
         ("i8", "bool", "i8", 2),
+        ("bf16", "f32", "bf16", 0),
+        ("f16", "f64", "f16", 0),
+        ("f32", "bf16", "f32", 2),
+        ("bf16", "f16", "bf16", 4),
+        ("f32", "f64", "bf16", 1),
+        ("i16", "f32", "bf16", 2),
     ],
 )
 def test_conversions_left_of_two(source: str, middle: str, target: str, left: int) -> None:
@@ -321,6 +337,26 @@ def test_conversions_left_of_two(source: str, middle: str, target: str, left: in
     through, to = dtypes.BY_NAME[middle], dtypes.BY_NAME[target]
     module = module_of([type_], lambda x: ops.convert(ops.convert(x, through), to))
     assert ops_of(simplified(module)) == ["convert"] * left
+
+
+@pytest.mark.parametrize(
+    ("body", "roundings"),
+    [
+        (lambda x: ops.negate(ops.abs_(x)), 1),
+        (lambda x: ops.add(ops.maximum(x, like(x, 0.0)), x), 1),
+        (lambda x: ops.add(ops.maximum(x, like(x, 0.5)), x), 1),
+        (lambda x: ops.floor(ops.add(x, x)), 2),
+        (lambda x: ops.add(ops.multiply(x, x), x), 2),
+    ],
+)
+def test_what_has_16_bits_already_is_not_rounded_to_them(body: Body, roundings: int, rng: np.random.Generator) -> None:
+    for half in (dtypes.f16, dtypes.bf16):
+        type_ = TensorType(half, (60,))
+        before = module_of([type_], body)
+        after = simplified(before)
+        found = [operation for operation in walk(after["main"].body) if operation.results[0].type.dtype == half]
+        assert len(found) == roundings
+        assert_same_bits(before, after, [awkward(type_, rng)])
 
 
 @pytest.mark.parametrize(
