@@ -10,6 +10,7 @@ run in reverse, and each begins with nothing in the loop's private memory.
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from tenfoldc.loops.ir import (
     ReadTape,
     Statement,
     Store,
+    TransposeTile,
     While,
     WriteTape,
 )
@@ -120,6 +122,8 @@ class _Interpreter:
                     self.block(statement.then if taken else statement.otherwise, [*scopes, {}])
                 case MultiplyPanels():
                     self.multiply_panels(statement, scopes)
+                case TransposeTile():
+                    self.transpose_tile(statement, scopes)
                 case WriteTape():
                     self.write_tape(statement, scopes)
                 case ReadTape():
@@ -173,6 +177,13 @@ class _Interpreter:
                     right = (rhs_first + k, rhs_panel + j) if in_place[1] else (rhs_panel, k, j)
                     total = total + self.load(statement.lhs, left) * self.load(statement.rhs, right)
                 self.store(statement.target, target, total)
+
+    def transpose_tile(self, tile: TransposeTile, scopes: list[Scope]) -> None:
+        places = (tile.target_first, tile.source_first, tile.rows, tile.columns)
+        target, source, rows, columns = self.index(places, scopes)
+        for i, j in itertools.product(range(rows), range(columns)):
+            element = self.load(tile.source, (source + j * tile.source_stride + i,))
+            self.store(tile.target, (target + i * tile.target_stride + j,), element)
 
     # Memory
 

@@ -33,9 +33,11 @@ from tenfoldc.loops.ir import (
     ReadTape,
     Statement,
     Store,
+    TransposeTile,
     While,
     WriteTape,
 )
+from tenfoldc.loops.traversal import roots_of
 from tenfoldc.target import Target
 
 
@@ -223,6 +225,9 @@ def _touched(statements: Sequence[Statement], seen: set[Expr]) -> Iterator[Buffe
                 yield from (statement.lhs, statement.rhs, statement.target)
                 yield from _read((statement.row, statement.column, statement.lhs_panel, statement.rhs_panel), seen)
                 yield from _read((statement.depth, statement.lhs_first, statement.rhs_first), seen)
+            case TransposeTile():
+                yield from (statement.source, statement.target)
+                yield from _read(roots_of(statement), seen)
 
 
 def _carried(carries: Sequence[Carry]) -> Iterator[Expr]:

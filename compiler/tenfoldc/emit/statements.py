@@ -11,6 +11,7 @@ from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.parallel import Surroundings, write_parallel_loop
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.emit.tapes import read_tape, write_tape
+from tenfoldc.emit.transpose_tile import transpose_tile
 from tenfoldc.loops.ir import (
     Apply,
     Buffer,
@@ -26,6 +27,7 @@ from tenfoldc.loops.ir import (
     ReadTape,
     Statement,
     Store,
+    TransposeTile,
     While,
     WriteTape,
 )
@@ -66,6 +68,8 @@ class StatementText(ExpressionText):
                 self._if(statement)
             case MultiplyPanels():
                 multiply_panels(self, statement, self.prefix)
+            case TransposeTile():
+                transpose_tile(self, statement)
             case WriteTape():
                 write_tape(self, statement)
             case ReadTape():

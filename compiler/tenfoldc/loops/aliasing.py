@@ -70,6 +70,8 @@ def _turns_are_apart(loop: For, source: Buffer, target: Buffer) -> bool:
     So it is where the loop's index is the same part of every access, or where all accesses have one and the same
     index in which it occurs: results are stored once per element.
     """
+    if _panels_read(loop, source):
+        return False
     accesses: list[tuple[Buffer, tuple[Expr, ...]]] = []
     for statement in walk_statements(loop.body):
         if isinstance(statement, Store) and statement.buffer.storage is target.storage:

@@ -8,6 +8,7 @@
                | If(condition, then, otherwise)
                | Store(buffer, index, value)
                | MultiplyPanels(...)                         the register-tiled inner kernel of a contraction
+               | TransposeTile(...)                          a tile of memory, transposed in registers
                | WriteTape(tape, place, source) | ReadTape(tape, place, target)
     Expr       = Constant(value) | Axis | Local | Load(buffer, index)
                | Apply(primitive, operands) | Call(function, operands)
@@ -272,6 +273,23 @@ class MultiplyPanels:
     rhs_first: Expr = Constant(0, dtypes.i64)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TransposeTile:
+    """`target[target_first + i * target_stride + j] = source[source_first + j * source_stride + i]`.
+
+    That for i < rows and j < columns.  Both buffers have one axis, one dtype, and different memory.
+    """
+
+    target: Buffer
+    target_first: Expr
+    target_stride: int
+    source: Buffer
+    source_first: Expr
+    source_stride: int
+    rows: Expr
+    columns: Expr
+
+
 TAPE_WORDS = 3
 """What is known of a tape, in words of i64: the address of its elements, how many bytes there is room for, and whether
 memory has run out."""
@@ -298,7 +316,7 @@ class ReadTape:
     target: Buffer
 
 
-Statement: TypeAlias = For | While | If | Store | MultiplyPanels | WriteTape | ReadTape
+Statement: TypeAlias = For | While | If | Store | MultiplyPanels | TransposeTile | WriteTape | ReadTape
 
 
 @dataclass(frozen=True, slots=True, eq=False)

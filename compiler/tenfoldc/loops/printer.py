@@ -30,6 +30,7 @@ from tenfoldc.loops.ir import (
     ReadTape,
     Statement,
     Store,
+    TransposeTile,
     While,
     WriteTape,
 )
@@ -148,6 +149,8 @@ class _KernelText:
                 self._write(depth, f"{self._place(statement.buffer, statement.index)} = {self._text(statement.value)}")
             case MultiplyPanels():
                 self._write(depth, self._panels(statement))
+            case TransposeTile():
+                self._write(depth, self._transposed(statement))
             case WriteTape():
                 self._write(depth, f"{statement.tape.name}[{self._text(statement.place)}] = {statement.source.name}")
             case ReadTape():
@@ -169,6 +172,12 @@ class _KernelText:
         lhs = f"{tile.lhs.name}[{self._text(tile.lhs_panel)}]"
         rhs = f"{tile.rhs.name}[{self._text(tile.rhs_panel)}]"
         return f"{place} {'+=' if tile.accumulate else '='} {lhs} @ {rhs} over {self._text(tile.depth)}"
+
+    def _transposed(self, tile: TransposeTile) -> str:
+        rows, columns = self._text(tile.rows), self._text(tile.columns)
+        target = f"{tile.target.name}[{self._text(tile.target_first)}: {rows} by {tile.target_stride}, {columns}]"
+        source = f"{tile.source.name}[{self._text(tile.source_first)}: {columns} by {tile.source_stride}, {rows}]"
+        return f"{target} = transpose {source}"
 
     def _text(self, root: Expr) -> str:
         """An expression as text; long chains are written without recursion."""

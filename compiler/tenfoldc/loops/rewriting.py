@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from tenfoldc.loops.ir import (
     Apply,
-    Axis,
     Buffer,
     Call,
     Carry,
@@ -19,6 +18,7 @@ from tenfoldc.loops.ir import (
     ReadTape,
     Statement,
     Store,
+    TransposeTile,
     While,
     WriteTape,
 )
@@ -28,12 +28,12 @@ from tenfoldc.loops.traversal import operands_of
 class BufferReplacer:
     """Replaces buffers, and views of them, wherever statements name them; what does not change stays as it is.
 
-    Axes are replaced by what `indices` gives for them.
+    Expressions, such as an axis, are replaced by what `known` gives for them.
     """
 
-    def __init__(self, replaced: Mapping[Buffer, Buffer], indices: Mapping[Axis, Expr] | None = None) -> None:
+    def __init__(self, replaced: Mapping[Buffer, Buffer], known: Mapping[Expr, Expr] | None = None) -> None:
         self._buffers = dict(replaced)
-        self._expressions: dict[Expr, Expr] = {} if indices is None else {**indices}
+        self._expressions: dict[Expr, Expr] = {} if known is None else {**known}
 
     def buffer(self, buffer: Buffer) -> Buffer:
         """`buffer`, or what stands for it now."""
@@ -52,12 +52,14 @@ class BufferReplacer:
         pending = [root]
         while pending:
             expression = pending[-1]
-            missing = [operand for operand in operands_of(expression) if operand not in self._expressions]
-            if expression in self._expressions or not missing:
+            if expression in self._expressions:
                 pending.pop()
-                self._expressions.setdefault(expression, self._rebuilt(expression))
-            else:
+                continue
+            missing = [operand for operand in operands_of(expression) if operand not in self._expressions]
+            if missing:
                 pending.extend(missing)
+            else:
+                self._expressions[pending.pop()] = self._rebuilt(expression)
         return self._expressions[root]
 
     def _rebuilt(self, expression: Expr) -> Expr:
@@ -110,4 +112,14 @@ class BufferReplacer:
                     depth=self.expression(statement.depth),
                     lhs_first=self.expression(statement.lhs_first),
                     rhs_first=self.expression(statement.rhs_first),
+                )
+            case TransposeTile():
+                return replace(
+                    statement,
+                    target=self.buffer(statement.target),
+                    target_first=self.expression(statement.target_first),
+                    source=self.buffer(statement.source),
+                    source_first=self.expression(statement.source_first),
+                    rows=self.expression(statement.rows),
+                    columns=self.expression(statement.columns),
                 )

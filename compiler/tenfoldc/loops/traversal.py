@@ -17,6 +17,7 @@ from tenfoldc.loops.ir import (
     ReadTape,
     Statement,
     Store,
+    TransposeTile,
     While,
     WriteTape,
 )
@@ -29,7 +30,7 @@ def inner_statements(statement: Statement) -> tuple[Statement, ...]:
             return statement.body
         case If():
             return (*statement.then, *statement.otherwise)
-        case Store() | MultiplyPanels() | WriteTape() | ReadTape():
+        case Store() | MultiplyPanels() | TransposeTile() | WriteTape() | ReadTape():
             return ()
 
 
@@ -72,6 +73,8 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
                 statement.lhs_first,
                 statement.rhs_first,
             )
+        case TransposeTile():
+            return (statement.target_first, statement.source_first, statement.rows, statement.columns)
 
 
 def expressions(roots: Iterable[Expr]) -> Iterator[Expr]:
@@ -98,6 +101,8 @@ def loaded(statements: Iterable[Statement]) -> Iterator[Buffer]:
             yield from (statement.lhs, statement.rhs)
             if statement.accumulate:
                 yield statement.target
+        elif isinstance(statement, TransposeTile):
+            yield statement.source
         elif isinstance(statement, WriteTape | ReadTape):
             yield statement.tape
             if isinstance(statement, WriteTape):
@@ -112,7 +117,7 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
     for statement in walk_statements(statements):
         if isinstance(statement, Store):
             yield statement.buffer
-        elif isinstance(statement, MultiplyPanels | ReadTape):
+        elif isinstance(statement, MultiplyPanels | TransposeTile | ReadTape):
             yield statement.target
         elif isinstance(statement, WriteTape):
             yield statement.tape

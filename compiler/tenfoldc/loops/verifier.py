@@ -32,10 +32,11 @@ from tenfoldc.loops.ir import (
     ReadTape,
     Statement,
     Store,
+    TransposeTile,
     While,
     WriteTape,
 )
-from tenfoldc.loops.traversal import expressions, loaded, stored
+from tenfoldc.loops.traversal import expressions, loaded, roots_of, stored
 
 _FREE_TYPES = frozenset({Primitive.CONVERT, Primitive.BITCAST, Primitive.SELECT})
 """Primitives whose operands' types differ from each other or from the result's."""
@@ -104,6 +105,11 @@ class _Verifier:
                 self._same(statement.value.dtype, statement.buffer.dtype, f"a store to {statement.buffer.name}")
             case MultiplyPanels():
                 self._panels(statement, bound)
+            case TransposeTile():
+                self._index(roots_of(statement), bound, "a tile's place")
+                self._same(statement.source.dtype, statement.target.dtype, f"the tile {statement.source.name}")
+                for buffer in (statement.source, statement.target):
+                    self.require(len(buffer.shape) == 1, f"{buffer.name}, which holds a tile, has more than one axis")
             case WriteTape() | ReadTape():
                 self._index((statement.place,), bound, "a place on a tape")
         return bound

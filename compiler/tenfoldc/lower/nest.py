@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tenfold_rt.dtypes import DType
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap, Group
 from tenfoldc.loops import scalar
@@ -22,8 +23,9 @@ from tenfoldc.lower.folding import accumulate, has_neutral, is_float_sum, neutra
 from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.parts import ENOUGH_ROWS, SUM_BLOCK, block_sizes, part_size
 from tenfoldc.lower.passes import Passes, full_map
-from tenfoldc.lower.space import TILE, Space
+from tenfoldc.lower.space import Space
 from tenfoldc.lower.storage import Storage
+from tenfoldc.lower.transposes import Staging, TileLoop, tile, tile_sides
 
 _MANY_OPERATIONS = 24
 """Group sizes from which values are computed in order, so that pulling one never runs deep."""
@@ -71,7 +73,10 @@ class Nest:
 
     def new_scratch(self, name: str, like: Value, shape: Sequence[int]) -> Buffer:
         """Memory for the duration of the kernel."""
-        buffer = Buffer(f"{name}{len(self.scratch)}", like.type.dtype, tuple(shape))
+        return self._scratch(name, like.type.dtype, shape)
+
+    def _scratch(self, name: str, dtype: DType, shape: Sequence[int]) -> Buffer:
+        buffer = Buffer(f"{name}{len(self.scratch)}", dtype, tuple(shape))
         self.scratch.append(buffer)
         return buffer
 
@@ -130,11 +135,12 @@ class Nest:
         return body
 
     def _tiles(self) -> list[Statement]:
-        """A nest without reductions, two of whose loops run in square tiles."""
+        """A nest without reductions, two of whose loops run in tiles."""
         assert self.space.tiled is not None
         at: dict[int, Expr] = {}
         outer: list[tuple[Axis, Expr]] = []
-        inner: list[tuple[Axis, Expr]] = []
+        inner: list[TileLoop] = []
+        sides = tile_sides(max(value.type.dtype.itemsize for value in self.group.results))
         for loop in self.space.rows:
             extent = self.space.extent(loop)
             if loop not in self.space.tiled:
@@ -142,14 +148,16 @@ class Nest:
                 outer.append((axis, scalar.index(extent)))
                 at[loop] = axis
                 continue
-            axis, index, turns, length = self.blocks(loop, extent, TILE)
+            side = sides[len(inner)]
+            axis, index, turns, length = self.blocks(loop, extent, side)
             outer.append((axis[0], turns))
-            inner.append((axis[1], length))
+            inner.append(TileLoop(axis[1], length, min(side, extent)))
             at[loop] = index
         here = self.positions(at)
         self.warm(here, 0, None)
-        body = self.store_results(self.passes.rows.get(0, []), here)
-        return around([*outer, *inner], body, private=self.scratch)
+        stores = self.store_results(self.passes.rows.get(0, []), here)
+        staging = Staging(self.algebra, lambda dtype, size: self._scratch("tile", dtype, (size,)), self.storage.flat)
+        return around(outer, tile(stores, inner[0], inner[1], staging), private=self.scratch)
 
     def blocks(self, loop: int, extent: int, size: int) -> tuple[tuple[Axis, Axis], Expr, Expr, Expr]:
         """A loop as blocks of `size`, the last of which may be shorter.

@@ -17,8 +17,8 @@ from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Apply, Axis, Constant, Expr, Load, Primitive, Statement, Store
 from tenfoldc.loops.traversal import operands_of, roots_of, walk_statements
 
-_TILE = 16
-"""Elements along each side of a tile where memory is read across its rows: one cache line of f32."""
+_LEAST_TILE = 8
+"""Elements along each side of a tensor from which what is read across its rows is worth a tile."""
 
 _MIN_STRIDE = 8
 """Strides from which reading across rows is worth tiling."""
@@ -28,7 +28,7 @@ _MIN_STRIDE = 8
 class Space:
     """`parts[a]` are the extents that group axis a is split into; `loops` lists the parts each loop merges.
 
-    A part is (group axis, number).  `tiled` names two loops, counted from the outermost, that run in square tiles.
+    A part is (group axis, number).  `tiled` names two loops, counted from the outermost, that run in tiles.
     """
 
     parts: tuple[tuple[int, ...], ...]
@@ -157,6 +157,8 @@ class Accesses:
 
 def improved(space: Space, accesses: Accesses, tile: bool) -> Space:
     """A better space for statements with these accesses; `space` itself where there is none."""
+    if space.tiled is not None:
+        return space
     for loop, divisors in accesses.divisors.items():
         if len(space.loops[loop]) != 1:
             continue
@@ -167,7 +169,7 @@ def improved(space: Space, accesses: Accesses, tile: bool) -> Space:
     mergeable = [loop for loop in range(len(space.loops) - 1) if _merges(space, accesses, loop)]
     if mergeable:
         return space.merged(mergeable)
-    return _tiled(space, accesses) if tile and space.tiled is None else space
+    return _tiled(space, accesses) if tile else space
 
 
 def _merges(space: Space, accesses: Accesses, loop: int) -> bool:
@@ -182,15 +184,12 @@ def _merges(space: Space, accesses: Accesses, loop: int) -> bool:
 def _tiled(space: Space, accesses: Accesses) -> Space:
     """Tile the innermost loop with one that it strides across, so that cache lines are used whole."""
     innermost = len(space.loops) - 1
-    if innermost < 1 or space.extent(innermost) < _TILE:
+    if innermost < 1 or space.extent(innermost) < _LEAST_TILE:
         return space
     for strides in accesses.strides:
         if abs(strides.get(innermost, 0)) < _MIN_STRIDE:
             continue
         for loop in range(innermost):
-            if strides.get(loop) == 1 and space.extent(loop) >= _TILE:
+            if strides.get(loop) == 1 and space.extent(loop) >= _LEAST_TILE:
                 return replace(space, tiled=(loop, innermost))
     return space
-
-
-TILE = _TILE

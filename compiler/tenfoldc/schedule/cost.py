@@ -22,6 +22,7 @@ from tenfoldc.loops.ir import (
     ReadTape,
     Statement,
     Store,
+    TransposeTile,
     While,
     WriteTape,
 )
@@ -67,6 +68,9 @@ class Costs:
                 return math.prod(moved.shape) * moved.dtype.itemsize * (_BYTE_READ + _BYTE_WRITTEN)
             case MultiplyPanels():
                 return _MULTIPLY_ADD * statement.rows * statement.columns * turns_of(statement.depth)
+            case TransposeTile():
+                element = _OPERATION + (_BYTE_READ + _BYTE_WRITTEN) * statement.source.dtype.itemsize
+                return element * turns_of(statement.rows) * turns_of(statement.columns)
 
     def _block(self, statements: Sequence[Statement], scopes: list[set[Expr]]) -> float:
         return sum(self._statement(statement, scopes) for statement in statements)
