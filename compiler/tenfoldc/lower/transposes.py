@@ -52,9 +52,8 @@ def tile(stores: Sequence[Statement], first: TileLoop, second: TileLoop, staging
 
     The inner of them is the one along which more accesses run, so that fewer are staged.
     """
-    stage = min(
-        (_Stage(first, second, staging), _Stage(second, first, staging)), key=lambda s: s.accesses_across(stores)
-    )
+    stages = _Stage(first, second, staging), _Stage(second, first, staging)
+    stage = min(stages, key=lambda choice: choice.accesses_across(stores))
     before: list[Statement] = []
     staged: dict[Expr, Expr] = {}
     for load in all_expressions(stores):

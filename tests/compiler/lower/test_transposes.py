@@ -59,9 +59,17 @@ def test_an_operand_read_twice_is_transposed_once() -> None:
     assert len(tiles_for([(64, 64)], twice)) == 1
 
 
+def test_loops_run_along_what_most_accesses_run_along() -> None:
+    (tile,) = tiles_for([(64, 48)] * 2, lambda x, y: [ops.transpose(ops.add(x, y), [1, 0])])
+    assert tile.target.name.startswith("result")
+
+
 def test_two_operands_have_tiles_of_their_own() -> None:
-    sum_of = tiles_for([(64, 48)] * 2, lambda x, y: [ops.transpose(ops.add(x, y), [1, 0])])
-    assert len({tile.target for tile in sum_of}) == 2
+    def both(x: Var, y: Var, z: Var) -> Sequence[Var]:
+        total = ops.add(z, ops.transpose(ops.add(x, y), [1, 0]))
+        return total, ops.negate(total)
+
+    assert len({tile.target for tile in tiles_for([(64, 48), (64, 48), (48, 64)], both)}) == 2
 
 
 @pytest.mark.parametrize("permutation", [(0, 2, 3, 1), (0, 3, 1, 2)])
