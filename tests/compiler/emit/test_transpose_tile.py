@@ -33,7 +33,7 @@ def test_every_element_arrives(
     dtype: DType, vector_bytes: int, load_program: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Target, "vector_bytes", vector_bytes)
-    values = np.arange(PITCH**2).astype(dtype.require_numpy())
+    values = np.arange(PITCH**2).astype(dtype.numpy)
     target = np.zeros_like(values)
     load_program(transposing(dtype)).into([target], values)
     expected = np.zeros((PITCH, PITCH), target.dtype)

@@ -89,7 +89,7 @@ def _values(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     return (np.random.default_rng(1).integers(0, 100, shape) % (2 if dtype == "bool" else 100)).astype(dtype)
 
 
-DTYPES = ("bool", "uint8", "int16", "int32", "float32", "float64", "int64")
+DTYPES = ("bool", "uint8", "int16", "float16", "int32", "float32", "float64", "int64")
 SHAPES = ((8, 8), (9, 17), (64, 64), (65, 130), (100, 8), (31, 200))
 
 
