@@ -10,7 +10,7 @@ appended.  Numbered metadata in appended text would clash and is not to be used.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tenfoldc.emit.expressions import operands_of
@@ -78,16 +78,14 @@ class _ProgramText:
         self.arguments = {buffer.storage: f"%p{number}" for number, buffer in enumerate(program.parameters)}
         self.arguments |= {buffer.storage: f"%r{number}" for number, buffer in enumerate(program.results)}
         self.constants = {buffer.storage: array for buffer, array in program.constants.items()}
-        self.donated = {
-            (program.parameters[parameter].storage, program.results[result].storage)
-            for parameter, result in program.donated
-        }
 
     def write(self) -> None:
         """Write the kernels and the function that calls them in order."""
         tapes = [self._memory(tape) for tape in self.program.tapes]
         for pointer in tapes:
             begin_tape(self.text, pointer)
+        for parameter, result in self.program.donated:
+            self._take(self.program.parameters[parameter], self.program.results[result])
         for number, kernel in enumerate(self.program.kernels):
             self._call_kernel(f"{self.program.name}.kernel{number}.{kernel.name}", kernel)
         status = "0"
@@ -101,28 +99,22 @@ class _ProgramText:
         attributes = f"noinline {self.module.function_attributes}"
         self.module.append(f"define internal i32 {symbol}({signature}) {attributes} {{\n{self.text}\n}}")
 
+    def _take(self, parameter: Buffer, result: Buffer) -> None:
+        """Let a donated parameter live where its result is to be: a caller that gives other memory has it copied.
+
+        So kernels are written once, for the one case, and know that their pointers are distinct.
+        """
+        text, source, target = self.text, self.arguments[parameter.storage], self.arguments[result.storage]
+        copied, taken = text.label("copied"), text.label("taken")
+        text.branch_if(text.fresh(f"icmp eq ptr {source}, {target}"), taken, copied)
+        text.start(copied)
+        text.effect(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {_bytes(parameter)}, i1 false)")
+        text.branch(taken)
+        text.start(taken)
+        self.arguments[parameter.storage] = target
+
     def _call_kernel(self, name: str, kernel: Kernel) -> None:
-        """Call a kernel.  One that touches a donated pair is written twice, for equal and distinct memory."""
-        text = self.text
-        memory = {buffer: self._memory(buffer) for buffer in _used_storage(kernel)}
-        pairs = [(p, r) for p, r in self.donated if p in memory and r in memory]
-        if not pairs:
-            text.effect(self._define_kernel(name, kernel, memory, set()))
-            return
-        general = self._define_kernel(name, kernel, memory, {buffer for pair in pairs for buffer in pair})
-        shared = memory | {parameter: memory[result] for parameter, result in pairs}
-        in_place = self._define_kernel(f"{name}.in_place", kernel, shared, set())
-        is_same = "true"
-        for parameter, result in pairs:
-            is_equal = text.fresh(f"icmp eq ptr {memory[parameter]}, {memory[result]}")
-            is_same = text.fresh(f"and i1 {is_same}, {is_equal}")
-        same, distinct, done = text.label("same"), text.label("distinct"), text.label("done")
-        text.branch_if(is_same, same, distinct)
-        for label, call in ((same, in_place), (distinct, general)):
-            text.start(label)
-            text.effect(call)
-            text.branch(done)
-        text.start(done)
+        self.text.effect(self._define_kernel(name, kernel, {b: self._memory(b) for b in _used_storage(kernel)}))
 
     def _memory(self, buffer: Buffer) -> str:
         """The pointer to a buffer in the function that calls the kernels."""
@@ -133,9 +125,7 @@ class _ProgramText:
         offset = self.allocation.offsets[buffer]
         return self.text.pure(f"getelementptr inbounds i8, ptr %workspace, i64 {offset}")
 
-    def _define_kernel(
-        self, name: str, kernel: Kernel, memory: Mapping[Buffer, str], may_alias: Collection[Buffer]
-    ) -> str:
+    def _define_kernel(self, name: str, kernel: Kernel, memory: Mapping[Buffer, str]) -> str:
         """Write a kernel's function, which takes each distinct pointer once; the text of a call of it."""
         sharing: dict[str, list[Buffer]] = {}
         for buffer, pointer in memory.items():
@@ -147,7 +137,7 @@ class _ProgramText:
             local = pointer if pointer.startswith("@") else f"%b{len(attributes)}"
             pointers |= dict.fromkeys(buffers, local)
             if not pointer.startswith("@"):
-                is_alone = not any(buffer in may_alias or buffer in overlapping for buffer in buffers)
+                is_alone = not any(buffer in overlapping for buffer in buffers)
                 attributes[local] = self._pointer_attributes(buffers, is_alone)
         surroundings = Surroundings(name, attributes, self.allocation.private_bytes)
         writer = StatementText(self.module, FunctionText(), pointers, self.program.name, surroundings)
