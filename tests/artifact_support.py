@@ -69,7 +69,7 @@ def build(
 ) -> bytes:
     """The library for implementations `text`."""
     wanted = {entry.name: abi.Needs((workspace or {}).get(entry.name, 0)) for entry in described.entries}
-    return library(compile_text(text + abi.interface(described, wanted | dict(needs or {}))), described, data)
+    return library([compile_text(text + abi.interface(described, wanted | dict(needs or {})))], described, data)
 
 
 def build_and_load(

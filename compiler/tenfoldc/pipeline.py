@@ -24,7 +24,16 @@ from tenfold_rt.version import __version__
 from tenfoldc.allocate import allocate
 from tenfoldc.artifact import abi
 from tenfoldc.artifact.library import library as link
-from tenfoldc.emit import CompiledText, compile_text, emit_programs
+from tenfoldc.emit import (
+    CompiledText,
+    LlvmText,
+    ObjectStore,
+    Unit,
+    compile_text,
+    compile_units,
+    divide,
+    emit_programs,
+)
 from tenfoldc.fuse import fuse
 from tenfoldc.ir.core import Function, Module, walk
 from tenfoldc.ir.op import Kind
@@ -61,22 +70,26 @@ Observer: TypeAlias = Callable[[StageReport], None]
 
 
 def compile_module(
-    module: Module, *, target: Target, library: str, observe: Observer | None = None
+    module: Module, *, target: Target, library: str, observe: Observer | None = None, store: ObjectStore | None = None
 ) -> tuple[bytes, Manifest]:
     """The shared library, named `library`, that holds the entries of `module` as native code for `target`.
 
-    `VerificationError` where the module breaks a rule; `UnsupportedError` where it holds what is not compiled.
+    What the `store` has of it is not compiled again.  `VerificationError` where the module breaks a rule;
+    `UnsupportedError` where it holds what is not compiled.
     """
     run = _Run(observe)
-    manifest, code, data = _code(run, module, target, library)
-    return run.stage("link", library, lambda: link(code.object_code, manifest, data), lambda _: ""), manifest
+    manifest, emitted, interface = _text(run, module, target, library)
+    units = run.stage("divide", library, lambda: divide(emitted.parts, emitted.metadata, interface), _unit_texts)
+    objects = run.stage("optimise", library, lambda: compile_units(units, target, store), lambda _: "")
+    data = dict(emitted.external_data)
+    return run.stage("link", library, lambda: link(objects, manifest, data), lambda _: ""), manifest
 
 
 def compile_object(
     module: Module, *, target: Target, library: str, observe: Observer | None = None
 ) -> tuple[bytes, Manifest]:
     """The same code as a relocatable object for the system's linker; it defines what the library would export."""
-    manifest, code, _ = _code(_Run(observe), module, target, library, inline_data=True)
+    manifest, code = _code(_Run(observe), module, target, library)
     return code.object_code, manifest
 
 
@@ -90,7 +103,7 @@ def stage_text(
     if stage == "loops":
         entries = [_loops(run, module, name, target) for name in module.entries]
         return "\n".join(print_program(program, allocation) for program, allocation in entries)
-    _, code, _ = _code(run, module, target, library or module.entries[0])
+    _, code = _code(run, module, target, library or module.entries[0])
     return code.assembly() if stage == "asm" else code.optimised_text()
 
 
@@ -118,10 +131,10 @@ def _check_sizes(function: Function) -> None:
                 raise error.at(operation.location) from None
 
 
-def _code(
+def _text(
     run: _Run, module: Module, target: Target, library: str, *, inline_data: bool = False
-) -> tuple[Manifest, CompiledText, dict[str, bytes]]:
-    """Machine code for all entries of `module` with their C and Python interface, and the constants beside it."""
+) -> tuple[Manifest, LlvmText, str]:
+    """LLVM IR for all entries of `module`, and that of their C and Python interface."""
     if run.settings.verify:
         verify(module)
     programs = [_loops(run, module, name, target) for name in module.entries]
@@ -130,9 +143,18 @@ def _code(
         "emit", library, lambda: emit_programs(programs, target, inline_data=inline_data), lambda e: e.text
     )
     needs = {program.name: _needs(program, allocation) for program, allocation in programs}
-    text = emitted.text + abi.interface(manifest, needs)
-    code = run.stage("optimise", library, lambda: compile_text(text, target), lambda c: c.optimised_text())
-    return manifest, code, dict(emitted.external_data)
+    return manifest, emitted, abi.interface(manifest, needs)
+
+
+def _code(run: _Run, module: Module, target: Target, library: str) -> tuple[Manifest, CompiledText]:
+    """All of `module` as one module of LLVM's, constants and all."""
+    manifest, emitted, interface = _text(run, module, target, library, inline_data=True)
+    text = emitted.text + interface
+    return manifest, run.stage("optimise", library, lambda: compile_text(text, target), lambda c: c.optimised_text())
+
+
+def _unit_texts(units: Sequence[Unit]) -> str:
+    return "\n".join(f"; unit {number}\n{unit.text}" for number, unit in enumerate(units))
 
 
 def _needs(program: Program, allocation: Allocation) -> abi.Needs:

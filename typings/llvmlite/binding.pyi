@@ -1,3 +1,7 @@
+import ctypes
+from types import TracebackType
+from typing import Self
+
 class ContextRef: ...
 
 class ModuleRef:
@@ -45,3 +49,20 @@ def initialize_native_asmprinter() -> None: ...
 def initialize_all_targets() -> None: ...
 def initialize_all_asmprinters() -> None: ...
 def set_option(name: str, option: str) -> None: ...
+
+__file__: str
+llvm_version_info: tuple[int, int, int]
+
+class ffi:  # noqa: N801 - a module
+    lib: ctypes.CDLL
+    class OutputString:
+        def __enter__(self) -> Self: ...
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None: ...
+
+    @staticmethod
+    def get_library_name() -> str: ...

@@ -1,4 +1,4 @@
-"""The linker: one ELF64 relocatable object in, one shared object out, for x86-64 and AArch64.
+"""The linker: ELF64 relocatable objects in, one shared object out, for x86-64 and AArch64.
 
 It does what `ld -shared -z now -z relro -z noexecstack -Bsymbolic` would, in a fraction of a millisecond and
 with nothing installed.  Only the names in `exports` are visible; every name that is left undefined must be on
@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from tenfold_rt.errors import ArtifactError
 from tenfoldc.artifact import c_library
@@ -37,27 +38,43 @@ from tenfoldc.artifact.elf_format import (
     pack_symbol,
 )
 from tenfoldc.artifact.elf_layout import Layout, OutputSection, assign, gather
-from tenfoldc.artifact.elf_object import ObjectFile, Relocation, Symbol, parse
+from tenfoldc.artifact.elf_object import ObjectFile, Relocation, Symbol, merge, parse
 from tenfoldc.artifact.elf_relocate import PROCESSORS, Processor, call_stub, patch
 
 
+class Object(Protocol):
+    """An object file, and what some of its symbols are to be called."""
+
+    @property
+    def code(self) -> bytes:
+        """The file."""
+        ...
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """New names by old."""
+        ...
+
+
+Linkable: TypeAlias = bytes | Object
+
+
 def link(
-    object_code: bytes,
-    *,
+    *objects: Linkable,
     soname: str,
     exports: Collection[str],
     allowed_undefined: Collection[str] = c_library.SYMBOLS,
     needed: Sequence[str] | None = None,
     data: Mapping[str, bytes] | None = None,
 ) -> bytes:
-    """The shared object made of `object_code`, position-independent code for x86-64 or AArch64.
+    """The shared object made of all `objects`, position-independent code for x86-64 or AArch64.
 
     `needed` names the libraries to load with it (default: libc and libm, each only if a symbol of it is
     used). `data` holds large constants that the object refers to as external hidden symbols; they are placed
     in `.rodata`, 64-byte aligned.  `ArtifactError` where a symbol is neither defined, nor in `data`, nor
     allowed, where an export is missing, or where the object uses what a library made here cannot hold.
     """
-    parsed = parse(object_code)
+    parsed = merge([parse(o) if isinstance(o, bytes) else parse(o.code, o.names) for o in objects])
     linker = _Linker(parsed, gather(parsed, data or {}), PROCESSORS[parsed.machine])
     linker.resolve(exports, allowed_undefined)
     linker.plan_indirection()

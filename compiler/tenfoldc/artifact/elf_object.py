@@ -1,9 +1,10 @@
-"""Reading an ELF64 relocatable object: bytes in; its sections, symbols and relocations out."""
+"""Reading ELF64 relocatable objects: bytes in; sections, symbols and relocations out, of one or of several as one."""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tenfold_rt.errors import ArtifactError
 from tenfoldc.artifact.elf_format import (
@@ -19,6 +20,8 @@ from tenfoldc.artifact.elf_format import (
     SectionType,
     SymbolType,
 )
+
+_SPECIAL_SECTIONS = 0xFF00
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,59 @@ class ObjectFile:
     relocations: tuple[Relocation, ...]
 
 
-def parse(data: bytes) -> ObjectFile:
-    """Read `data`; `ArtifactError` where it is not an object that can be linked here."""
+def merge(objects: Sequence[ObjectFile]) -> ObjectFile:
+    """All `objects` as one: what is undefined in one of them is what another one defines.
+
+    `ArtifactError` where two define one name or are for different machines.
+    """
+    if len(objects) == 1:
+        return objects[0]
+    sections: list[Section] = []
+    symbols: list[Symbol] = []
+    relocations: list[Relocation] = []
+    for part in objects:
+        if part.machine is not objects[0].machine:
+            raise ArtifactError("objects for different machines cannot be linked")
+        before, first = len(sections), len(symbols)
+        sections += [replace(section, index=before + section.index) for section in part.sections]
+        symbols += [
+            replace(symbol, section=before + symbol.section) if _is_placed(symbol) else symbol
+            for symbol in part.symbols
+        ]
+        relocations += [replace(r, section=before + r.section, symbol=first + r.symbol) for r in part.relocations]
+    definitions = _definitions(symbols)
+    resolved = [
+        definitions.get(symbol.name, number) if symbol.undefined else number for number, symbol in enumerate(symbols)
+    ]
+    bound = [replace(r, symbol=resolved[r.symbol]) for r in relocations]
+    return ObjectFile(objects[0].machine, tuple(sections), tuple(symbols), tuple(bound))
+
+
+def _is_placed(symbol: Symbol) -> bool:
+    """Whether the symbol lies in a section, rather than being undefined or having one of the special indices."""
+    return UNDEFINED_SECTION < symbol.section < _SPECIAL_SECTIONS
+
+
+def _definitions(symbols: Sequence[Symbol]) -> dict[str, int]:
+    """The numbers of the symbols that one object defines for others, and the first of each that none defines."""
+    known: dict[str, int] = {}
+    for number, symbol in enumerate(symbols):
+        if symbol.binding == Binding.LOCAL or not symbol.name:
+            continue
+        if symbol.undefined:
+            known.setdefault(symbol.name, number)
+        elif symbol.name in known and not symbols[known[symbol.name]].undefined:
+            raise ArtifactError(f"two objects define {symbol.name!r}")
+        else:
+            known[symbol.name] = number
+    return known
+
+
+def parse(data: bytes, names: Mapping[str, str] | None = None) -> ObjectFile:
+    """Read `data`, whose symbols are to be called as `names` says.
+
+    `ArtifactError` where it is not an object that can be linked here.
+    """
     if data[:6] != b"\x7fELF\x02\x01" or len(data) < HEADER_BYTES:
         raise ArtifactError("not a 64-bit little-endian ELF object")
     kind, machine = struct.unpack_from("<HH", data, 16)
@@ -87,7 +141,7 @@ def parse(data: bytes) -> ObjectFile:
         raise ArtifactError(f"an ELF object for machine {machine}; x86-64 and aarch64 can be linked")
     try:
         sections = _sections(memoryview(data))
-        symbols = _symbols(sections)
+        symbols = _symbols(sections, names or {})
         relocations = _relocations(sections)
     except (struct.error, IndexError, ValueError) as error:
         raise ArtifactError(f"a malformed ELF object: {error}") from error
@@ -117,7 +171,7 @@ def _name(table: memoryview, start: int) -> str:
     return bytes(table[start:end]).decode()
 
 
-def _symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
+def _symbols(sections: tuple[Section, ...], called: Mapping[str, str]) -> tuple[Symbol, ...]:
     table = next((section for section in sections if section.type == SectionType.SYMTAB), None)
     if table is None:
         return ()
@@ -125,7 +179,8 @@ def _symbols(sections: tuple[Section, ...]) -> tuple[Symbol, ...]:
     symbols: list[Symbol] = []
     for offset in range(0, table.size, SYMBOL_BYTES):
         name, info, _, section, value, size = struct.unpack_from("<IBBHQQ", table.content, offset)
-        symbols.append(Symbol(_name(names, name), info >> 4, info & 15, section, value, size))
+        found = _name(names, name)
+        symbols.append(Symbol(called.get(found, found), info >> 4, info & 15, section, value, size))
     return tuple(symbols)
 
 

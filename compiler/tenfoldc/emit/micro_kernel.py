@@ -84,7 +84,8 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
         )
     ]
     depth = caller.typed(statement.depth)
-    symbol = caller.module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(caller.module, tile, name))
+    module = caller.module
+    symbol = module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(module, tile, name), is_shared=False)
     accumulate = "true" if statement.accumulate else "false"
     caller.text.effect(f"call fastcc void {symbol}({', '.join(addresses)}, {depth}, i1 {accumulate})")
 

@@ -1,11 +1,14 @@
 """The text of one LLVM module as it is written: functions, data and metadata, each written once.
 
-The declarations of intrinsics are left out: LLVM's parser knows them.
+Each definition belongs to a unit, one of which `tenfoldc.emit.units` makes a module of its own, or is shared: copied
+into each unit that refers to it.  The declarations of intrinsics are left out: LLVM's parser knows them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,21 @@ INLINE_DATA_BYTES = 4096
 """Constants above this size are left to the object writer: a large one takes long to print and to parse."""
 
 
+SHARED = ""
+"""The unit of what is copied into the units that refer to it."""
+
+LIBRARY = "library"
+"""The unit of what calls the kernels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A top-level definition, and the unit that it belongs to."""
+
+    unit: str
+    text: str
+
+
 class ModuleText:
     """A module under construction for one target."""
 
@@ -24,11 +42,13 @@ class ModuleText:
         self.target = target
         self.inline_data = inline_data
         self.external_data: dict[str, bytes] = {}
-        self._parts: list[str] = []
+        self.parts: list[Part] = []
         self._names: dict[Hashable, str] = {}
         self._taken: set[str] = set()
         self._data: dict[bytes, str] = {}
-        self._metadata: list[str] = []
+        self.metadata: list[str] = []
+        """The nodes, which refer to each other by number."""
+        self._unit = LIBRARY
 
     @property
     def function_attributes(self) -> str:
@@ -40,8 +60,15 @@ class ModuleText:
         )
 
     def append(self, part: str) -> None:
-        """Add a finished top-level definition."""
-        self._parts.append(part)
+        """Add a finished top-level definition to the current unit."""
+        self.parts.append(Part(self._unit, part))
+
+    @contextmanager
+    def unit(self, name: str) -> Generator[None]:
+        """What is added meanwhile belongs to the unit `name`."""
+        before, self._unit = self._unit, name
+        yield
+        self._unit = before
 
     def symbol(self, name: str) -> str:
         """A global name as text, `@"name"`, with a number added where it is taken."""
@@ -51,12 +78,16 @@ class ModuleText:
         self._taken.add(unique)
         return f'@"{"".join(_escaped(byte) for byte in unique.encode())}"'
 
-    def once(self, key: Hashable, name: str, write: Callable[[str], str]) -> str:
-        """The symbol of the function known by `key`; `write(symbol)` gives its text the first time."""
+    def once(self, key: Hashable, name: str, write: Callable[[str], str], *, is_shared: bool = True) -> str:
+        """The symbol of the function known by `key`; `write(symbol)` gives its text the first time.
+
+        One that is not shared is a unit of its own.
+        """
         known = self._names.get(key)
         if known is None:
             known = self._names[key] = self.symbol(name)
-            self.append(write(known))
+            with self.unit(SHARED if is_shared else known):
+                self.append(write(known))
         return known
 
     def data(self, name: str, array: NDArray[Any]) -> str:
@@ -69,29 +100,32 @@ class ModuleText:
         kind = f"[{len(content)} x i8]"
         if len(content) > INLINE_DATA_BYTES and not self.inline_data:
             self.external_data[name] = content
-            self.append(f"{symbol} = external hidden constant {kind}, align 64")
+            text = f"{symbol} = external hidden constant {kind}, align 64"
         else:
             body = "".join(f"\\{byte:02X}" for byte in content)
-            self.append(f'{symbol} = internal unnamed_addr constant {kind} c"{body}", align 64')
+            text = f'{symbol} = internal unnamed_addr constant {kind} c"{body}", align 64'
+        with self.unit(SHARED):
+            self.append(text)
         return symbol
 
     def access_group(self) -> str:
         """A new group of accesses to memory, which `llvm.loop.parallel_accesses` names."""
-        self._metadata.append(f"!{len(self._metadata)} = distinct !{{}}")
-        return f"!{len(self._metadata) - 1}"
+        self.metadata.append("distinct !{}")
+        return f"!{len(self.metadata) - 1}"
 
     def loop_metadata(self, properties: list[str]) -> str:
         """What follows a loop's last branch to give it `properties`, each the inside of a metadata node."""
         if not properties:
             return ""
-        number = len(self._metadata)
-        nodes = [number + 1 + offset for offset in range(len(properties))]
-        self._metadata.append(f"!{number} = distinct !{{!{number}, {', '.join(f'!{node}' for node in nodes)}}}")
-        self._metadata += [f"!{node} = !{{{inside}}}" for node, inside in zip(nodes, properties, strict=True)]
+        number = len(self.metadata)
+        nodes = [number, *(number + 1 + offset for offset in range(len(properties)))]
+        self.metadata.append(f"distinct !{{{', '.join(f'!{node}' for node in nodes)}}}")
+        self.metadata += [f"!{{{inside}}}" for inside in properties]
         return f", !llvm.loop !{number}"
 
     def __str__(self) -> str:
-        return "\n\n".join([*self._parts, "\n".join(self._metadata)]) + "\n"
+        nodes = [f"!{number} = {node}" for number, node in enumerate(self.metadata)]
+        return "\n\n".join([*(part.text for part in self.parts), "\n".join(nodes)]) + "\n"
 
 
 def _escaped(byte: int) -> str:

@@ -7,13 +7,23 @@ table, never through a procedure linkage table, because the object writer makes 
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import hashlib
+import os
 import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from tenfold_rt.errors import RequestError, VerificationError
+from tenfold_rt.version import __version__
+from tenfoldc.emit.units import Unit
 from tenfoldc.target import Target
 
 _MODULE_FLAGS = """
@@ -24,6 +34,33 @@ _MODULE_FLAGS = """
 """
 
 _INITIALISE = threading.Lock()
+
+_OPTIONS = ("-x86-cmov-converter=false",)
+"""Choices are written where data decide: as branches, into which LLVM makes some in loops, they are mispredicted.
+LLVM has this for the whole process and no attribute that would say it of a function."""
+
+
+_VERSIONS = (__version__, llvmlite.__version__, *llvm.llvm_version_info)
+
+
+class ObjectStore(Protocol):
+    """Object code that is kept from run to run, by the digest of what it was made from."""
+
+    def read(self, key: str) -> bytes | None:
+        """What was written under `key`, if it is still there."""
+        ...
+
+    def write(self, key: str, data: bytes) -> None:
+        """Keep `data`, or do nothing where that cannot be done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCode:
+    """The machine code of a unit, and the names of the symbols that are numbered in it."""
+
+    code: bytes
+    names: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +88,47 @@ def compile_text(text: str, target: Target) -> CompiledText:
     is a defect of this compiler, and `RequestError` where LLVM does not know the target.
     """
     machine = _machine(target)
+    module = _optimised(text, target, machine)
+    return CompiledText(_emit(machine, module), target, str(module))
+
+
+def compile_units(units: Sequence[Unit], target: Target, store: ObjectStore | None = None) -> list[ObjectCode]:
+    """The machine code of each of `units`: equal ones are compiled once, and those that `store` has not at all.
+
+    All processors of this process take part.  Errors are as of `compile_text`.
+    """
+    _machine(target)
+    longest_first = sorted({unit.text for unit in units}, key=lambda text: (-len(text), text))
+    remaining = iter(longest_first)
+    workers = min(len(longest_first), len(os.sched_getaffinity(0)))
+
+    def share(_: int) -> dict[str, bytes]:
+        """What one thread makes of those that remain."""
+        machine = _machine(target)
+        return {text: _kept(text, target, machine, store) for text in remaining}
+
+    with ThreadPoolExecutor(workers) as threads:
+        codes = {text: code for made in threads.map(share, range(workers)) for text, code in made.items()}
+    return [ObjectCode(codes[unit.text], unit.names) for unit in units]
+
+
+def _kept(text: str, target: Target, machine: llvm.TargetMachine, store: ObjectStore | None) -> bytes:
+    """Object code from the `store`, or made and put there."""
+    if store is None:
+        return _emit(machine, _optimised(text, target, machine))
+    made_from = "\0".join([text, target.triple, target.cpu, *target.features, *_OPTIONS, *map(str, _VERSIONS)])
+    key = hashlib.sha256(made_from.encode()).hexdigest()
+    code = store.read(key)
+    if code is None:
+        code = _emit(machine, _optimised(text, target, machine))
+        store.write(key, code)
+    return code
+
+
+def _optimised(text: str, target: Target, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     header = f'target datalayout = "{machine.target_data}"\ntarget triple = "{target.triple}"\n'
     try:
         module = llvm.parse_assembly(header + text + _MODULE_FLAGS, context=llvm.create_context())
-        module.verify()
     except RuntimeError as error:
         what = f"LLVM refuses the code made for it, a defect of this compiler: {error}"
         raise VerificationError(what, mend="please report it with the program that shows it") from error
@@ -64,8 +138,34 @@ def compile_text(text: str, target: Target) -> CompiledText:
     options.loop_interleaving = True
     options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    return CompiledText(machine.emit_object(module), target, str(module))
+    _run_passes(builder.getModulePassManager(), module, builder)
+    return module
+
+
+def _emit(machine: llvm.TargetMachine, module: llvm.ModuleRef) -> bytes:
+    with llvm.ffi.OutputString() as error:
+        buffer = _emit_to_memory(machine, module, 1, error)
+        if not buffer:
+            raise VerificationError(f"LLVM cannot make object code: {error}")
+    try:
+        return ctypes.string_at(llvm.ffi.lib.LLVMPY_GetBufferStart(buffer), llvm.ffi.lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _unlocked(name: str) -> Callable[..., Any]:
+    """A function of llvmlite's library without the lock by which llvmlite lets one thread in at a time.
+
+    LLVM wants that only of threads that share a context, which ours never do.
+    """
+    library = ctypes.CDLL(str(Path(llvm.__file__).with_name(llvm.ffi.get_library_name())))
+    function, locked = library[name], getattr(llvm.ffi.lib, name)
+    function.argtypes, function.restype = locked.argtypes, locked.restype
+    return function
+
+
+_run_passes = _unlocked("LLVMPY_RunNewModulePassManager")
+_emit_to_memory = _unlocked("LLVMPY_TargetMachineEmitToMemory")
 
 
 def _machine(target: Target) -> llvm.TargetMachine:
@@ -84,8 +184,8 @@ def _initialise_native() -> str:
     """Prepare code generation for this machine; the first word of its triple."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    # Choices are written where data decide: as branches, into which LLVM makes some in loops, they are mispredicted.
-    llvm.set_option("tenfold", "-x86-cmov-converter=false")
+    for option in _OPTIONS:
+        llvm.set_option("tenfold", option)
     return llvm.get_default_triple().partition("-")[0]
 
 

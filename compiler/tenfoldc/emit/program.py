@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tenfoldc.emit.expressions import operands_of
 from tenfoldc.emit.function_text import FunctionText
-from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.module_text import ModuleText, Part
 from tenfoldc.emit.parallel import Surroundings
 from tenfoldc.emit.statements import StatementText
 from tenfoldc.emit.tapes import begin_tape, end_tape
@@ -47,6 +47,8 @@ class LlvmText:
 
     text: str
     external_data: Mapping[str, bytes]
+    parts: Sequence[Part]
+    metadata: Sequence[str]
 
 
 def emit_program(program: Program, allocation: Allocation, target: Target) -> LlvmText:
@@ -64,7 +66,7 @@ def emit_programs(
     module = ModuleText(target, inline_data=inline_data)
     for program, allocation in programs:
         _ProgramText(module, program, allocation).write()
-    return LlvmText(str(module), module.external_data)
+    return LlvmText(str(module), module.external_data, module.parts, module.metadata)
 
 
 class _ProgramText:
@@ -114,7 +116,10 @@ class _ProgramText:
         self.arguments[parameter.storage] = target
 
     def _call_kernel(self, name: str, kernel: Kernel) -> None:
-        self.text.effect(self._define_kernel(name, kernel, {b: self._memory(b) for b in _used_storage(kernel)}))
+        memory = {buffer: self._memory(buffer) for buffer in _used_storage(kernel)}
+        with self.module.unit(name):
+            call = self._define_kernel(name, kernel, memory)
+        self.text.effect(call)
 
     def _memory(self, buffer: Buffer) -> str:
         """The pointer to a buffer in the function that calls the kernels."""
