@@ -166,7 +166,7 @@ def compiled_library(module: Module) -> Library:
     path = cache.get(key)
     if path is None:
         name = module.entries[0]
-        path = cache.put(key, compiler().compile_module(module, target=machine, library=name)[0])
+        path = cache.put(key, compiler().compile_module(module, target=machine, library=name, store=cache)[0])
     return load(path)
 
 

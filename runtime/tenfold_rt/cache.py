@@ -1,9 +1,11 @@
-"""The disk cache: compiled libraries by content key, safe to share between many processes.
+"""The disk cache: compiled libraries, and the object code they are made of, by content key; safe to share between many
+processes.
 
-An entry is one file, `ab/abcd….so`: the library and then the SHA-256 of it, which the dynamic loader
+An entry is one file, `ab/abcd….so` or `….o`: the content and then the SHA-256 of it, which the dynamic loader
 ignores.  A file appears complete, by a rename, and is never written to again, because another process may
 have mapped it and because the dynamic loader takes a path that it has seen for the library it has loaded.
-There are no locks: two writers of one key write the same bytes.  Where the directory cannot be written to,
+There are no locks: two writers of one key write the same bytes.  Each of the 256 directories keeps what was used
+last, up to `SHARD_BYTES`; a reader that comes too late compiles anew.  Where the directory cannot be written to,
 libraries stay in memory for the life of the process, so that a full or read-only disk costs time but not
 results.
 """
@@ -21,6 +23,9 @@ from pathlib import Path
 from tenfold_rt.atomic import written_beside
 from tenfold_rt.errors import ArtifactError
 from tenfold_rt.settings import settings
+
+SHARD_BYTES = 4 << 20
+"""What one directory of the cache holds at most, and so 1 GiB all of it; a larger library is kept until the next."""
 
 _DIGEST_BYTES = 32
 _STALE_SECONDS = 3600.0
@@ -44,40 +49,58 @@ class Cache:
         path = self._path(key)
         if key in self._in_memory:
             return self._in_memory[key]
+        return None if self._content(path) is None else path
+
+    def put(self, key: str, data: bytes) -> Path:
+        """Store `data` under `key`; return where to load it from, which is elsewhere if the disk refuses."""
+        path = self._path(key)
+        try:
+            self._store(path, data)
+        except OSError as error:
+            path = self._keep_in_memory(key, data, error)
+        return path
+
+    def read(self, key: str) -> bytes | None:
+        """The object code stored under `key`, if it is there."""
+        return self._content(self._path(key, ".o"))
+
+    def write(self, key: str, data: bytes) -> None:
+        """Store object code under `key`, where the disk permits."""
+        with contextlib.suppress(OSError):
+            self._store(self._path(key, ".o"), data)
+
+    def _content(self, path: Path) -> bytes | None:
+        """What `path` holds, marked as used; a damaged file is removed."""
         if not self._trusted():
             return None
         try:
             content = path.read_bytes()
         except OSError:
             return None
-        library = memoryview(content)[:-_DIGEST_BYTES]
-        if hashlib.sha256(library).digest() == content[-_DIGEST_BYTES:]:
-            return path
+        data = content[:-_DIGEST_BYTES]
+        is_whole = hashlib.sha256(data).digest() == content[-_DIGEST_BYTES:]
         with contextlib.suppress(OSError):
-            path.unlink()
-        return None
+            if is_whole:
+                os.utime(path)
+            else:
+                path.unlink()
+        return data if is_whole else None
 
-    def put(self, key: str, data: bytes) -> Path:
-        """Store `data` under `key`; return where to load it from, which is elsewhere if the disk refuses."""
-        path = self._path(key)
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._trusted():
-                raise PermissionError(0, "it belongs to or can be written by other users")
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            _write(path, data)
-        except OSError as error:
-            path = self._keep_in_memory(key, data, error)
-        else:
-            _sweep(path.parent)
-        return path
+    def _store(self, path: Path, data: bytes) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._trusted():
+            raise PermissionError(0, "it belongs to or can be written by other users")
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        _write(path, data)
+        _sweep(path.parent)
+        _trim(path.parent, path)
 
     def entries(self) -> int:
         """How many libraries are stored."""
-        return sum(1 for _ in self._files())
+        return sum(1 for _ in self._files(".so"))
 
     def size(self) -> int:
-        """The bytes that they take."""
+        """The bytes that they and the object code take."""
         total = 0
         for path in self._files():
             with contextlib.suppress(OSError):
@@ -85,24 +108,24 @@ class Cache:
         return total
 
     def clear(self) -> int:
-        """Remove all libraries; return how many there were.  Those in use stay mapped where they are used."""
+        """Remove everything; return how many libraries there were.  Those in use stay mapped where they are used."""
         removed = 0
         for path in self._files():
             with contextlib.suppress(OSError):
                 path.unlink()
-                removed += 1
+                removed += path.suffix == ".so"
         for shard in self.directory.glob("??"):
             _sweep(shard)
         self._in_memory.clear()
         return removed
 
-    def _files(self) -> Iterator[Path]:
-        return self.directory.glob("??/*.so")
+    def _files(self, *suffixes: str) -> Iterator[Path]:
+        return (path for path in self.directory.glob("??/*") if path.suffix in (suffixes or (".so", ".o")))
 
-    def _path(self, key: str) -> Path:
+    def _path(self, key: str, suffix: str = ".so") -> Path:
         if len(key) < 8 or not set(key) <= set("0123456789abcdef"):
             raise ArtifactError(f"a cache key is a hex digest, not {key!r}")
-        return self.directory / key[:2] / f"{key}.so"
+        return self.directory / key[:2] / f"{key}{suffix}"
 
     def _trusted(self) -> bool:
         """Whether only this user (or root) can put files there: what is found there will be run."""
@@ -148,3 +171,20 @@ def _sweep(directory: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 path.unlink()
+
+
+def _trim(directory: Path, newest: Path) -> None:
+    """Remove what was not used for longest until the rest, or else `newest` alone, is `SHARD_BYTES` or less."""
+    used: list[tuple[float, int, Path]] = []
+    for path in directory.iterdir():
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            used.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in used)
+    for _, size, path in sorted(used):
+        if total <= SHARD_BYTES:
+            return
+        if path != newest and path.suffix != ".tmp":
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size

@@ -62,6 +62,27 @@ def test_entries_size_and_clear(cache: Cache) -> None:
     assert (cache.entries(), cache.get(KEY)) == (0, None)
 
 
+def test_object_code_is_kept_beside_the_libraries(cache: Cache) -> None:
+    cache.put(KEY, b"library")
+    assert cache.read(KEY) is None
+    cache.write(KEY, b"object")
+    assert (cache.read(KEY), cache.entries(), cache.size()) == (b"object", 1, 7 + 6 + 2 * 32)
+    assert cache.clear() == 1
+    assert cache.read(KEY) is None
+
+
+def test_what_was_not_used_for_longest_makes_room(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenfold_rt.cache.SHARD_BYTES", 2 * (1000 + 32))
+    first, second, third = (KEY[:60] + end for end in ("aaaa", "bbbb", "cccc"))
+    for age, key in ((200, first), (100, second)):
+        path = cache.put(key, bytes(1000))
+        os.utime(path, (time.time() - age,) * 2)
+    assert cache.get(first) is not None
+    cache.put(third, bytes(1000))
+    assert [cache.get(key) is not None for key in (first, second, third)] == [True, False, True]
+    assert cache.get(cache.put(second, bytes(5000)).stem) is not None
+
+
 @pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: b"X" + c[1:], lambda c: b"", lambda c: c[:10]])
 def test_a_damaged_entry_is_removed(cache: Cache, damage: object) -> None:
     assert callable(damage)

@@ -1,0 +1,75 @@
+"""Modules divided into units: equal kernels are one machine code, and what is kept is not compiled again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import tenfold as tn
+from tenfold_rt.load import load
+from tenfoldc import pipeline
+from tenfoldc.target import host
+
+
+@dataclass
+class Kept:
+    """A store that notes what is asked of it."""
+
+    codes: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    made: int = 0
+
+    def read(self, key: str) -> bytes | None:
+        return self.codes.get(key)
+
+    def write(self, key: str, data: bytes) -> None:
+        self.codes[key] = data
+        self.made += 1
+
+
+def matrices(count: int) -> list[tn.Spec]:
+    return [tn.f32[48, 48]] * count
+
+
+def build(function, count, store, name="f"):
+    module = tn.compile(function).lower(*matrices(count)).module
+    return pipeline.compile_module(module, target=host(), library=name, store=store)[0]
+
+
+def two_products(x, y, z):
+    return x @ y, z @ y
+
+
+def test_equal_kernels_are_compiled_once():
+    one, two = Kept(), Kept()
+    build(lambda x, y: x @ y, 2, one)
+    build(two_products, 3, two)
+    assert two.made <= one.made + 1  # the library's own unit and nothing else may differ
+
+
+def test_a_changed_line_compiles_what_it_changed():
+    store = Kept()
+
+    def first(x, y):
+        return tn.sin(x).sum(), (x @ y).T.sum(1) @ y
+
+    def second(x, y):
+        return tn.cos(x).sum(), (x @ y).T.sum(1) @ y
+
+    build(first, 2, store)
+    before = store.made
+    build(first, 2, store)
+    assert store.made == before
+    build(second, 2, store)
+    assert store.made == before + 2  # the sum, and what calls the kernels
+
+
+def test_code_from_the_store_computes_the_same(tmp_path, rng):
+    store = Kept()
+    x, y, z = (rng.standard_normal((48, 48)).astype(np.float32) for _ in range(3))
+    for number in range(2):
+        path = tmp_path / f"{number}.so"
+        path.write_bytes(build(two_products, 3, store))
+        first, second = load(path).entry("two_products")(x, y, z)
+        np.testing.assert_allclose(first, x @ y, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(second, z @ y, rtol=1e-4, atol=1e-4)
