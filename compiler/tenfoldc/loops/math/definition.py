@@ -102,7 +102,19 @@ def float_of(bits: Expr, like: Expr) -> Expr:
 
 
 def polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
-    """sum over k of coefficients[k] * x^k, by Horner's rule."""
+    """sum over k of coefficients[k] * x^k, in pairs of pairs (Estrin, 1960): a chain of log n steps, not n."""
+    terms: list[Expr] = [number(coefficient, x) for coefficient in coefficients]
+    power = x
+    while True:
+        pairs = [fma(high, power, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + terms[2 * len(pairs) :]
+        if len(terms) == 1:
+            return terms[0]
+        power = mul(power, power)
+
+
+def horner(x: Expr, coefficients: Sequence[float]) -> Expr:
+    """`polynomial` by Horner's rule, whose error is smaller where terms of high powers are large."""
     result: Expr = number(coefficients[-1], x)
     for coefficient in reversed(coefficients[:-1]):
         result = fma(result, x, number(coefficient, x))
@@ -116,23 +128,42 @@ def round_with_bits(x: Expr) -> tuple[Expr, Expr]:
     return sub(shifted, rounder), bits_of(shifted)
 
 
+def round_product(x: Expr, factor: float) -> tuple[Expr, Expr]:
+    """The whole number n nearest to x * factor, as a float, and an integer with n + 2 bias in its low bits."""
+    form = format_of(x)
+    rounder = number(form.rounder + 2 * form.bias, x)
+    shifted = fma(x, number(factor, x), rounder)
+    return sub(shifted, rounder), bits_of(shifted)
+
+
+def powers_of_two(biased: Expr, like: Expr) -> tuple[Expr, Expr]:
+    """Two normal numbers whose product is 2^n, for an integer with n + 2 bias in its low bits."""
+    form = format_of(like)
+    both = shift_left(biased, form.mantissa)
+    exponents = integer(2**form.integer.bits - 2**form.mantissa, like)
+    first = apply(Primitive.AND, shift_left(biased, form.mantissa - 1), exponents)
+    return float_of(first, like), float_of(sub(both, first), like)
+
+
 def whole_to_float(whole: Expr, like: Expr) -> Expr:
     """An unsigned integer below 2^(mantissa - 1) as a float."""
     form = format_of(like)
     return sub(float_of(add(whole, integer(form.rounder_bits, like)), like), number(form.rounder, like))
 
 
-def power_of_two(exponent: Expr, like: Expr, offset: int = 0) -> Expr:
-    """2^(exponent + offset) for an integer whose low bits are `exponent`; the sum must be that of a normal number."""
-    form = format_of(like)
-    shifted = apply(Primitive.SHL, exponent, integer(form.mantissa, like))
-    return float_of(add(shifted, integer((form.bias + offset) << form.mantissa, like)), like)
+def at_least(x: Expr, low: float) -> Expr:
+    """The larger of two numbers; NaN stays NaN."""
+    return select(greater(number(low, x), x), number(low, x), x)
+
+
+def at_most(x: Expr, high: float) -> Expr:
+    """The smaller of two numbers; NaN stays NaN."""
+    return select(less(number(high, x), x), number(high, x), x)
 
 
 def bounded(x: Expr, low: float, high: float) -> Expr:
     """`x` kept between two numbers; NaN stays NaN."""
-    above = select(greater(number(low, x), x), number(low, x), x)
-    return select(less(number(high, x), above), number(high, x), above)
+    return at_most(at_least(x, low), high)
 
 
 def is_nan(x: Expr) -> Expr:

@@ -1,7 +1,7 @@
 """The error function, its complement and its inverse.
 
-For f32, erf is x + x p(x^2) up to 0.93 and 1 - e^(-|x| q(|x|)) beyond, where q fits -log(erfc x) / x, both by
-Lawson's weighted least squares to the relative error of the result, coefficients rounded one by one.
+For f32, erf is v - v |v| / 4 with v = x + x g(|x|) = 2 (1 - sqrt(erfc x)): the square takes the error out of v where
+the result nears 1, and g is small where it does not, so that one polynomial serves all x.
 
 For f64, erfc x = e^(-x^2) P(t) / (1 + 2 x) with t = (x - 4) / (x + 4) for all x >= 0 (Shepherd and Laframboise,
 1981), with x^2 formed exactly; erf is x + x p(x^2) up to 0.85 and 1 - erfc x beyond.  P and p are Chebyshev
@@ -18,9 +18,12 @@ from tenfoldc.loops.ir import Expr, Primitive
 from tenfoldc.loops.math.definition import (
     INFINITY,
     NAN,
+    at_most,
     bits_of,
+    bounded,
     copysign,
     float_of,
+    horner,
     integer,
     number,
     polynomial,
@@ -28,42 +31,39 @@ from tenfoldc.loops.math.definition import (
     square_root,
     through_f64,
 )
-from tenfoldc.loops.math.exponential import exp, exp_of_sum, scaled_expm1
+from tenfoldc.loops.math.exponential import exp, exp_of_sum
 from tenfoldc.loops.math.logarithm import log
 from tenfoldc.loops.scalar import abs_, add, apply, div, equal, fma, greater, less, mul, neg, select, sub
 
-_ERF_NEAR = {
-    dtypes.f32: (
-        0.12837915122509003,
-        -0.3761249780654907,
-        0.11281827092170715,
-        -0.026766231283545494,
-        0.00499176187440753,
-        -0.0005980213754810393,
-    ),
-    dtypes.f64: (
-        0.1283791670955126,
-        -0.3761263890318375,
-        0.11283791670954685,
-        -0.02686617064501726,
-        0.005223977623916789,
-        -0.0008548326902886471,
-        0.00012055326932054655,
-        -1.4925450090912942e-05,
-        1.6457676496214065e-06,
-        -1.6300495998065118e-07,
-        1.4189584294135369e-08,
-        -8.837207342835496e-10,
-    ),
-}
-_ERF_FAR_F32 = (
-    1.1286542415618896,
-    0.6351280212402344,
-    0.10627530515193939,
-    -0.023795081302523613,
-    0.0036580346059054136,
-    -0.00032662649755366147,
-    1.1612503840296995e-05,
+_ERF_NEAR = (
+    0.1283791670955126,
+    -0.3761263890318375,
+    0.11283791670954685,
+    -0.02686617064501726,
+    0.005223977623916789,
+    -0.0008548326902886471,
+    0.00012055326932054655,
+    -1.4925450090912942e-05,
+    1.6457676496214065e-06,
+    -1.6300495998065118e-07,
+    1.4189584294135369e-08,
+    -8.837207342835496e-10,
+)
+ERF_F32 = (
+    0.12837916612625122,
+    0.3183097243309021,
+    -0.1965358555316925,
+    -0.08557575196027756,
+    0.03333202004432678,
+    0.014845527708530426,
+    -0.005091635510325432,
+    -0.0011497196974232793,
+    -0.00018847087631002069,
+    0.0007106746779754758,
+    -0.00031317133107222617,
+    6.47126289550215e-05,
+    -6.802693405916216e-06,
+    2.953348143819312e-07,
 )
 _ERFC = (
     1.2329951186255526,
@@ -128,18 +128,19 @@ _INVERSE_FAR = {
         -3.5036477620016268e-06,
     ),
 }
+_ERF_END = 3.93
 _HALF_ROOT_PI = 0.886226925452758
 
 
 def _erf_near(x: Expr) -> Expr:
-    return fma(polynomial(mul(x, x), _ERF_NEAR[x.dtype]), x, x)
+    return fma(polynomial(mul(x, x), _ERF_NEAR), x, x)
 
 
 def _complement(a: Expr) -> Expr:
     """erfc of an f64 a >= 0."""
     one, four = number(1.0, a), number(4.0, a)
     t = div(sub(a, four), add(a, four))
-    factor = div(polynomial(t, _ERFC), fma(a, number(2.0, a), one))
+    factor = div(horner(t, _ERFC), fma(a, number(2.0, a), one))
     coarse = float_of(apply(Primitive.AND, bits_of(a), integer(0xFFFFFFFFF8000000, a)), a)
     low = neg(mul(sub(a, coarse), add(a, coarse)))
     return mul(exp_of_sum(neg(mul(coarse, coarse)), low), factor)
@@ -148,14 +149,14 @@ def _complement(a: Expr) -> Expr:
 @scalar_function("erf")
 def erf(x: Expr) -> Expr:
     """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
-    near_end, far_end = (0.93, 4.0) if x.dtype == dtypes.f32 else (0.85, 6.0)
-    a, last = abs_(x), number(far_end, x)
-    bounded = select(less(last, a), last, a)
     if x.dtype == dtypes.f32:
-        far = neg(scaled_expm1(neg(mul(bounded, polynomial(bounded, _ERF_FAR_F32)))))
-    else:
-        far = sub(number(1.0, x), _complement(bounded))
-    return select(greater(a, number(near_end, x)), copysign(far, x), _erf_near(x))
+        x = bounded(x, -_ERF_END, _ERF_END)
+        v = fma(x, polynomial(abs_(x), ERF_F32), x)
+        # Added to +0, the factor of -0 is +0, which leaves the sign of -0.
+        return fma(v, fma(abs_(v), number(-0.25, x), number(0.0, x)), v)
+    a = abs_(x)
+    far = sub(number(1.0, x), _complement(at_most(a, 6.0)))
+    return select(greater(a, number(0.85, x)), copysign(far, x), _erf_near(x))
 
 
 @scalar_function("erfc")
@@ -163,8 +164,8 @@ def erfc(x: Expr) -> Expr:
     """1 - erf x, accurate for large x too; for f32, formed in f64."""
     if x.dtype == dtypes.f32:
         return through_f64(erfc, x)
-    a, last = abs_(x), number(28.0, x)
-    complement = _complement(select(less(last, a), last, a))
+    a = abs_(x)
+    complement = _complement(at_most(a, 28.0))
     far = select(less(x, number(0.0, x)), sub(number(2.0, x), complement), complement)
     return select(less(a, number(0.5, x)), sub(number(1.0, x), _erf_near(x)), far)
 
@@ -175,8 +176,8 @@ def erf_inv(x: Expr) -> Expr:
     one, a = number(1.0, x), abs_(x)
     w = neg(log(mul(sub(one, a), add(one, a))))
     far = greater(w, number(5.0, x))
-    near_value = polynomial(sub(w, number(2.5, x)), _INVERSE_NEAR)
-    far_value = polynomial(sub(square_root(w), number(3.0, x)), _INVERSE_FAR[x.dtype])
+    near_value = horner(sub(w, number(2.5, x)), _INVERSE_NEAR)
+    far_value = horner(sub(square_root(w), number(3.0, x)), _INVERSE_FAR[x.dtype])
     y = mul(select(far, far_value, near_value), a)
     if x.dtype == dtypes.f64:
         y = _halley_step(y, a)

@@ -1,9 +1,8 @@
 """e^x and what is made of it: expm1, the logistic function, hyperbolic sine, cosine and tangent.
 
 x = n ln 2 + r with |r| <= ln(2)/2, n found by rounding; e^r - 1 = r + r^2 q(r).  ln 2 is a short part, whose
-products with n are exact, and the rest.  The coefficients of q are a minimax fit of (e^r - 1 - r) / r^2 to
-e^r's relative error for f32 (Lawson's weighted least squares, each coefficient rounded and the rest fitted
-again) and a Chebyshev interpolation of it in 45 digits for f64.
+products with n are exact, and the rest.  2^n is multiplied in as two factors, each a normal number, so that one
+product, the last, becomes subnormal or infinite.  The polynomials are minimax fits (`coefficients`).
 """
 
 from __future__ import annotations
@@ -11,6 +10,9 @@ from __future__ import annotations
 from tenfold_rt import dtypes
 from tenfoldc.loops.ir import Expr
 from tenfoldc.loops.math.definition import (
+    at_least,
+    at_most,
+    bits_of,
     bounded,
     copysign,
     float_of,
@@ -18,76 +20,93 @@ from tenfoldc.loops.math.definition import (
     integer,
     number,
     polynomial,
-    power_of_two,
-    round_with_bits,
+    powers_of_two,
+    round_product,
     scalar_function,
     shift_left,
-    through_f64,
 )
-from tenfoldc.loops.scalar import abs_, add, div, fma, greater, less, mul, neg, select, sub
+from tenfoldc.loops.scalar import abs_, add, div, fma, less, mul, neg, select, sub
 
 LOG2_E = 1.4426950408889634
 LN2 = {
     dtypes.f32: (0.693115234375, 3.194618329871446e-05),
     dtypes.f64: (0.6931471803691238, 1.9082149292705877e-10),
 }
-_EXP = {
+EXP = {
     dtypes.f32: (
         0.4999999403953552,
-        0.16666516661643982,
-        0.041668280959129333,
-        0.008369248360395432,
-        0.0013820742024108768,
+        0.1666652113199234,
+        0.041668254882097244,
+        0.008368662558495998,
+        0.0013821462634950876,
     ),
     dtypes.f64: (
-        0.5000000000000001,
+        0.5000000000000011,
+        0.16666666666666463,
+        0.041666666666528594,
+        0.008333333333471055,
+        0.0013888888943781015,
+        0.00019841269545781105,
+        2.4801493070718998e-05,
+        2.7557557960171093e-06,
+        2.7630234757369425e-07,
+        2.5007627722617725e-08,
+    ),
+}
+SINH = {
+    dtypes.f32: (0.1666666716337204, 0.00833331048488617, 0.00019842895562760532, 2.782213869068073e-06),
+    dtypes.f64: (
         0.16666666666666669,
-        0.04166666666662064,
-        0.008333333333329793,
-        0.0013888888918939168,
-        0.00019841269864380513,
-        2.4801518641395993e-05,
-        2.75572664186123e-06,
-        2.7621338669142925e-07,
-        2.510134692835034e-08,
+        0.008333333333332912,
+        0.00019841269841593413,
+        2.7557319106754745e-06,
+        2.5052130999144613e-08,
+        1.605665912717875e-10,
+        7.776601778359981e-13,
     ),
 }
 _RANGE = {dtypes.f32: (-104.5, 89.0), dtypes.f64: (-746.0, 710.0)}
-_UNDERFLOW = {dtypes.f32: -86.0, dtypes.f64: -707.0}
 _NEGLIGIBLE = {dtypes.f32: 2.0**-26, dtypes.f64: 2.0**-55}
 
 
 def _reduced(x: Expr, low: Expr | None = None) -> tuple[Expr, Expr]:
-    """e^r - 1 and the bits of n, for x + low = n ln 2 + r."""
-    n, bits = round_with_bits(mul(x, number(LOG2_E, x)))
+    """e^r - 1 for x + low = n ln 2 + r, and an integer with n + 2 bias in its low bits."""
+    n, biased = round_product(x, LOG2_E)
     high, rest = LN2[x.dtype]
     r = fma(n, number(-rest, x), fma(n, number(-high, x), x))
     if low is not None:
         r = add(r, low)
-    return fma(polynomial(r, _EXP[x.dtype]), mul(r, r), r), bits
+    return fma(polynomial(r, EXP[x.dtype]), mul(r, r), r), biased
 
 
 def exp_of_sum(high: Expr, low: Expr | None = None) -> Expr:
-    """e^(high + low) for a `low` far below 1; subnormal results are rounded once, from the full quotient."""
-    form = format_of(high)
-    minus_one, n = _reduced(bounded(high, *_RANGE[high.dtype]), low)
-    small = less(high, number(_UNDERFLOW[high.dtype], high))
-    margin = form.mantissa + 41
-    offset = select(
-        small,
-        integer((form.bias + margin) << form.mantissa, high),
-        integer((form.bias - 1) << form.mantissa, high),
-    )
-    scale = float_of(add(shift_left(n, form.mantissa), offset), high)
-    last = select(small, number(2.0**-margin, high), number(2.0, high))
-    return mul(mul(add(minus_one, number(1.0, high)), scale), last)
+    """e^(high + low) for a `low` far below 1."""
+    return _exp_within(bounded(high, *_RANGE[high.dtype]), low)
 
 
-def scaled_expm1(x: Expr) -> Expr:
-    """e^x - 1 where e^x is far from overflow and x is not below -40."""
-    minus_one, n = _reduced(x)
-    scale = power_of_two(n, x)
-    return fma(scale, minus_one, sub(scale, number(1.0, x)))
+def _exp_within(x: Expr, low: Expr | None = None) -> Expr:
+    """e^(x + low) for x in `_RANGE`; only the last product leaves the range of normal numbers."""
+    minus_one, biased = _reduced(x, low)
+    scale, rest = powers_of_two(biased, x)
+    return mul(fma(scale, minus_one, scale), rest)
+
+
+def _reduced_precisely(x: Expr) -> tuple[Expr, Expr]:
+    """`_reduced` with what rounding r dropped added in, for where e^r - 1 is most of the result."""
+    n, biased = round_product(x, LOG2_E)
+    high, rest = (number(-part, x) for part in LN2[x.dtype])
+    coarse = fma(n, high, x)
+    r = fma(n, rest, coarse)
+    dropped = fma(n, rest, sub(coarse, r))
+    return add(fma(polynomial(r, EXP[x.dtype]), mul(r, r), dropped), r), biased
+
+
+def _expm1_within(x: Expr) -> Expr:
+    """e^x - 1 for x in `_RANGE`: with 2^n = s t, (s (e^r - 1) + (s - 1 / t)) t."""
+    minus_one, biased = _reduced_precisely(x)
+    scale, rest = powers_of_two(biased, x)
+    inverse = float_of(sub(integer(2 * format_of(x).one_bits, x), bits_of(rest)), x)
+    return mul(fma(scale, minus_one, sub(scale, inverse)), rest)
 
 
 @scalar_function("exp")
@@ -98,54 +117,53 @@ def exp(x: Expr) -> Expr:
 
 @scalar_function("expm1")
 def expm1(x: Expr) -> Expr:
-    """e^x - 1.  2^n may overflow before the result does, so half the result is formed and doubled."""
-    minus_one, n = _reduced(bounded(x, -40.0, _RANGE[x.dtype][1]))
-    half = power_of_two(n, x, -1)
-    y = fma(half, minus_one, sub(half, number(0.5, x)))
-    return select(less(abs_(x), number(_NEGLIGIBLE[x.dtype], x)), x, add(y, y))
+    """e^x - 1."""
+    y = _expm1_within(bounded(x, -40.0, _RANGE[x.dtype][1]))
+    return select(less(abs_(x), number(_NEGLIGIBLE[x.dtype], x)), x, y)
 
 
 @scalar_function("logistic")
 def logistic(x: Expr) -> Expr:
-    """1 / (1 + e^-x), as e^x / (1 + e^x) below 0 so that nothing overflows or cancels."""
-    decayed = exp(neg(abs_(x)))
-    one = number(1.0, x)
-    return div(select(less(x, number(0.0, x)), decayed, one), add(decayed, one))
+    """1 / (1 + e^-x); below 0, u / (1 + u) with u = e^x, whose error is u's alone where it is u - u (u / (1 + u))."""
+    u = _exp_within(at_least(neg(abs_(x)), _RANGE[x.dtype][0]))
+    v = div(number(1.0, x), add(u, number(1.0, x)))
+    return select(less(x, number(0.0, x)), fma(neg(u), mul(u, v), u), v)
 
 
 @scalar_function("tanh")
 def tanh(x: Expr) -> Expr:
-    """m / (m + 2) with m = e^(2 |x|) - 1; 1 from where m hides the 2."""
-    magnitude = abs_(x)
-    last = number(9.5 if x.dtype == dtypes.f32 else 20.0, x)
-    magnitude = select(less(last, magnitude), last, magnitude)
-    m = scaled_expm1(add(magnitude, magnitude))
-    return copysign(div(m, add(m, number(2.0, x))), x)
+    """1 - v with w = (e^(2 |x|) - 1) / 2 and v = 1 / (1 + w); where w is small w / (1 + w), as w - w (w v)."""
+    form, one = format_of(x), number(1.0, x)
+    reduce = _reduced if x.dtype == dtypes.f32 else _reduced_precisely
+    magnitude = at_most(abs_(x), 9.5 if x.dtype == dtypes.f32 else 20.0)
+    minus_one, biased = reduce(add(magnitude, magnitude))
+    bits = sub(shift_left(biased, form.mantissa), integer((form.bias + 1) << form.mantissa, x))
+    half_power = float_of(bits, x)
+    w = fma(half_power, minus_one, sub(half_power, number(0.5, x)))
+    v = div(one, add(w, one))
+    return copysign(select(less(w, one), fma(neg(w), mul(w, v), w), sub(one, v)), x)
 
 
 @scalar_function("sinh")
 def sinh(x: Expr) -> Expr:
-    """(m + m / (m + 1)) / 2 with m = e^|x| - 1; for large |x|, (e^(|x|/2) / 2) e^(|x|/2)."""
-    if x.dtype == dtypes.f32:
-        return through_f64(sinh, x)
-    magnitude, half = abs_(x), number(0.5, x)
-    m = expm1(magnitude)
-    small = mul(add(m, div(m, add(m, number(1.0, x)))), half)
-    return copysign(select(greater(magnitude, number(22.0, x)), _half_exp(magnitude), small), x)
+    """h - 1 / (4 h) with h = e^|x| / 2; where that cancels, up to 1, x + x^3 p(x^2)."""
+    magnitude = abs_(x)
+    h = _half_exp(magnitude)
+    far = sub(h, div(number(0.25, x), h))
+    z = mul(x, x)
+    near = fma(mul(x, z), polynomial(z, SINH[x.dtype]), x)
+    return select(less(magnitude, number(1.0, x)), near, copysign(far, x))
 
 
 @scalar_function("cosh")
 def cosh(x: Expr) -> Expr:
-    """(e^|x| + e^-|x|) / 2; for large |x|, (e^(|x|/2) / 2) e^(|x|/2)."""
-    if x.dtype == dtypes.f32:
-        return through_f64(cosh, x)
-    magnitude, half = abs_(x), number(0.5, x)
-    grown = exp(magnitude)
-    small = add(mul(grown, half), div(half, grown))
-    return select(greater(magnitude, number(22.0, x)), _half_exp(magnitude), small)
+    """h + 1 / (4 h) with h = e^|x| / 2."""
+    h = _half_exp(abs_(x))
+    return add(h, div(number(0.25, x), h))
 
 
 def _half_exp(x: Expr) -> Expr:
-    """e^x / 2 without overflow before the result does."""
-    root = exp(mul(x, number(0.5, x)))
-    return mul(mul(root, number(0.5, x)), root)
+    """e^x / 2 for x >= 0."""
+    minus_one, biased = _reduced(at_most(x, _RANGE[x.dtype][1] + 1))
+    scale, rest = powers_of_two(biased, x)
+    return mul(mul(fma(scale, minus_one, scale), number(0.5, x)), rest)

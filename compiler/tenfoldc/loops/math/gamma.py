@@ -17,6 +17,7 @@ from tenfoldc.loops.math.definition import (
     INFINITY,
     NAN,
     ScalarFunction,
+    horner,
     is_zero,
     number,
     polynomial,
@@ -120,7 +121,7 @@ def polygamma(order: int) -> ScalarFunction:
         upper = _polygamma_above(z, order)
         cotangent = div(number(1.0, x), tan(angle))
         mirrored = upper if order % 2 == 0 else neg(upper)
-        lower = sub(mirrored, polynomial(cotangent, cotangent_derivative(order)))
+        lower = sub(mirrored, horner(cotangent, cotangent_derivative(order)))
         return select(_at_pole(x, angle), number(NAN, x), select(low, lower, upper))
 
     return ScalarFunction(f"polygamma{order}", rule)

@@ -29,9 +29,9 @@ from tenfoldc.loops.math.definition import (
     whole_to_float,
 )
 from tenfoldc.loops.math.exponential import LN2
-from tenfoldc.loops.scalar import abs_, add, apply, div, fma, greater, less, mul, neg, select, sub
+from tenfoldc.loops.scalar import abs_, add, apply, div, fma, greater, less, less_equal, mul, neg, select, sub
 
-_LOG_F32 = (
+LOG_F32 = (
     0.3333321511745453,
     -0.2499980479478836,
     0.20010444521903992,
@@ -41,7 +41,7 @@ _LOG_F32 = (
     0.13986708223819733,
     -0.12874288856983185,
 )
-_LOG_F64 = (
+LOG_F64 = (
     0.666666666666667,
     0.3999999999989322,
     0.28571428628810996,
@@ -77,12 +77,11 @@ def _log_parts(f: Expr, k: Expr) -> Expr:
     """k ln 2 + log(1 + f)."""
     high, low = LN2[f.dtype]
     if f.dtype == dtypes.f32:
-        q = fma(polynomial(f, _LOG_F32), f, number(-0.5, f))
-        y = fma(q, mul(f, f), fma(k, number(low, f), f))
+        y = fma(polynomial(f, (-0.5, *LOG_F32)), mul(f, f), fma(k, number(low, f), f))
         return fma(k, number(high, f), y)
     s = div(f, add(f, number(2.0, f)))
     z = mul(s, s)
-    r = mul(polynomial(z, _LOG_F64), z)
+    r = mul(polynomial(z, LOG_F64), z)
     half_square = mul(mul(f, f), number(0.5, f))
     tail = fma(s, add(half_square, r), mul(k, number(low, f)))
     return fma(k, number(high, f), neg(sub(sub(half_square, tail), f)))
@@ -91,8 +90,8 @@ def _log_parts(f: Expr, k: Expr) -> Expr:
 def _with_limits(x: Expr, y: Expr) -> Expr:
     """`y`, the logarithm of `x`, put right where x is 0, negative, infinite or NaN."""
     y = select(less(x, number(INFINITY, x)), y, x)
-    y = select(less(x, number(0.0, x)), number(NAN, x), y)
-    return select(is_zero(x), number(-INFINITY, x), y)
+    undefined = select(is_zero(x), number(-INFINITY, x), number(NAN, x))
+    return select(less_equal(x, number(0.0, x)), undefined, y)
 
 
 @scalar_function("log")

@@ -26,7 +26,6 @@ from tenfoldc.loops.math.definition import (
     is_zero,
     number,
     polynomial,
-    power_of_two,
     scalar_function,
     shift_left,
     shift_right,
@@ -156,7 +155,7 @@ def cbrt(x: Expr) -> Expr:
     factor = select(two_more, number(next_root, wide), select(one_more, number(root, wide), number(1.0, wide)))
     target = mul(m, select(two_more, number(4.0, wide), select(one_more, number(2.0, wide), number(1.0, wide))))
     y = _refined_cube_root(mul(start, factor), target, steps=1 if x.dtype == dtypes.f32 else 2)
-    y = mul(y, power_of_two(third, wide, -341))
+    y = mul(y, float_of(shift_left(add(third, integer(1023 - 341, wide)), 52), wide))
     y = select(small, mul(y, number(2.0**-18, wide)), y)
     special = logical_or(is_zero(wide), apply(Primitive.NOT, less(wide, number(INFINITY, wide))))
     return copysign(convert(select(special, wide, y), x.dtype), x)

@@ -20,7 +20,6 @@ from tenfoldc.loops.math.definition import (
     is_either_nan,
     is_zero,
     number,
-    power_of_two,
     round_with_bits,
     scalar_function,
     shift_left,
@@ -89,7 +88,7 @@ def _magnitude(a: Expr, b: Expr, width: int, squarings: int) -> Expr:
     distance = sub(a_exponent, b_exponent)
     distance = sub(add(distance, select(b_small, scale, none)), select(a_small, scale, none))
     modulus = _Modulus(b_mantissa, width)
-    power = modulus.centred(power_of_two(shift_right(distance, squarings), a))
+    power = modulus.centred(float_of(shift_left(add(shift_right(distance, squarings), integer(1023, a)), 52), a))
     for place in reversed(range(squarings)):
         power = modulus.product(power, power)
         bit = apply(Primitive.AND, distance, integer(1 << place, a))
