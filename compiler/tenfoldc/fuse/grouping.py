@@ -17,6 +17,7 @@ from tenfoldc.fuse.cluster import Cluster
 from tenfoldc.fuse.ordering import in_order
 from tenfoldc.fuse.reads import Reads, ReadsOf, has_elements
 from tenfoldc.fuse.reductions import fit, result_map
+from tenfoldc.fuse.row_blocks import merge_row_blocks
 from tenfoldc.ir.core import Function, Operation, Region, Value, captured
 from tenfoldc.ir.groups import AxisMap, Group, GroupKind, Plan
 from tenfoldc.ir.op import Kind
@@ -50,7 +51,8 @@ def _fuse_region(region: Region, reads_of: ReadsOf) -> Plan:
                 plan = _fuse_region(inner, reads_of)
                 nested[inner] = plan
                 nested |= plan.nested
-    return Plan(_Fusion(region, reads_of).run(), nested)
+    groups = _Fusion(region, reads_of).run()
+    return Plan(merge_row_blocks(region, groups, reads_of), nested)
 
 
 class _Fusion:
@@ -109,7 +111,14 @@ class _Fusion:
         position = {operation: place for place, operation in enumerate(self.region.operations)}
         clusters = [cluster for cluster in self.clusters if cluster.merged_into is None]
         costly = {value for value, weight in self.weights.items() if weight > _CHEAP}
-        return tuple(cluster.group(position, costly) for cluster in in_order(clusters, position))
+        writers = {value: cluster for cluster in clusters for value in cluster.results}
+        ordered = in_order(
+            clusters,
+            lambda cluster: (writers[value] for value in cluster.accesses if value in writers),
+            lambda cluster: cluster.operations,
+            position,
+        )
+        return tuple(cluster.group(position, costly) for cluster in ordered)
 
     # Elementwise operations, movements and creations
 

@@ -1,35 +1,44 @@
-"""The order in which clusters run: each after those whose results it reads, otherwise as in the program."""
+"""The order in which kernels run: each after those whose results it reads, otherwise as in the program."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from tenfoldc.fuse.cluster import Cluster
 from tenfoldc.ir.core import Operation
 
+T = TypeVar("T")
 
-def in_order(clusters: Sequence[Cluster], position: Mapping[Operation, int]) -> list[Cluster]:
-    """`clusters` sorted topologically; among those that are ready, the one that begins earliest comes first."""
-    writers = {value: cluster for cluster in clusters for value in cluster.results}
-    following: dict[Cluster, list[Cluster]] = {cluster: [] for cluster in clusters}
-    waits: dict[Cluster, int] = {}
-    for cluster in clusters:
-        sources = {writers[value] for value in cluster.accesses if value in writers} - {cluster}
-        waits[cluster] = len(sources)
-        for source in sources:
-            following[source].append(cluster)
-    place = {cluster: max(position[operation] for operation in cluster.operations) for cluster in clusters}
-    ready = [(place[cluster], number, cluster) for number, cluster in enumerate(clusters) if not waits[cluster]]
+
+def in_order(
+    nodes: Sequence[T],
+    sources: Callable[[T], Iterable[T]],
+    operations: Callable[[T], Iterable[Operation]],
+    position: Mapping[Operation, int],
+) -> list[T]:
+    """`nodes` sorted topologically; among those that are ready, the one whose last operation comes first.
+
+    Sources that are not among `nodes`, and a node that is its own source, are left out of account.
+    """
+    following: dict[T, list[T]] = {node: [] for node in nodes}
+    waits: dict[T, int] = {}
+    for node in nodes:
+        needed = {source for source in sources(node) if source in following} - {node}
+        waits[node] = len(needed)
+        for source in needed:
+            following[source].append(node)
+    place = {node: max(position[operation] for operation in operations(node)) for node in nodes}
+    number_of = {node: number for number, node in enumerate(nodes)}
+    ready = [(place[node], number_of[node], node) for node in nodes if not waits[node]]
     heapq.heapify(ready)
-    number_of = {cluster: number for number, cluster in enumerate(clusters)}
-    ordered: list[Cluster] = []
+    ordered: list[T] = []
     while ready:
-        _, _, cluster = heapq.heappop(ready)
-        ordered.append(cluster)
-        for consumer in following[cluster]:
+        _, _, node = heapq.heappop(ready)
+        ordered.append(node)
+        for consumer in following[node]:
             waits[consumer] -= 1
             if not waits[consumer]:
                 heapq.heappush(ready, (place[consumer], number_of[consumer], consumer))
-    assert len(ordered) == len(clusters), "clusters need each other in a circle"
+    assert len(ordered) == len(nodes), "kernels need each other in a circle"
     return ordered

@@ -26,11 +26,13 @@ class GroupKind(Enum):
     `NEST`: loops over shared axes, which may hold reductions; every operation is elementwise, a movement or a
     reduction.  `OPERATION`: one operation, the anchor, by the rule of its kind, with producers merged into its reads
     and consumers into its writes.  `VIEW`: nothing to compute, the result is the operand's memory in another shape.
+    `ROW_BLOCKS`: several groups, run one after the other for a block of rows at a time (`RowBlocks`).
     """
 
     NEST = "nest"
     OPERATION = "operation"
     VIEW = "view"
+    ROW_BLOCKS = "row blocks"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +55,62 @@ class Group:
     """For each reduction, the axes that run over its operands."""
     costly: frozenset[Value] = frozenset()
     """Values that are better kept than computed twice."""
+    blocks: RowBlocks | None = None
+    """How a group of kind `ROW_BLOCKS` is computed."""
+
+
+class Role(Enum):
+    """What a stage does with the rows and columns of a block.
+
+    `NEST`: a nest that runs over the rows.  The others are contractions: `SPREAD` gives an element per row and
+    column; `GATHER` sums along the columns and gives some features per row; `ACCUMULATE` sums along the rows and gives
+    some features per column, complete only after the last block.
+    """
+
+    NEST = "nest"
+    SPREAD = "spread"
+    GATHER = "gather"
+    ACCUMULATE = "accumulate"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """One group's work on a block.
+
+    `axes` says for each loop axis of a nest, or for each axis of a contraction's lhs, rhs and result, which axis of
+    the block's space it is, None for any other.
+    """
+
+    group: Group
+    role: Role
+    axes: tuple[AxisMap, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowBlocks:
+    """Groups that share their rows, so that all of them can be computed for some rows before the next are begun.
+
+    The space has the axes `extents`: outer ones, then rows, then columns.  `places` gives for every value that a stage
+    computes which axes of the space its own axes are.  Values that are no result of the group exist a block at a time.
+    """
+
+    extents: tuple[int, ...]
+    stages: tuple[Stage, ...]
+    places: Mapping[Value, AxisMap]
+
+    def is_wide(self, axes: AxisMap) -> bool:
+        """Whether a value along `axes` of the space has an element per row and column."""
+        return self.row in axes and self.column in axes
+
+    @property
+    def row(self) -> int:
+        """The number of the row axis."""
+        return len(self.extents) - 2
+
+    @property
+    def column(self) -> int:
+        """The number of the column axis."""
+        return len(self.extents) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

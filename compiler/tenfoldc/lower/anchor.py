@@ -17,12 +17,12 @@ from tenfoldc.lower.storage import Storage
 class AnchorContext:
     """The surroundings of a group's anchor (`tenfoldc.lower.context.LoweringContext`)."""
 
-    def __init__(self, group: Group, anchor: Operation, storage: Storage) -> None:
+    def __init__(self, group: Group, anchor: Operation, storage: Storage, algebra: IndexAlgebra | None = None) -> None:
         self.scratch_buffers: list[Buffer] = []
         self._group = group
         self._anchor = anchor
         self._storage = storage
-        self._algebra = IndexAlgebra()
+        self._algebra = IndexAlgebra() if algebra is None else algebra
         fused = [operation for operation in group.operations if operation is not anchor]
         self._elements = Elements(storage, self._algebra, fused)
         self._axes = 0

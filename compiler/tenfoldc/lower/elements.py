@@ -113,7 +113,8 @@ class Elements:
         return element
 
     def _place(self, buffer: Buffer, index: Sequence[Expr]) -> tuple[Buffer, tuple[Expr, ...]]:
-        plain = self.algebra.simplify_all(index)
+        window = self.storage.windows.get(buffer)
+        plain = self.algebra.simplify_all(index if window is None else window.index(index))
         if any(_divides(self.algebra.form(position)) for position in plain):
             offset = self.algebra.offset(plain, buffer.shape)
             if not _divides(offset):

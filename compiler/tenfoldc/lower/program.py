@@ -10,11 +10,11 @@ from tenfoldc.ir.groups import Group, GroupKind, Plan
 from tenfoldc.ir.op import Kind
 from tenfoldc.loops.ir import Buffer, Kernel, Program, Statement
 from tenfoldc.lower.anchor import AnchorContext
-from tenfoldc.lower.context import LoweringRule
 from tenfoldc.lower.control import lower_branches, lower_tape, lower_while
 from tenfoldc.lower.copying import copy_value, lower_update
 from tenfoldc.lower.donation import protect_donated
 from tenfoldc.lower.nest_loops import lower_nest
+from tenfoldc.lower.row_blocks.kernel import lower_row_blocks
 from tenfoldc.lower.rules import lowering_rules
 from tenfoldc.lower.sharing import Sharing
 from tenfoldc.lower.storage import Destination, Storage, reshaped
@@ -39,7 +39,7 @@ def lower(function: Function, plan: Plan, target: Target) -> Program:
     result_names = function.result_names or tuple(f"result{number}" for number in range(len(types.results)))
     parameters = tuple(Buffer(n, t.dtype, t.sizes) for n, t in zip(names, types.parameters, strict=True))
     results = tuple(Buffer(n, t.dtype, t.sizes) for n, t in zip(result_names, types.results, strict=True))
-    lowering = _Lowering(plan.nested, lowering_rules(target))
+    lowering = _Lowering(plan.nested, target)
     lowering.storage.buffers.update(zip(region.parameters, parameters, strict=True))
     wanted = [Destination(value, target) for value, target in zip(region.results, results, strict=True)]
     kernels = lowering.region(region, wanted, frozenset(), plan)
@@ -60,9 +60,10 @@ def lower(function: Function, plan: Plan, target: Target) -> Program:
 class _Lowering:
     """The lowering of one function: what all of its regions share."""
 
-    def __init__(self, nested: Mapping[Region, Plan], rules: Mapping[str, LoweringRule]) -> None:
+    def __init__(self, nested: Mapping[Region, Plan], target: Target) -> None:
         self.nested = nested
-        self.rules = rules
+        self.target = target
+        self.rules = lowering_rules(target)
         self.storage = Storage()
         self._kernels = 0
 
@@ -112,6 +113,8 @@ class _Lowering:
             return []
         if group.kind is GroupKind.NEST:
             statements, scratch = lower_nest(group, self.storage)
+        elif group.blocks is not None:
+            statements, scratch = lower_row_blocks(group, group.blocks, self.storage, self.target)
         else:
             assert group.anchor is not None
             statements, scratch = self._anchor(group, group.anchor, sharing)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tenfold_rt import dtypes
@@ -11,7 +12,7 @@ from tenfold_rt.dtypes import DType
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.op import Array
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import TAPE_WORDS, Buffer, Constant
+from tenfoldc.loops.ir import TAPE_WORDS, Buffer, Constant, Expr
 from tenfoldc.ops.creation import CONSTANT, ConstantAttributes, splat_value
 
 
@@ -24,6 +25,18 @@ class Destination:
     home: Buffer | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a tensor in a buffer of its own: of the tensor's index it keeps `axes`, counted from `origins` on."""
+
+    axes: tuple[int, ...]
+    origins: tuple[Expr, ...]
+
+    def index(self, index: Sequence[Expr]) -> list[Expr]:
+        """Where the buffer holds the tensor's element at `index`."""
+        return [scalar.sub(index[axis], origin) for axis, origin in zip(self.axes, self.origins, strict=True)]
+
+
 class Storage:
     """The buffers of one program, made as they are needed."""
 
@@ -32,6 +45,8 @@ class Storage:
         self.temporaries: list[Buffer] = []
         self.tapes: list[Buffer] = []
         self.constants: dict[Buffer, Array] = {}
+        self.windows: dict[Buffer, Window] = {}
+        """For buffers that hold only a part of their value, which part."""
         self._constant_values: dict[Value, Array] = {}
         self._flat: dict[Buffer, Buffer] = {}
         self._numbered = 0
@@ -88,6 +103,18 @@ class Storage:
             self.buffers[value] = known
             self.constants[known] = array
         return known
+
+    @contextmanager
+    def windowed(self, windows: Mapping[Value, tuple[Buffer, Window]]) -> Iterator[None]:
+        """Within this context, each value is where its window says, and nowhere else."""
+        before = {value: self.buffers.get(value) for value in windows}
+        for value, (buffer, window) in windows.items():
+            self.buffers[value], self.windows[buffer] = buffer, window
+        yield
+        for value, buffer in before.items():
+            del self.buffers[value]
+            if buffer is not None:
+                self.buffers[value] = buffer
 
     def flat(self, buffer: Buffer) -> Buffer:
         """`buffer` with one axis."""

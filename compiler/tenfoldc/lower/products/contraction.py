@@ -27,7 +27,7 @@ _WORTH_MERGING = 0.8
 
 def lower_dot_general(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
     """The loops of a `dot_general`."""
-    return lower_product(ctx, _dot_product(operation, ctx), target)
+    return lower_product(ctx, dot_product(operation, ctx), target)
 
 
 def lower_product(ctx: LoweringContext, product: Product, target: Target) -> Sequence[Statement]:
@@ -67,7 +67,7 @@ def _with_batch_in_columns(product: Product) -> Product:
     )
 
 
-def _dot_product(operation: Operation, ctx: LoweringContext) -> Product:
+def dot_product(operation: Operation, ctx: LoweringContext) -> Product:
     """A `dot_general` as a product of matrices: free axes are made one, and so are batching and contracting ones."""
     attributes = operation.attributes
     assert isinstance(attributes, DotGeneralAttributes)
