@@ -173,8 +173,8 @@ class _Interpreter:
                 target = (row + i, column + j)
                 total = self.load(statement.target, target) if statement.accumulate else 0
                 for k in range(depth):
-                    left = (lhs_panel + i, lhs_first + k) if in_place[0] else (lhs_panel, k, i)
-                    right = (rhs_first + k, rhs_panel + j) if in_place[1] else (rhs_panel, k, j)
+                    left = (lhs_panel + i, lhs_first + k) if in_place[0] else (lhs_panel, lhs_first + k, i)
+                    right = (rhs_first + k, rhs_panel + j) if in_place[1] else (rhs_panel, rhs_first + k, j)
                     total = total + self.load(statement.lhs, left) * self.load(statement.rhs, right)
                 self.store(statement.target, target, total)
 

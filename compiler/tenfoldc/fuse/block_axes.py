@@ -106,8 +106,10 @@ class BlockAxes:
 
     def _spread(self, group: Group, value: Value, place: AxisMap) -> Fitted | None:
         numbers = _numbers(group)
+        if numbers is None or not self.is_wide(place):
+            return None
         axes = _anchor_axes(group, value)
-        if numbers is None or axes is None or not self.is_wide(place):
+        if axes is None:
             return None
         result: list[int | None] = [None] * _anchor_rank(group)
         for own, axis in zip(axes, place, strict=True):
@@ -129,10 +131,13 @@ class BlockAxes:
         return self._stage(group, Role.SPREAD, lhs, rhs, tuple(result))
 
     def contraction(self, group: Group) -> Fitted | None:
-        """A contraction that reads elements per row and column, and sums along one of these axes."""
+        """A contraction that reads elements per row and column: it sums along one of these axes, or has such itself."""
         numbers = _numbers(group)
         if numbers is None:
             return None
+        spread = self._spread_by_consumers(group)
+        if spread is not None:
+            return spread
         operands = _anchor(group).operands
         left, right = (self._place_of(group, operand) for operand in operands)
         if left is None or right is None:
@@ -157,6 +162,14 @@ class BlockAxes:
         if summed == [self.row] and kept == [self.column] and self.column not in other and other.count(self.row) == 1:
             return self._stage(group, Role.ACCUMULATE, lhs, rhs, result)
         return None
+
+    def _spread_by_consumers(self, group: Group) -> Fitted | None:
+        """A contraction whose consumers in its group tell that it has an element per row and column."""
+        loops = _loops_along(group, {value: self.places[value] for value in read_by(group) if value in self.places})
+        maps = group.maps.get(group.results[0], ())
+        if not loops or len(maps) != 1:
+            return None
+        return self._spread(group, group.results[0], tuple(None if a is None else loops.get(a) for a in maps[0]))
 
     def _stage(self, group: Group, role: Role, lhs: AxisMap, rhs: AxisMap, result: AxisMap) -> Fitted | None:
         """The stage, where consumers in the group read what has a place along the same axes."""
@@ -231,7 +244,7 @@ def seed_axes(
 
     None where there is no such contraction, or where the result has no more elements than what it is computed from.
     """
-    if nest.kind is not GroupKind.NEST or nest.reduced != {len(nest.extents) - 1}:
+    if nest.kind is not GroupKind.NEST or nest.reduced != frozenset({len(nest.extents) - 1}):
         return None
     for value in read_by(nest):
         producer = writers.get(value)
@@ -250,7 +263,8 @@ def seed_axes(
 
 def _row_loop(nest: Group, producer: Group, value: Value, axes: AxisMap) -> int | None:
     """The loop that runs over the rows of `value`, whose columns the last loop runs over."""
-    numbers, own = _numbers(producer), _anchor_axes(producer, value)
+    numbers = _numbers(producer)
+    own = None if numbers is None else _anchor_axes(producer, value)
     if numbers is None or own is None:
         return None
     result: list[int | None] = [None] * _anchor_rank(producer)

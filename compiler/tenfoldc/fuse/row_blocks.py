@@ -49,7 +49,10 @@ class _Merging:
             return
         axes, loops = seed
         chain = _Chain(axes, self.groups, writers)
-        if chain.take_nest(nest, loops) and chain.grow(nest) and chain.recompute(self._original) and chain.is_convex():
+        if not chain.take_nest(nest, loops) or not chain.recompute(self._original):
+            return
+        chain.grow()
+        if chain.sums_up() and chain.recompute(self._original) and chain.is_convex():
             self._merge(chain)
 
     def _merge(self, chain: _Chain) -> None:
@@ -108,13 +111,14 @@ class _Chain:
             self._add(each)
         return True
 
-    def grow(self, nest: Group) -> bool:
-        """Take what follows `nest`, in the order of the plan; whether anything but nests was found."""
-        for group in self._groups[self._groups.index(nest) + 1 :]:
+    def grow(self) -> None:
+        """Take the groups that read what stages compute, in the order of the plan."""
+        for group in self._groups:
             if group in self.stages:
                 continue
             sources = set(_sources(group, self._writers))
-            if not sources & (self._outside | set(self.stages)):
+            reads_stage = any(value in self.axes.places for value in read_by(group))
+            if not reads_stage and sources.isdisjoint(self._outside):
                 continue
             if any(source in self.stages and self.stages[source].role is Role.ACCUMULATE for source in sources):
                 self._outside.add(group)
@@ -123,6 +127,9 @@ class _Chain:
                     self._outside.add(group)
             else:
                 self._take_contraction(group, sources)
+
+    def sums_up(self) -> bool:
+        """Whether a contraction reads elements per row and column."""
         return any(stage.role in (Role.GATHER, Role.ACCUMULATE) for stage in self.stages.values())
 
     def _take_contraction(self, group: Group, sources: set[Group]) -> None:

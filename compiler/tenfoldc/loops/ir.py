@@ -247,11 +247,11 @@ class Store:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MultiplyPanels:
-    """`target[i, j] (+)= sum over k of lhs[lhs_panel, k, i] * rhs[rhs_panel, k, j]` for i < rows, j < columns.
+    """`target[i, j] (+)= sum over k of lhs[lhs_panel, lhs_first + k, i] * rhs[rhs_panel, rhs_first + k, j]`.
 
     `lhs` has shape (panels, depth, mr) and `rhs` (panels, depth, nr), packed so that the inner loop reads both in
-    order; `target` is two-dimensional and the tile begins at (`row`, `column`).  `depth` turns are taken from k = 0.
-    `rows` <= mr and `columns` <= nr are the part of the tile that lies inside `target`; panels are padded with
+    order; `target` is two-dimensional and the tile begins at (`row`, `column`).  `depth` turns are taken from k = 0,
+    for i < `rows` <= mr and j < `columns` <= nr, the part of the tile that lies inside `target`; panels are padded with
     zeros to their full width.  `accumulate` adds to what `target` holds, else it is overwritten.
 
     A two-dimensional `lhs` is read in place, as lhs[lhs_panel + i, lhs_first + k]; a two-dimensional `rhs` likewise,

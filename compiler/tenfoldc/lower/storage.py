@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -105,7 +105,7 @@ class Storage:
         return known
 
     @contextmanager
-    def windowed(self, windows: Mapping[Value, tuple[Buffer, Window]]) -> Iterator[None]:
+    def windowed(self, windows: Mapping[Value, tuple[Buffer, Window]]) -> Generator[None]:
         """Within this context, each value is where its window says, and nowhere else."""
         before = {value: self.buffers.get(value) for value in windows}
         for value, (buffer, window) in windows.items():

@@ -23,6 +23,10 @@ from tenfoldc.lower.storage import Storage, Window
 _BLOCK_BYTES = 192 * 1024
 """What the rows of a block may take, of all values together, so that they stay in the L2 cache."""
 
+_FEWEST_TILES, _MOST_TILES = 2, 8
+"""Rows of a block, in register tiles: enough to read a panel of the fixed operand several times, and few enough that
+a mask leaves out much of a block's columns."""
+
 _LINE_BYTES = 64
 _SET_BYTES = 1024
 """Rows that begin a multiple of this apart compete for few places of a cache."""
@@ -151,6 +155,7 @@ def _rows_per_block(blocks: RowBlocks, slots: Mapping[Value, int], multiple: int
         size = value.type.size // (value.type.sizes[row] * outer) * value.type.dtype.itemsize
         width[slot] = max(width.get(slot, 0), size)
     rows = blocks.extents[blocks.row]
-    largest = max(2 * multiple, _BLOCK_BYTES // max(1, sum(width.values())) // multiple * multiple)
+    fitting = _BLOCK_BYTES // max(1, sum(width.values())) // multiple
+    largest = max(_FEWEST_TILES, min(fitting, _MOST_TILES)) * multiple
     count = -(-rows // largest)
     return -(-rows // (count * multiple)) * multiple

@@ -245,5 +245,5 @@ def _as_index(expression: Expr, algebra: IndexAlgebra) -> Expr | None:
         return None
     index = known[0] if expression.primitive is Primitive.CONVERT else scalar.apply(expression.primitive, *known)
     low, high = algebra.range_of(algebra.form(index))
-    limits = np.iinfo(expression.dtype.require_numpy())
+    limits = np.iinfo(expression.dtype.require_numpy().name)
     return index if limits.min <= low and high <= limits.max else None

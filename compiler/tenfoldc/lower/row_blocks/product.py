@@ -100,9 +100,8 @@ class BlockProduct:
         product, block = self.product, self.block
         if self.role is Role.ACCUMULATE:
             return self.context.scratch("totals", product.dtype, (product.rows, padded(product.columns, product.dtype)))
-        (result,) = self.results if len(self.results) == 1 else (None,)
-        if self.role is Role.SPREAD and result in block.windows and not self.context.has_epilogue:
-            return block.windows[result][0]
+        if self.role is Role.SPREAD and self.results[0] in block.windows and not self.context.has_epilogue:
+            return block.windows[self.results[0]][0]
         columns = padded(product.columns, product.dtype)
         return self.context.scratch("sums", product.dtype, (block.size, columns))
 
