@@ -40,7 +40,7 @@ class FoldLoop:
     partial: bool = False
 
 
-class _Stretch(NamedTuple):
+class Stretch(NamedTuple):
     """Some turns of a loop: from which, how many at most, how many here."""
 
     start: Expr
@@ -193,7 +193,7 @@ class Nest:
         return statements
 
     def _fold_row(
-        self, number: int, row: Mapping[int, Expr], inits: Sequence[Expr], first: _Stretch | None = None
+        self, number: int, row: Mapping[int, Expr], inits: Sequence[Expr], first: Stretch | None = None
     ) -> tuple[list[Statement], list[Expr]]:
         """The loops of a pass and what its reductions give from `inits`; `first`: only these turns of the outermost."""
         folded = self.passes.reductions.get(number, [])
@@ -235,7 +235,7 @@ class Nest:
         count = -(-extent // size)
         part, start, length = self.cut(extent, size, "p")
         starts = [neutral(operation) for operation in folded]
-        statements, finals = self._fold_row(number, row, starts, _Stretch(start, size, length))
+        statements, finals = self._fold_row(number, row, starts, Stretch(start, size, length))
         results = [operation.results[0] for operation in folded]
         parts = [self.new_scratch("part", result, [count]) for result in results]
         stores = [self.elements.store(p, [part], final) for p, final in zip(parts, finals, strict=True)]
@@ -255,24 +255,24 @@ class Nest:
         inputs = operation.operands[: len(operation.results)]
         return accumulate(self.elements, operation, carried, [self.elements.read(x, index) for x in inputs])
 
-    def _fold_loops(
-        self, folded: Sequence[Operation], first: _Stretch | None
-    ) -> tuple[list[FoldLoop], dict[int, Expr]]:
+    def _fold_loops(self, folded: Sequence[Operation], first: Stretch | None) -> tuple[list[FoldLoop], dict[int, Expr]]:
         """The loops of a pass, with long sums cut into blocks, and the index of each loop of the space."""
         has_sum = any(is_float_sum(operation) for operation in folded)
         loops: list[FoldLoop] = []
         inside: dict[int, Expr] = {}
         for number, loop in enumerate(self.space.folded):
-            extent = self.space.extent(loop)
-            stretch = _Stretch(scalar.index(0), extent, scalar.index(extent))
-            if first is not None and number == 0:
-                stretch = first
+            stretch = first if first is not None and number == 0 else self.stretch(loop)
             inner = loop != self.space.folded[-1] and self.space.extent(self.space.folded[-1]) >= SUM_BLOCK // 16
             own, inside[loop] = self._stretch_loops(loop, stretch, has_sum, inner)
             loops.extend(own)
         return loops, inside
 
-    def _stretch_loops(self, loop: int, stretch: _Stretch, has_sum: bool, inner: bool) -> tuple[list[FoldLoop], Expr]:
+    def stretch(self, loop: int) -> Stretch:
+        """The turns that a folded loop takes."""
+        extent = self.space.extent(loop)
+        return Stretch(scalar.index(0), extent, scalar.index(extent))
+
+    def _stretch_loops(self, loop: int, stretch: Stretch, has_sum: bool, inner: bool) -> tuple[list[FoldLoop], Expr]:
         """A stretch of a loop as loops over blocks and blocks of blocks, where there are sums, and the index in all."""
         loops: list[FoldLoop] = []
         start, bound, length = stretch

@@ -24,7 +24,6 @@ from tenfoldc.loops.index_algebra import Affine, IndexAlgebra
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Call, Constant, Expr, Load, Local, Primitive
 from tenfoldc.loops.traversal import expressions
 from tenfoldc.lower.elements import Elements
-from tenfoldc.lower.nest import SUM_BLOCK
 from tenfoldc.lower.row_blocks.block import Block
 from tenfoldc.ops.reducer import neutral_value, recognise
 
@@ -38,7 +37,7 @@ def live_columns(block: Block, written: Collection[Value]) -> Expr:
     """From which column on nothing matters to the rows of `block`; the number of all columns where all matter."""
     everything = scalar.index(block.columns)
     wide = [value for value, place in block.blocks.places.items() if block.blocks.is_wide(place)]
-    if block.columns > 2 * SUM_BLOCK or not set(written).isdisjoint(wide):
+    if not set(written).isdisjoint(wide):
         return everything
     search = _Search(block)
     bound = search.bound()
@@ -245,5 +244,5 @@ def _as_index(expression: Expr, algebra: IndexAlgebra) -> Expr | None:
         return None
     index = known[0] if expression.primitive is Primitive.CONVERT else scalar.apply(expression.primitive, *known)
     low, high = algebra.range_of(algebra.form(index))
-    limits = np.iinfo(expression.dtype.require_numpy().name)
+    limits = np.iinfo(expression.dtype.numpy.name)
     return index if limits.min <= low and high <= limits.max else None

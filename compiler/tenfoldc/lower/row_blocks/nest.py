@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-from tenfoldc.ir.core import Operation
 from tenfoldc.ir.groups import Stage
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Expr, Statement
 from tenfoldc.lower.elements import Elements
 from tenfoldc.lower.loop_nest import turns
-from tenfoldc.lower.nest import FoldLoop, Nest, around
+from tenfoldc.lower.nest import Nest, Stretch, around
 from tenfoldc.lower.passes import find_passes
 from tenfoldc.lower.row_blocks.block import Block
 from tenfoldc.lower.space import Space
@@ -51,14 +47,13 @@ class BlockNest(Nest):
         block.scratch.extend(self.scratch)
         return [turns(row, block.rows(1).lines, body, self.scratch)]
 
-    def fold_loops(self, folded: Sequence[Operation]) -> tuple[list[FoldLoop], dict[int, Expr]]:
-        """The loops of a pass; those along the columns end where the columns do."""
-        loops, inside = super().fold_loops(folded)
-        if len(loops) == len(self.space.folded):
-            loops = [
-                replace(fold, extent=self._extent(loop)) for fold, loop in zip(loops, self.space.folded, strict=True)
-            ]
-        return loops, inside
+    def stretch(self, loop: int) -> Stretch:
+        """The turns of a folded loop; those along the columns end where the columns do."""
+        return Stretch(scalar.index(0), self.space.extent(loop), self._extent(loop))
+
+    def part_size(self, number: int) -> int | None:
+        """No size: threads share blocks."""
+        return None
 
     def _axis_of(self, loop: int) -> int | None:
         ((axis, _),) = self.space.loops[loop]
