@@ -34,12 +34,28 @@ def fit(cluster: Cluster, operation: Operation, rows: AxisMap, numbers: count[in
     if not rest and not cluster.reduced:
         return _extend(cluster, operation, rows, numbers)
     row_bytes = math.prod(inner) * operation.operands[0].type.dtype.itemsize
-    if row_bytes > MAX_ROW_BYTES or [cluster.extents[axis] for axis in rest] != inner:
+    if [cluster.extents[axis] for axis in rest] != inner:
+        return None
+    if row_bytes > MAX_ROW_BYTES and not _shares_pass(cluster, operation):
         return None
     if cluster.reduced and cluster.reduced != set(rest):
         return None
     cluster.reduced = set(rest)
     return _interleave(sizes, reduced, rows, rest)
+
+
+def _shares_pass(cluster: Cluster, operation: Operation) -> bool:
+    """Whether nothing that `cluster` computes for each element waits for the results of a reduction."""
+    waiting = set(operation.results)
+    for reader in reversed(cluster.operations):
+        if waiting.isdisjoint(reader.operands):
+            continue
+        maps = [axes for result in reader.results for axes in cluster.maps(result)]
+        opaque = any(len(cluster.maps(result)) != len(cluster.accesses.get(result, {})) for result in reader.results)
+        if reader in cluster.operand_maps or opaque or any(not cluster.reduced.isdisjoint(axes) for axes in maps):
+            return False
+        waiting.update(reader.results)
+    return bool(cluster.reduced)
 
 
 def _seal(cluster: Cluster, operation: Operation, rows: AxisMap) -> AxisMap | None:

@@ -23,9 +23,11 @@ from tenfoldc.lower.folding import accumulate, has_neutral, is_float_sum, neutra
 from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.parts import ENOUGH_ROWS, SUM_BLOCK, block_sizes, part_size
 from tenfoldc.lower.passes import Passes, full_map
+from tenfoldc.lower.selection import only_term
 from tenfoldc.lower.space import Space
 from tenfoldc.lower.storage import Storage
 from tenfoldc.lower.transposes import Staging, TileLoop, tile, tile_sides
+from tenfoldc.ops.reducer import Reducer, recognise
 
 _MANY_OPERATIONS = 24
 """Group sizes from which values are computed in order, so that pulling one never runs deep."""
@@ -181,22 +183,49 @@ class Nest:
     def _pass(self, number: int, row: Mapping[int, Expr], here: Mapping[int, Expr]) -> list[Statement]:
         """One pass over a row: its reductions carried through the loops, its results stored."""
         folded = self.passes.reductions.get(number, [])
+        terms = {op: term for op in folded if (term := self._only_term(number, op, row)) is not None}
+        for operation, term in terms.items():
+            init = self.elements.read(inits_of(operation)[0], ())
+            (total,) = accumulate(self.elements, operation, [init], [term])
+            self.elements.let(operation.results[0], self.index(self.group.maps[operation.results[0]][0], here), total)
+        folded = [operation for operation in folded if operation not in terms]
+        if terms and not folded and not self.passes.elements.get(number) and not self.passes.kept.get(number):
+            return []
         inits = [self.elements.read(init, ()) for operation in folded for init in inits_of(operation)]
-        size = self.part_size(number)
+        size = self.part_size(number, folded)
         if size is None:
-            statements, finals = self._fold_row(number, row, inits)
+            statements, finals = self._fold_row(number, row, folded, inits)
         else:
-            statements, finals = self._fold_parts(number, row, inits, size)
+            statements, finals = self._fold_parts(number, row, folded, inits, size)
         results = [result for operation in folded for result in operation.results]
         for result, final in zip(results, finals, strict=True):
             self.elements.let(result, self.index(self.group.maps[result][0], here), final)
         return statements
 
+    def _only_term(self, number: int, operation: Operation, row: Mapping[int, Expr]) -> Expr | None:
+        """The one element of a row that a sum adds up, where a comparison with the index lets no other through."""
+        if len(self.space.folded) != 1 or recognise(operation.regions[0]) is not Reducer.SUM:
+            return None
+        (loop,) = self.space.folded
+        _, extent, length = self.stretch(loop)
+        if not isinstance(length, Constant):
+            return None
+        axis = self.axis(loop, extent)
+        at = self.positions({**row, loop: axis})
+        self.bind_kept(at, [axis])
+        self.warm(at, number - 1, number)
+        element = self.elements.read(operation.operands[0], self.index(self.group.operand_maps[operation], at))
+        return only_term(element, axis, extent, self.algebra)
+
     def _fold_row(
-        self, number: int, row: Mapping[int, Expr], inits: Sequence[Expr], first: Stretch | None = None
+        self,
+        number: int,
+        row: Mapping[int, Expr],
+        folded: Sequence[Operation],
+        inits: Sequence[Expr],
+        first: Stretch | None = None,
     ) -> tuple[list[Statement], list[Expr]]:
-        """The loops of a pass and what its reductions give from `inits`; `first`: only these turns of the outermost."""
-        folded = self.passes.reductions.get(number, [])
+        """The loops of a pass and what `folded` give from `inits`; `first`: only these turns of the outermost."""
         loops, inside = self._fold_loops(folded, first)
         at = self.positions({**row, **inside})
         cell = [inside[loop] for loop in self.space.folded]
@@ -217,9 +246,8 @@ class Nest:
         sums = [is_float_sum(operation) for operation in folded for _ in operation.results]
         return _fold(loops, inits, sums, content)
 
-    def part_size(self, number: int) -> int | None:
+    def part_size(self, number: int, folded: Sequence[Operation]) -> int | None:
         """The turns of the outermost loop that make a part of pass `number`, where threads are to share the pass."""
-        folded = self.passes.reductions.get(number, [])
         rows = math.prod(self.space.extent(loop) for loop in self.space.rows)
         if not folded or rows >= ENOUGH_ROWS or self.passes.kept.get(number) or not all(map(has_neutral, folded)):
             return None
@@ -227,15 +255,14 @@ class Nest:
         return part_size(math.prod(extents), extents[0])
 
     def _fold_parts(
-        self, number: int, row: Mapping[int, Expr], inits: Sequence[Expr], size: int
+        self, number: int, row: Mapping[int, Expr], folded: Sequence[Operation], inits: Sequence[Expr], size: int
     ) -> tuple[list[Statement], list[Expr]]:
         """A pass in parts of `size` turns of its outermost loop, combined in order."""
-        folded = self.passes.reductions.get(number, [])
         extent = self.space.extent(self.space.folded[0])
         count = -(-extent // size)
         part, start, length = self.cut(extent, size, "p")
         starts = [neutral(operation) for operation in folded]
-        statements, finals = self._fold_row(number, row, starts, Stretch(start, size, length))
+        statements, finals = self._fold_row(number, row, folded, starts, Stretch(start, size, length))
         results = [operation.results[0] for operation in folded]
         parts = [self.new_scratch("part", result, [count]) for result in results]
         stores = [self.elements.store(p, [part], final) for p, final in zip(parts, finals, strict=True)]

@@ -165,6 +165,22 @@ def test_reductions_of_one_parameter_share_a_pass() -> None:
     assert len(names_of(program)) == 1
 
 
+def test_a_weighted_mean_of_any_length_is_one_pass() -> None:
+    def weighted(x: Var, w: Var) -> Var:
+        return ops.divide(ops.reduce_sum(ops.multiply(x, w), [0]), ops.reduce_sum(w, [0]))
+
+    program = lowered(function([f32(100_000), f32(100_000)], weighted))
+    assert len(names_of(program)) == 1
+
+
+def test_a_reduction_of_long_rows_that_another_waits_for_is_a_kernel_of_its_own() -> None:
+    def variance(x: Var) -> Var:
+        centred = ops.subtract(x, along_rows(ops.reduce_sum(x, [1]), x))
+        return ops.reduce_sum(ops.square(centred), [1])
+
+    assert len(names_of(lowered(function([f32(2, 100_000)], variance)))) == 2
+
+
 def test_long_chains_are_cut_and_take_linear_time() -> None:
     def chain(x: Var) -> Var:
         y = x

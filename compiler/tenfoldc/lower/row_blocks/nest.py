@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tenfoldc.ir.core import Operation
 from tenfoldc.ir.groups import Stage
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Expr, Statement
@@ -51,7 +54,7 @@ class BlockNest(Nest):
         """The turns of a folded loop; those along the columns end where the columns do."""
         return Stretch(scalar.index(0), self.space.extent(loop), self._extent(loop))
 
-    def part_size(self, number: int) -> int | None:
+    def part_size(self, number: int, folded: Sequence[Operation]) -> int | None:
         """No size: threads share blocks."""
         return None
 
