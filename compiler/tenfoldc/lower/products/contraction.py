@@ -9,12 +9,20 @@ from dataclasses import replace
 from tenfold_rt.dtypes import DType
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Expr, Load, Statement
+from tenfoldc.loops.ir import Axis, Buffer, Expr, Load, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.products.blocked import lower_blocked
 from tenfoldc.lower.products.blocking import blocking
 from tenfoldc.lower.products.direct import lower_direct
-from tenfoldc.lower.products.product import Operand, Place, Product, delinearise, is_row_major, strides_in_memory
+from tenfoldc.lower.products.product import (
+    Operand,
+    Place,
+    Product,
+    delinearise,
+    is_row_major,
+    merged_stride,
+    strides_in_memory,
+)
 from tenfoldc.ops.contraction import DotGeneralAttributes
 from tenfoldc.target import Target
 
@@ -146,7 +154,16 @@ class _Factor:
             if not lines_first:
                 order = (*self.batching, *self.contracting, *self.free)
             matrix = self._matrix(element.buffer, strides, order, lines_first)
-        return Operand(self.read, self._lines_adjoin(strides), matrix)
+        line_stride = None if lines_first else self._line_stride(element, axes, dtype)
+        return Operand(self.read, self._lines_adjoin(strides), matrix, line_stride=line_stride)
+
+    def _line_stride(self, element: Expr, axes: Sequence[Axis], dtype: DType) -> int | None:
+        strides = strides_in_memory(element, axes, from_start=False)
+        if strides is None or element.dtype != dtype or not self.contracting:
+            return None
+        stride_of, size_of = strides.__getitem__, self.sizes.__getitem__
+        along = merged_stride([*map(stride_of, self.contracting)], [*map(size_of, self.contracting)])
+        return merged_stride([*map(stride_of, self.free)], [*map(size_of, self.free)]) if along == 1 else None
 
     def _lines_adjoin(self, strides: Sequence[int]) -> bool:
         line_strides = [strides[axis] for axis in self.free if self.sizes[axis] > 1]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Mode, Statement, Store
+from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Load, Mode, Statement, Store, TransposeTile
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.products.product import Operand
@@ -96,6 +97,9 @@ def pack(
         return scalar.add(scalar.mul(position, scalar.index(total_channels)), channel)
 
     def copy(panel: Expr, count: int) -> list[Statement]:
+        transposed = transpose(panel) if count == lines.width else None
+        if transposed is not None:
+            return [transposed]
         has_one_position = isinstance(depth.positions, Constant) and depth.positions.value == 1
         position = scalar.index(0) if has_one_position else ctx.axis("position")
         channel = ctx.axis("channel")
@@ -110,6 +114,29 @@ def pack(
             body = For(position, depth.positions, (body,))
         return [body, *fill(panel, count)]
 
+    def transpose(panel: Expr) -> Statement | None:
+        """The same for a whole panel of lines that lie side by side in memory."""
+        line = scalar.add(lines.first, scalar.mul(panel, scalar.index(lines.width)))
+        first = operand.read(batch, line, depth.first_position, depth.first_channel)
+        if operand.line_stride is None or not isinstance(first, Load) or first.dtype != panels.dtype:
+            return None
+        sizes = first.buffer.shape
+        weights = [scalar.index(math.prod(sizes[axis + 1 :])) for axis in range(len(sizes))]
+        offset: Expr = scalar.index(0)
+        for position, weight in zip(first.index, weights, strict=True):
+            offset = scalar.add(offset, scalar.mul(position, weight))
+        panel_size = scalar.index(math.prod(panels.shape[1:]))
+        return TransposeTile(
+            target=_flat(panels),
+            target_first=scalar.mul(scalar.add(first_panel, panel), panel_size),
+            target_stride=lines.width,
+            source=_flat(first.buffer),
+            source_first=offset,
+            source_stride=operand.line_stride,
+            rows=depth.channels,
+            columns=scalar.index(lines.width),
+        )
+
     def fill(panel: Expr, count: int) -> list[Statement]:
         if count == lines.width:
             return []
@@ -120,3 +147,7 @@ def pack(
         return [For(k, depth.depth, (lanes,))]
 
     return for_each_panel(ctx, "panel", lines, copy)
+
+
+def _flat(buffer: Buffer) -> Buffer:
+    return Buffer(buffer.name, buffer.dtype, (math.prod(buffer.shape),), base=buffer)

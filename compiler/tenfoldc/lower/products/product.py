@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tenfold_rt.dtypes import DType
 from tenfoldc.loops import scalar
@@ -17,13 +18,15 @@ class Operand:
 
     `matrix`, where given, is the same memory as a row-major matrix: (batch * rows, depth) of an lhs,
     (batch * depth, columns) of an rhs.  `lines_adjoin`: neighbours in memory belong to neighbouring lines, rather
-    than to neighbouring channels.  `is_shared`: all batches read the same elements.
+    than to neighbouring channels.  `is_shared`: all batches read the same elements.  `line_stride`, where given: an
+    rhs's channels lie side by side in memory, and the next line begins so many elements further.
     """
 
     read: Callable[[Expr, Expr, Expr, Expr], Expr]
     lines_adjoin: bool
     matrix: Buffer | None = None
     is_shared: bool = False
+    line_stride: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,10 @@ def delinearise(number: Expr, sizes: Sequence[int]) -> list[Expr]:
     return index[::-1]
 
 
-def strides_in_memory(element: Expr, axes: Sequence[Axis]) -> tuple[int, ...] | None:
-    """How far in memory a step along each axis leads, where `element` is read from its buffer's start on.
+def strides_in_memory(element: Expr, axes: Sequence[Axis], *, from_start: bool = True) -> tuple[int, ...] | None:
+    """How far in memory a step along each axis leads, where `element` is read from its buffer's start on, or anywhere.
 
-    None where `element` is computed rather than read, or not read at an affine index with no offset.
+    None where `element` is computed rather than read, or not read at an affine index.
     """
     if not isinstance(element, Load):
         return None
@@ -90,7 +93,8 @@ def strides_in_memory(element: Expr, axes: Sequence[Axis]) -> tuple[int, ...] | 
         weight = math.prod(element.buffer.shape[axis + 1 :])
         for atom, coefficient in form.items():
             total[atom] = total.get(atom, 0) + coefficient * weight
-    if total.pop(None, 0) or not set(total) <= set(axes):
+    offset = total.pop(None, 0)
+    if (offset and from_start) or not set(total) <= set(axes):
         return None
     return tuple(total.get(axis, 0) for axis in axes)
 
@@ -112,6 +116,14 @@ def _affine(expression: Expr) -> Mapping[Axis | None, int] | None:
             return None if form is None else {atom: coefficient * int(scale) for atom, coefficient in form.items()}
         case _:
             return None
+
+
+def merged_stride(strides: Sequence[int], sizes: Sequence[int]) -> int | None:
+    """The stride of the one axis that axes of these sizes make up; None where memory has gaps between them."""
+    long = [(stride, size) for stride, size in zip(strides, sizes, strict=True) if size != 1]
+    if any(outer != stride * size for (outer, _), (stride, size) in pairwise(long)):
+        return None
+    return long[-1][0] if long else 1
 
 
 def is_row_major(strides: Sequence[int], sizes: Sequence[int]) -> bool:
