@@ -9,7 +9,6 @@ shared library and its C header.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.export import write_artifact
-from tenfold.program import Program, Traced, compile_traced, compiler, trace_function
+from tenfold.program import COMPILING, Program, Traced, compile_traced, compiler, trace_function
 from tenfold.signature import Request, Signature, array_kinds, array_type, example_types, operands_of
 from tenfold.tracing import TensorValue, here, is_tracing
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, SpecError
+from tenfold_rt.threads import checked
 from tenfoldc import target as targets
 from tenfoldc.ir.core import Module
 from tenfoldc.ir.printer import print_module
@@ -49,15 +49,21 @@ class Compiled(Generic[P, R]):
         own: type[Any] = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__})
         return super().__new__(own)
 
-    def __init__(self, function: Callable[P, R], static_argnames: Sequence[str], donate: Sequence[str]) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        static_argnames: Sequence[str],
+        donate: Sequence[str],
+        threads: int | None = None,
+    ) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._static, self._donate = static_argnames, donate
+        self._threads = None if threads is None else checked(threads)
         self._programs: dict[Request, Program] = {}
         # By the structure of the arguments, and by that with the arrays' types: the first is quicker to look up.
         self._latest: dict[Hashable, _Latest] = {}
         self._known: dict[Hashable, Program] = {}
-        self._lock = threading.RLock()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return cast("R", self._call(args, kwargs))
@@ -122,13 +128,14 @@ class Compiled(Generic[P, R]):
     def _program(self, request: Request) -> Program:
         program = self._programs.get(request)
         if program is None:
-            with self._lock:
+            with COMPILING:
                 program = self._programs.get(request)
                 if program is None:
                     program = self._programs[request] = compile_traced(self._trace(request))
         direct = self._takes_arrays_as_they_are(request, program)
-        type(self).__call__ = program.entry_or(self._call_anew) if direct else cast("Any", Compiled).__call__
-        return program
+        entry = program.entry_or(self._call_anew, self._threads) if direct else cast("Any", Compiled).__call__
+        type(self).__call__ = entry
+        return program.with_threads(self._threads)
 
     def _takes_arrays_as_they_are(self, request: Request, program: Program) -> bool:
         """Whether the entry may be called with a call's own arguments.
@@ -152,6 +159,15 @@ class Compiled(Generic[P, R]):
             self.signature.name,
             self.__doc__ or "",
         )
+
+    def with_threads(self, count: int) -> Compiled[P, R]:
+        """The same function, nothing compiled anew, whose calls use up to `count` threads.
+
+        `SpecError` where `count` is not from 1 to 256.
+        """
+        other = Compiled(self._function, self._static, self._donate, count)
+        other._programs = self._programs
+        return other
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """The program for arguments like these: specs, arrays, or nothing where annotations give all specs.
@@ -218,14 +234,26 @@ class Lowered:
 
 @overload
 def compile(  # noqa: A001 - what PyTorch calls it
-    function: Callable[P, R], *, static_argnames: Sequence[str] = (), donate: Sequence[str] = ()
+    function: Callable[P, R],
+    *,
+    static_argnames: Sequence[str] = (),
+    donate: Sequence[str] = (),
+    threads: int | None = None,
 ) -> Compiled[P, R]: ...
 @overload
 def compile(  # noqa: A001
-    function: None = None, *, static_argnames: Sequence[str] = (), donate: Sequence[str] = ()
+    function: None = None,
+    *,
+    static_argnames: Sequence[str] = (),
+    donate: Sequence[str] = (),
+    threads: int | None = None,
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def compile(  # noqa: A001
-    function: Callable[P, R] | None = None, *, static_argnames: Sequence[str] = (), donate: Sequence[str] = ()
+    function: Callable[P, R] | None = None,
+    *,
+    static_argnames: Sequence[str] = (),
+    donate: Sequence[str] = (),
+    threads: int | None = None,
 ) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
     """Compile `function`; a decorator, with or without arguments.
 
@@ -233,11 +261,13 @@ def compile(  # noqa: A001
     anew).  `donate` names those whose arrays may be overwritten: results of the same type are written to their
     memory.  Parameters may be tensors, Python numbers (rank-0 tensors), or pytrees of both.  Annotations that are
     specs are checked at every call.  All-NumPy arguments give NumPy results, a `Tensor` among them gives Tensors.
+    `threads` is how many threads a call may use, where that is not to be the process's number; `with_threads` gives
+    the same for a function that is compiled already.
     """
     static = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     donated = (donate,) if isinstance(donate, str) else tuple(donate)
     if function is None:
-        return lambda given: Compiled(given, static, donated)
+        return lambda given: Compiled(given, static, donated, threads)
     if not callable(function):
         raise ArgumentError(f"compile: {function!r} is no function", where=here())
-    return Compiled(function, static, donated)
+    return Compiled(function, static, donated, threads)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import os
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias, cast
@@ -31,6 +33,11 @@ from tenfoldc.ir.core import Function, Module, walk
 from tenfoldc.ir.printer import print_module
 from tenfoldc.ir.types import Symbol, TensorType
 from tenfoldc.target import Target
+
+COMPILING = threading.RLock()
+"""Held while a program is made: LLVM works for one thread at a time, and a fork waits until it is in order."""
+
+os.register_at_fork(before=COMPILING.acquire, after_in_parent=COMPILING.release, after_in_child=COMPILING.release)
 
 Entry: TypeAlias = Callable[..., Any]
 """A compiled entry: dense arrays in, an array or a tuple of arrays out; NotImplemented for what does not fit."""
@@ -115,9 +122,14 @@ class Program:
     library: Library
     entry: Entry
 
-    def entry_or(self, otherwise: Callable[..., object]) -> Entry:
-        """The entry, which calls `otherwise` where its arguments do not fit."""
-        return self.library.entry(self.traced.function.name, otherwise)
+    def entry_or(self, otherwise: Callable[..., object], threads: int | None = None) -> Entry:
+        """The entry, which calls `otherwise` where its arguments do not fit, for `threads` or the process's number."""
+        return self.library.entry(self.traced.function.name, otherwise, threads)
+
+    def with_threads(self, threads: int | None) -> Program:
+        """The same program for a number of threads of its own."""
+        name = self.traced.function.name
+        return self if threads is None else replace(self, entry=self.library.entry(name, threads=threads))
 
     @property
     def returns_as_compiled(self) -> bool:
@@ -166,7 +178,8 @@ def compiled_library(module: Module) -> Library:
     path = cache.get(key)
     if path is None:
         name = module.entries[0]
-        path = cache.put(key, compiler().compile_module(module, target=machine, library=name, store=cache)[0])
+        with COMPILING:
+            path = cache.put(key, compiler().compile_module(module, target=machine, library=name, store=cache)[0])
     return load(path)
 
 

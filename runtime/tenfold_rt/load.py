@@ -19,6 +19,7 @@ from tenfold_rt.c_names import library_names
 from tenfold_rt.errors import ArtifactError, SpecError
 from tenfold_rt.library_file import read_manifest
 from tenfold_rt.manifest import Entry, Manifest
+from tenfold_rt.threads import OwnContext
 
 # An entry takes arrays and numbers; it returns an array, a tuple of arrays, or NotImplemented.
 EntryFunction = Callable[..., Any]
@@ -32,19 +33,23 @@ class Library:
         self.path, self.manifest, self.handle = path, manifest, handle
         self._methods = dict(zip((entry.name for entry in manifest.entries), _methods(self), strict=True))
 
-    def entry(self, name: str, otherwise: Callable[..., object] | None = None) -> EntryFunction:
+    def entry(
+        self, name: str, otherwise: Callable[..., object] | None = None, threads: int | None = None
+    ) -> EntryFunction:
         """The compiled function `name`.
 
         It takes positional arguments: for each parameter an ndarray of its dtype and shape, C-contiguous and
         aligned, or for one of rank 0 a Python number.  For any other arguments, or with keywords, it does nothing
         but call `otherwise` with them; without that it returns NotImplemented.  It raises ArtifactError where the
-        entry reports a failure.
+        entry reports a failure.  `threads`, where given, is how many its calls may use, whatever the process's number.
         """
         method = self._methods.get(name)
         if method is None:
             known = ", ".join(self._methods) or "nothing"
             raise ArtifactError(f"{self.path} has no entry {name!r}; it has {known}")
         module = self.manifest.library
+        if threads is not None:
+            return _NEW_BOUND_FUNCTION(method, OwnContext(threads, otherwise), module)
         if otherwise is None:
             return _NEW_FUNCTION(method, None, module)
         return _NEW_BOUND_FUNCTION(method, otherwise, module)

@@ -23,6 +23,7 @@ from tenfold_rt.errors import ArtifactError
 # ones.
 OBJECT_TYPE = 8
 ARRAY_DATA, ARRAY_NDIM, ARRAY_DIMENSIONS, ARRAY_DTYPE, ARRAY_FLAGS = 16, 24, 32, 56, 64
+CTYPES_DATA = 16
 DTYPE_BYTE_ORDER, DTYPE_TYPE_NUMBER = 26, 28
 
 C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
@@ -62,6 +63,8 @@ class Slot(IntEnum):
     SET_HANDLER = auto()
     RESULT_HANDLER = auto()
     """NumPy's handler for the memory of large results: the first library that has one puts its capsule here."""
+    OWN_CONTEXT_TYPE = auto()
+    """The type of what an entry is bound to if its calls have a context of their own."""
 
 
 DTYPE_BASE = 32
@@ -92,6 +95,7 @@ _OBJECTS: dict[Slot, object] = {
     Slot.FALSE: False,
     Slot.NOT_IMPLEMENTED: NotImplemented,
     Slot.ARTIFACT_ERROR: ArtifactError,
+    Slot.OWN_CONTEXT_TYPE: threads.OwnContext,
 }
 # Places in NumPy's own table, which never change: since NumPy 1.7, and since 1.22.
 _NUMPY_FUNCTIONS = {Slot.ARRAY_NEW: 94, Slot.SET_HANDLER: 304}

@@ -14,6 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tenfold_rt.errors import ArgumentError
+
+MOST_THREADS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -31,16 +35,26 @@ class Settings:
 
 
 def settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from `environ` (default: this process's environment)."""
+    """Read the settings from `environ` (default: this process's environment).
+
+    `ArgumentError` where `TENFOLD_NUM_THREADS` is no number of threads.
+    """
     env = os.environ if environ is None else environ
-    threads = env.get("TENFOLD_NUM_THREADS", "")
     return Settings(
         cache_dir=_cache_dir(env),
         dump=frozenset(name.strip() for name in env.get("TENFOLD_DUMP", "").split(",") if name.strip()),
         dump_dir=Path(env.get("TENFOLD_DUMP_DIR", "tenfold-dump")),
         verify=env.get("TENFOLD_VERIFY", "") not in ("", "0"),
-        num_threads=max(1, int(threads)) if threads.isdigit() else None,
+        num_threads=_num_threads(env.get("TENFOLD_NUM_THREADS", "").strip()),
     )
+
+
+def _num_threads(text: str) -> int | None:
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_THREADS:
+        return int(text)
+    raise ArgumentError(f"TENFOLD_NUM_THREADS must be a number from 1 to {MOST_THREADS}, not {text!r}")
 
 
 def _cache_dir(env: Mapping[str, str]) -> Path:

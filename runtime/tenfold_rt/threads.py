@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
 from tenfold_rt.errors import SpecError
-from tenfold_rt.settings import settings
-
-MOST_THREADS = 256
+from tenfold_rt.settings import MOST_THREADS, settings
 
 
 class Context(ctypes.Structure):
@@ -32,9 +31,31 @@ class Context(ctypes.Structure):
     )
 
 
+class OwnContext(Context):
+    """The context of a function with a number of threads of its own, which its entry is bound to.
+
+    Compiled code knows the type and finds the context in the object.  What it declines it calls the object with, which
+    hands on to `otherwise`.
+    """
+
+    def __init__(self, count: int, otherwise: Callable[..., Any] | None) -> None:
+        super().__init__(size=ctypes.sizeof(Context), num_threads=checked(count))
+        self.otherwise = otherwise
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return NotImplemented if self.otherwise is None else self.otherwise(*args, **kwargs)
+
+
+def checked(count: int) -> int:
+    """`count`, which must be from 1 to 256: else `SpecError`."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_THREADS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SpecError(f"the number of threads must be from 1 to {MOST_THREADS}, not {count!r}")
+    return count
+
+
 def _default() -> int:
     """What the environment asks for, else as many as this process has processors to run on."""
-    return min(settings().num_threads or len(os.sched_getaffinity(0)), MOST_THREADS)
+    return settings().num_threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
 
 
 _CONTEXT = Context(size=ctypes.sizeof(Context), num_threads=_default())
@@ -55,9 +76,7 @@ def set_num_threads(count: int) -> None:
 
     Results are the same bits for any number.  `SpecError` where `count` is not from 1 to 256.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_THREADS:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise SpecError(f"the number of threads must be from 1 to {MOST_THREADS}, not {count!r}")
-    _CONTEXT.num_threads = count
+    _CONTEXT.num_threads = checked(count)
 
 
 @contextmanager

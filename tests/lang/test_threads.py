@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import tenfold as tn
+from tenfold_rt.settings import settings
 
 COUNTS = (1, 2, 3, 7)
 
@@ -159,6 +160,72 @@ def test_the_libraries_of_a_process_share_one_pool(tmp_path: Path) -> None:
 def test_the_environment_gives_the_number_of_threads(tmp_path: Path) -> None:
     assert run("print(tn.get_num_threads())", TENFOLD_NUM_THREADS="5") == "5"
     assert run("print(tn.get_num_threads() == len(os.sched_getaffinity(0)))", TENFOLD_NUM_THREADS="") == "True"
+
+
+@pytest.mark.parametrize("wrong", ["two", "0", "-1", "257", "1.5"])
+def test_a_number_of_threads_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(tn.ArgumentError, match=f"TENFOLD_NUM_THREADS must be a number from 1 to 256, not '{wrong}'"):
+        settings({"TENFOLD_NUM_THREADS": wrong})
+
+
+def test_a_function_may_have_a_number_of_threads_of_its_own(tmp_path: Path) -> None:
+    source = """
+    x = np.ones(1_000_000, np.float32)
+    common = tn.compile(lambda x: tn.tanh(x))
+    own, listed = common.with_threads(3), tn.compile(lambda xs: [tn.exp(xs[0])], threads=5)
+    common(x)
+    before = threads()
+    common(x)
+    still = threads()
+    own(x), own(x)
+    own_threads = threads()
+    listed([x]), listed([x])
+    print(still - before, own_threads - before, threads() - before)
+    """
+    assert run(source, TENFOLD_NUM_THREADS="1", TENFOLD_CACHE_DIR=str(tmp_path)) == "0 2 4"
+
+
+def test_another_number_of_threads_compiles_nothing_anew_and_gives_the_same_bits() -> None:
+    traces: list[int] = []
+
+    @tn.compile
+    def total(x: Any, *, scale: Any) -> Any:
+        traces.append(1)
+        return tn.sum(tn.exp(x) * scale, dim=1)
+
+    x = images(300, 2000)
+    expected = np.asarray(total(x, scale=2.0)).tobytes()
+    for count in COUNTS:
+        assert np.asarray(total.with_threads(count)(x, scale=2.0)).tobytes() == expected
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("wrong", [0, 257, True, "2"])
+def test_a_function_s_number_of_threads_is_checked(wrong: Any) -> None:
+    with pytest.raises(tn.SpecError, match="from 1 to 256"):
+        tn.compile(np.negative, threads=wrong)
+
+
+def test_a_fork_waits_for_what_other_threads_compile(tmp_path: Path) -> None:
+    source = """
+    import signal, threading, time
+    tracing = threading.Event()
+    def slowly(x):
+        tracing.set()
+        time.sleep(0.3)
+        return x * 2
+    compiled, x = tn.compile(slowly), np.ones(10, np.float32)
+    other = threading.Thread(target=compiled, args=(x,))
+    other.start()
+    tracing.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        anew = tn.compile(lambda x: x * 3)
+        os._exit(0 if compiled(x)[0] == 2 and anew(x)[0] == 3 else 1)
+    print(os.waitpid(child, 0)[1])
+    """
+    assert run(source, TENFOLD_CACHE_DIR=str(tmp_path)) == "0"
 
 
 def test_a_forked_child_computes_with_threads_of_its_own(tmp_path: Path) -> None:

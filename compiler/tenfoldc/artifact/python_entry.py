@@ -213,7 +213,7 @@ def _call(text: FunctionText, entry: Entry, pointers: list[str]) -> None:
     text.do(f"store i64 {len(entry.results)}, ptr %made")
     thread = _call_slot(text, Slot.SAVE_THREAD, "ptr", "") if entry.releases_gil else ""
     target = symbol(f"{entry.name}.checked" if entry.donated else f"{entry.name}.run")
-    context = text.load("ptr", "%api", 8 * Slot.CONTEXT)
+    context = text.value("call ptr @tenfold.context(ptr %api, ptr %self)", "context")
     status = text.value(f"call i32 {target}({joined([context, *pointers])})", "status")
     if entry.releases_gil:
         _call_slot(text, Slot.RESTORE_THREAD, "void", f"ptr {thread}")

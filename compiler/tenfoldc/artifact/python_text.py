@@ -36,7 +36,7 @@ define ptr {exported}(ptr %table) nounwind {{
   store ptr %table, ptr @tenfold.api
   ret ptr @tenfold.methods
 }}
-{_ARRAY}{_EQUIVALENT}{_NEW}{_PACK}{_DROP}{_RAISE}{_DECLINE}"""
+{_ARRAY}{_EQUIVALENT}{_CONTEXT}{_NEW}{_PACK}{_DROP}{_RAISE}{_DECLINE}"""
 
 
 # The data of `object` if it is an array that can be used as it stands, else null.  Not copied into each call of it,
@@ -113,6 +113,28 @@ define internal i1 @tenfold.equivalent(ptr %dtype, i32 %number, i32 %alias) noin
   %order.fits = or i1 %native, %bytes
   %fits = and i1 %kind, %order.fits
   ret i1 %fits
+}}
+"""
+
+# The context of a call: that of what the function is bound to, or the process's.
+_CONTEXT = f"""\
+define internal ptr @tenfold.context(ptr %api, ptr %self) nounwind {{
+entry:
+  %unbound = icmp eq ptr %self, null
+  br i1 %unbound, label %common, label %bound
+bound:
+  %type.at = getelementptr i8, ptr %self, i64 {python_abi.OBJECT_TYPE}
+  %type = load ptr, ptr %type.at
+{_slot("own.type", Slot.OWN_CONTEXT_TYPE)}\
+  %is.own = icmp eq ptr %type, %own.type
+  br i1 %is.own, label %own, label %common
+own:
+  %own.at = getelementptr i8, ptr %self, i64 {python_abi.CTYPES_DATA}
+  %own.context = load ptr, ptr %own.at
+  ret ptr %own.context
+common:
+{_slot("context", Slot.CONTEXT)}\
+  ret ptr %context
 }}
 """
 
