@@ -1,7 +1,6 @@
 """Arcus functions, all from one polynomial: atan t = t + t^3 p(t^2) for t in [0, 1].
 
-p is a minimax fit to the relative error for f32 (Lawson's weighted least squares, coefficients rounded one by one)
-and a Chebyshev interpolation in 45 digits for f64.
+p is a minimax fit for f32 (`coefficients`) and a Chebyshev interpolation in 45 digits for f64.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from tenfoldc.loops.math.definition import (
 from tenfoldc.loops.math.logarithm import negative
 from tenfoldc.loops.scalar import abs_, add, div, equal, fma, less, mul, select, sub
 
-_ATAN = {
+ATAN = {
     dtypes.f32: (
         -0.33333298563957214,
-        0.1999853104352951,
-        -0.14264051616191864,
-        0.10951175540685654,
-        -0.08400480449199677,
-        0.05790668725967407,
-        -0.031127188354730606,
-        0.010887479409575462,
-        -0.0017875764751806855,
+        0.1999852955341339,
+        -0.14264015853405,
+        0.10950876027345657,
+        -0.08399266749620438,
+        0.057880062609910965,
+        -0.031094850972294807,
+        0.010867029428482056,
+        -0.0017823231173679233,
     ),
     dtypes.f64: (
         -0.3333333333333333,
@@ -68,7 +67,7 @@ def _atan_of_quotient(smaller: Expr, larger: Expr, swapped: Expr, beyond: Expr) 
     """atan(smaller / larger), taken from pi/2 where `swapped`, and the result from pi where `beyond`."""
     t = div(smaller, larger)
     z = mul(t, t)
-    angle = fma(mul(t, z), polynomial(z, _ATAN[t.dtype]), t)
+    angle = fma(mul(t, z), polynomial(z, ATAN[t.dtype]), t)
     high, low = _HALF_PI[t.dtype]
     angle = select(swapped, sub(number(high, t), sub(angle, number(low, t))), angle)
     return select(beyond, sub(number(2 * high, t), sub(angle, number(2 * low, t))), angle)

@@ -1,9 +1,9 @@
 """Natural logarithms of x and of 1 + x, and the inverse hyperbolic functions that are made of them.
 
 x = 2^k m; log x = k ln 2 + log m.  For f32, m is in [2/3, 4/3) and log(1 + f) = f - f^2/2 + f^3 q(f), q a minimax
-fit to the relative error (Lawson's weighted least squares, coefficients rounded one by one).  For f64, m is in
+fit (`coefficients`).  For f64, m is in
 [sqrt(1/2), sqrt(2)) and with s = f / (2 + f), log(1 + f) = 2s + s R(s^2); the result is assembled as in FreeBSD's
-e_log.c (f^2/2 kept apart), and R is a Chebyshev interpolation in 45 digits.
+e_log.c (f^2/2 kept apart), and R is a minimax fit (`coefficients`).
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from tenfoldc.loops.scalar import abs_, add, apply, div, fma, greater, less, les
 LOG_F32 = (
     0.3333321511745453,
     -0.2499980479478836,
-    0.20010444521903992,
-    -0.1668017953634262,
-    0.1400534063577652,
-    -0.12188378721475601,
-    0.13986708223819733,
-    -0.12874288856983185,
+    0.20010440051555634,
+    -0.16680200397968292,
+    0.1400546282529831,
+    -0.12187831103801727,
+    0.13985970616340637,
+    -0.1287754625082016,
 )
 LOG_F64 = (
-    0.666666666666667,
-    0.3999999999989322,
-    0.28571428628810996,
-    0.22222210674238516,
-    0.18182922513515942,
-    0.15330617306743305,
-    0.1463003136412286,
+    0.6666666666666734,
+    0.39999999999417063,
+    0.285714287418884,
+    0.22222198621891615,
+    0.18183561907175197,
+    0.15314109862262965,
+    0.14795380005089787,
 )
 _LOWEST_MANTISSA_BITS = {dtypes.f32: 0x3F2AAAAB, dtypes.f64: 0x3FE6A09E667F3BCD}
 _NEGLIGIBLE = {dtypes.f32: 2.0**-26, dtypes.f64: 2.0**-55}

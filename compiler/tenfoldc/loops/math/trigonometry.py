@@ -10,8 +10,8 @@ For f64 it is done after Cody and Waite with pi/2 in pieces whose products with 
 of 2^26 pi/2, then of pi/2) that keep the result to twice the precision.  That is right for |x| < 2^52; from there
 on neighbouring numbers are whole radians apart, and the functions give NaN rather than a number that means nothing.
 
-The polynomials in r^2 are minimax fits to the relative error for f32 (Lawson's weighted least squares, on a range a
-little past pi/4, as the fraction is rounded before its last piece is added) and Chebyshev interpolations for f64.
+The polynomials in r^2 are minimax fits (`coefficients`), on a range a little past pi/4, as the fraction is rounded
+before its last piece is added.
 """
 
 from __future__ import annotations
@@ -51,26 +51,26 @@ from tenfoldc.loops.scalar import (
     sub,
 )
 
-_SINE = {
-    dtypes.f32: (-0.1666666716337204, 0.008333367295563221, -0.00019847173825837672, 2.7669946121022804e-06),
+SINE = {
+    dtypes.f32: (-0.1666666716337204, 0.008333379402756691, -0.00019853065896313637, 2.8325721359578893e-06),
     dtypes.f64: (
-        -0.16666666666666666,
-        0.0083333333333307,
-        -0.00019841269836385435,
-        2.7557315910939e-06,
-        -2.5051092308431318e-08,
-        1.5915309183057952e-10,
+        -0.1666666666666663,
+        0.00833333333332184,
+        -0.00019841269829358476,
+        2.7557313538486223e-06,
+        -2.5050734385177322e-08,
+        1.5895433105706127e-10,
     ),
 }
-_COSINE = {
-    dtypes.f32: (0.0416666679084301, -0.0013888956746086478, 2.4812447009026073e-05, -2.7935337243434333e-07),
+COSINE = {
+    dtypes.f32: (0.0416666679084301, -0.0013888980029150844, 2.4822020350256935e-05, -2.8880864988423127e-07),
     dtypes.f64: (
-        0.041666666666666664,
-        -0.0013888888888887241,
-        2.480158729853226e-05,
-        -2.7557317151858866e-07,
-        2.0876121534608454e-09,
-        -1.1380868171449914e-11,
+        0.041666666666666595,
+        -0.0013888888888873338,
+        2.4801587288997393e-05,
+        -2.755731421523898e-07,
+        2.0875705101291846e-09,
+        -1.1358731754088091e-11,
     ),
 }
 _TANGENT_SINE = (-0.16666666659209123, 0.008333330303087656, -0.0001983934461391113, 2.7165398032575986e-06)
@@ -164,8 +164,8 @@ def _reduce_f64(x: Expr) -> _Reduced:
 
 def _sine_and_cosine_f32(r: Expr) -> tuple[Expr, Expr]:
     z = mul(r, r)
-    sine = fma(mul(r, z), polynomial(z, _SINE[r.dtype]), r)
-    cosine = fma(mul(z, z), polynomial(z, _COSINE[r.dtype]), fma(z, number(-0.5, r), number(1.0, r)))
+    sine = fma(mul(r, z), polynomial(z, SINE[r.dtype]), r)
+    cosine = fma(mul(z, z), polynomial(z, COSINE[r.dtype]), fma(z, number(-0.5, r), number(1.0, r)))
     return sine, cosine
 
 
@@ -175,9 +175,9 @@ def _sine_and_cosine_f64(r: Expr, tail: Expr) -> tuple[Expr, Expr]:
     z = mul(r, r)
     half = mul(z, number(0.5, r))
     most = sub(one, half)
-    correction = fma(mul(z, r), polynomial(z, _SINE[r.dtype]), mul(tail, most))
+    correction = fma(mul(z, r), polynomial(z, SINE[r.dtype]), mul(tail, most))
     lost = sub(sub(one, most), half)
-    rest = fma(mul(z, z), polynomial(z, _COSINE[r.dtype]), sub(lost, mul(r, tail)))
+    rest = fma(mul(z, z), polynomial(z, COSINE[r.dtype]), sub(lost, mul(r, tail)))
     return add(r, correction), add(most, rest)
 
 
