@@ -27,11 +27,11 @@ from tenfold_rt.cache import Cache, default_directory
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, DTypeError, SpecError, TenfoldError, TraceError, UnsupportedError
 from tenfold_rt.load import Library, load
-from tenfold_rt.version import __version__
 from tenfoldc import target
 from tenfoldc.ir.core import Function, Module, walk
 from tenfoldc.ir.printer import print_module
 from tenfoldc.ir.types import Symbol, TensorType
+from tenfoldc.revision import revision
 from tenfoldc.target import Target
 
 COMPILING = threading.RLock()
@@ -191,7 +191,7 @@ def _cache(directory: Path) -> Cache:
 
 def cache_key(module: Module, machine: Target) -> str:
     """What the compiled code depends on, as one hexadecimal number."""
-    text = "\0".join([__version__, machine.triple, machine.cpu, *machine.features, print_module(module)])
+    text = "\0".join([revision(), machine.triple, machine.cpu, *machine.features, print_module(module)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -78,7 +78,7 @@ class CompiledText:
     def assembly(self) -> str:
         """The module as assembly, generated anew."""
         module = llvm.parse_assembly(self.optimised, context=llvm.create_context())
-        return _machine(self.target).emit_assembly(module)
+        return _machine(self.target, 2).emit_assembly(module)
 
 
 def compile_text(text: str, target: Target) -> CompiledText:
@@ -87,8 +87,8 @@ def compile_text(text: str, target: Target) -> CompiledText:
     `text` has no triple and no module flags.  Raises `VerificationError` where LLVM refuses the text, which
     is a defect of this compiler, and `RequestError` where LLVM does not know the target.
     """
-    machine = _machine(target)
-    module = _optimised(text, target, machine)
+    machine = _machine(target, 2)
+    module = _optimised(text, target, machine, 2)
     return CompiledText(_emit(machine, module), target, str(module))
 
 
@@ -97,42 +97,49 @@ def compile_units(units: Sequence[Unit], target: Target, store: ObjectStore | No
 
     All processors of this process take part.  Errors are as of `compile_text`.
     """
-    _machine(target)
-    longest_first = sorted({unit.text for unit in units}, key=lambda text: (-len(text), text))
+    _machine(target, 2)
+    longest_first = sorted({unit.text: unit.level for unit in units}.items(), key=lambda item: (-len(item[0]), item))
     remaining = iter(longest_first)
     workers = min(len(longest_first), len(os.sched_getaffinity(0)))
 
     def share(_: int) -> dict[str, bytes]:
         """What one thread makes of those that remain."""
-        machine = _machine(target)
-        return {text: _kept(text, target, machine, store) for text in remaining}
+        machines: dict[int, llvm.TargetMachine] = {}
+        made: dict[str, bytes] = {}
+        for text, level in remaining:
+            if level not in machines:
+                machines[level] = _machine(target, level)
+            made[text] = _kept(text, target, machines[level], level, store)
+        return made
 
     with ThreadPoolExecutor(workers) as threads:
         codes = {text: code for made in threads.map(share, range(workers)) for text, code in made.items()}
     return [ObjectCode(codes[unit.text], unit.names) for unit in units]
 
 
-def _kept(text: str, target: Target, machine: llvm.TargetMachine, store: ObjectStore | None) -> bytes:
+def _kept(text: str, target: Target, machine: llvm.TargetMachine, level: int, store: ObjectStore | None) -> bytes:
     """Object code from the `store`, or made and put there."""
     if store is None:
-        return _emit(machine, _optimised(text, target, machine))
-    made_from = "\0".join([text, target.triple, target.cpu, *target.features, *_OPTIONS, *map(str, _VERSIONS)])
+        return _emit(machine, _optimised(text, target, machine, level))
+    made_from = "\0".join(
+        [text, str(level), target.triple, target.cpu, *target.features, *_OPTIONS, *map(str, _VERSIONS)]
+    )
     key = hashlib.sha256(made_from.encode()).hexdigest()
     code = store.read(key)
     if code is None:
-        code = _emit(machine, _optimised(text, target, machine))
+        code = _emit(machine, _optimised(text, target, machine, level))
         store.write(key, code)
     return code
 
 
-def _optimised(text: str, target: Target, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+def _optimised(text: str, target: Target, machine: llvm.TargetMachine, level: int) -> llvm.ModuleRef:
     header = f'target datalayout = "{machine.target_data}"\ntarget triple = "{target.triple}"\n'
     try:
         module = llvm.parse_assembly(header + text + _MODULE_FLAGS, context=llvm.create_context())
     except RuntimeError as error:
         what = f"LLVM refuses the code made for it, a defect of this compiler: {error}"
         raise VerificationError(what, mend="please report it with the program that shows it") from error
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = True
     options.slp_vectorization = True
     options.loop_interleaving = True
@@ -168,7 +175,7 @@ _run_passes = _unlocked("LLVMPY_RunNewModulePassManager")
 _emit_to_memory = _unlocked("LLVMPY_TargetMachineEmitToMemory")
 
 
-def _machine(target: Target) -> llvm.TargetMachine:
+def _machine(target: Target, level: int) -> llvm.TargetMachine:
     """LLVM's code generator for `target`: position-independent, and not the JIT's code model."""
     features = ",".join(f"+{feature}" for feature in target.features)
     _initialise(target.triple)
@@ -176,7 +183,9 @@ def _machine(target: Target) -> llvm.TargetMachine:
         description = llvm.Target.from_triple(target.triple)
     except RuntimeError as error:
         raise RequestError(f"LLVM knows no target {target.triple}: {error}") from error
-    return description.create_target_machine(cpu=target.cpu, features=features, opt=2, reloc="pic", codemodel="default")
+    return description.create_target_machine(
+        cpu=target.cpu, features=features, opt=level, reloc="pic", codemodel="default"
+    )
 
 
 @functools.cache

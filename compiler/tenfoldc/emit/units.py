@@ -24,12 +24,18 @@ _OF_LIBRARY = {"@tenfold.parallel": "declare hidden void @tenfold.parallel(ptr, 
 """What the library's interface defines for kernels."""
 
 
+_LONG_INTERFACE = 400_000
+"""Characters, some 200 parameters, from which LLVM's optimiser, whose time grows with the square of a function's
+length, costs more than it can save in code that runs once a call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The text of a unit, and the names of the symbols that are numbered in it."""
+    """The text of a unit, the names of the symbols that are numbered in it, and LLVM's level of optimisation."""
 
     text: str
     names: Mapping[str, str]
+    level: int = 2
 
 
 def divide(parts: Sequence[Part], metadata: Sequence[str], interface: str) -> list[Unit]:
@@ -74,7 +80,8 @@ class _Division:
     def library(self, interface: str) -> Unit:
         for symbol in _OF_LIBRARY:
             interface = interface.replace(f"define internal void {symbol}(", f"define hidden void {symbol}(")
-        return Unit(f"{self._text(LIBRARY)}\n{interface}", {})
+        text = f"{self._text(LIBRARY)}\n{interface}"
+        return Unit(text, {}, 0 if len(text) > _LONG_INTERFACE else 2)
 
     def unit(self, name: str) -> Unit:
         text = self._text(name)
