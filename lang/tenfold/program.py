@@ -107,7 +107,7 @@ def _donations(arguments: Sequence[Argument], results: Sequence[TensorType]) -> 
     free = list(enumerate(results))
     pairs: list[tuple[int, int]] = []
     for number, argument in enumerate(arguments):
-        partner = next((item for item in free if argument.donated and item[1] == argument.type), None)
+        partner = next((item for item in free if item[1] == argument.type), None) if argument.donated else None
         if partner is not None:
             free.remove(partner)
             pairs.append((number, partner[0]))
