@@ -21,7 +21,7 @@ from tenfold_rt.manifest import Buffer as ManifestBuffer
 from tenfold_rt.manifest import Entry, Manifest
 from tenfold_rt.settings import Settings, settings
 from tenfold_rt.version import __version__
-from tenfoldc.allocate import allocate
+from tenfoldc.allocate import Usage, allocate, usage
 from tenfoldc.artifact import abi
 from tenfoldc.artifact.library import library as link
 from tenfoldc.emit import (
@@ -105,6 +105,12 @@ def stage_text(
         return "\n".join(print_program(program, allocation) for program, allocation in entries)
     _, code = _code(run, module, target, library or module.entries[0])
     return code.assembly() if stage == "asm" else code.optimised_text()
+
+
+def memory_usage(module: Module, *, target: Target) -> list[Usage]:
+    """How much memory each entry of `module` takes when it is called."""
+    run = _Run(None)
+    return [usage(*_loops(run, module, name, target)) for name in module.entries]
 
 
 def _loops(run: _Run, module: Module, name: str, target: Target) -> tuple[Program, Allocation]:

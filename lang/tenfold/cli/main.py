@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tenfold.cli import compiling, machine, running
+from tenfold.cli import compiling, inspecting, machine, running
 from tenfold_rt.cache import Cache
 from tenfold_rt.errors import TenfoldError
 from tenfold_rt.version import __version__
@@ -84,6 +84,19 @@ def run_command(source: str, inputs: Path | None, outputs: Path | None) -> None:
     --outputs the results are printed.
     """
     running.run_file(source, inputs, outputs)
+
+
+@cli.command("inspect")
+@click.argument("source", metavar="FILE[:NAME]")
+@click.option("--arg", "arguments", metavar="NAME=SPEC", multiple=True, help="As in `tenfold compile`.")
+def inspect_command(source: str, arguments: tuple[str, ...]) -> None:
+    """Say how much memory each function of FILE takes when it is called.
+
+    `live` is the most of the workspace that holds something at one moment; no placement could need less.  `peak` is
+    all that a call on one thread has in memory; `thread` is what each further thread adds.
+    """
+    for line in inspecting.memory(source, arguments):
+        click.echo(line)
 
 
 @cli.group("cache", invoke_without_command=True)

@@ -185,6 +185,12 @@ def test_verbose_shows_each_stage_and_its_time(emit: str, count: int) -> None:
 
 
 @pytest.mark.skipif(machine() != "x86_64", reason="needs an x86-64 processor")
+def test_inspect_tells_the_memory_of_each_function() -> None:
+    head, *rows = succeed("inspect", "model.py").stdout.splitlines()
+    assert head.split()[:3] == ["entry", "parameters", "results"]
+    assert [row.split()[:5] for row in rows] == [["twice", "12", "B", "12", "B"], ["add", "16", "B", "8", "B"]]
+
+
 def test_a_library_is_compiled_for_the_level_that_is_asked_for() -> None:
     succeed("compile", "model.py:twice", "--cpu", "x86-64-v4", "--emit", "llvm", "-o", "text")
     assert "avx512f" in Path("text").read_text()
