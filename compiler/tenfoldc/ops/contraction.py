@@ -39,6 +39,15 @@ class DotDimensionNumbers:
         """Axes of a right operand of `rank` that are not paired."""
         return _others(rank, self.rhs_batching_dimensions, self.rhs_contracting_dimensions)
 
+    def swapped(self) -> DotDimensionNumbers:
+        """The same pairs with the operands exchanged."""
+        return DotDimensionNumbers(
+            self.rhs_batching_dimensions,
+            self.lhs_batching_dimensions,
+            self.rhs_contracting_dimensions,
+            self.lhs_contracting_dimensions,
+        )
+
 
 def _others(rank: int, *taken: Sequence[int]) -> tuple[int, ...]:
     return tuple(axis for axis in range(rank) if not any(axis in axes for axes in taken))
@@ -208,12 +217,20 @@ def _cotangent(
     axes: _Axes,
     other_axes: _Axes,
 ) -> Var:
-    """One operand's cotangent: the result's, contracted with the other operand along that one's free axes."""
+    """One operand's cotangent: the result's, contracted with the other operand along that one's free axes.
+
+    The factors are ordered so that the product's axes are, in general, in the operand's own order.
+    """
     numbers = DotDimensionNumbers(tuple(range(len(axes.batching))), other_axes.batching, tuple(summed), other_axes.free)
-    attributes = DotGeneralAttributes(numbers, site.attributes.precision_config)
-    product = DOT_GENERAL.apply_one(cotangent, converted(other, cotangent.dtype), attributes=attributes)
     contracted = sorted(range(len(axes.contracting)), key=other_axes.contracting.__getitem__)
-    found = (*axes.batching, *axes.free, *(axes.contracting[place] for place in contracted))
+    own = tuple(axes.contracting[place] for place in contracted)
+    factors = [cotangent, converted(other, cotangent.dtype)]
+    if own < axes.free:
+        numbers = numbers.swapped()
+        factors.reverse()
+    found = (*axes.batching, *own, *axes.free) if own < axes.free else (*axes.batching, *axes.free, *own)
+    attributes = DotGeneralAttributes(numbers, site.attributes.precision_config)
+    product = DOT_GENERAL.apply_one(*factors, attributes=attributes)
     return converted(ops.transpose(product, ops.inverse_permutation(found)), other.dtype)
 
 

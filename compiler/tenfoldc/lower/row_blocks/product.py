@@ -23,6 +23,9 @@ from tenfoldc.target import Target
 
 _ZERO = scalar.index(0)
 
+_LINE = 16
+"""Columns whose totals are written together: where features adjoin in memory, they fill cache lines of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Factor:
@@ -178,10 +181,18 @@ class BlockProduct:
         """What comes after the last block."""
         if self.role is not Role.ACCUMULATE:
             return []
-        i, j = self.context.axis("i", self.product.rows), self.context.axis("j", self.product.columns)
+        columns, features = self.product.columns, self.product.rows
+        count = -(-columns // _LINE)
+        line, i = self.context.axis("line", count), self.context.axis("i", features)
+        within = self.context.axis("j", min(_LINE, columns))
+        first = scalar.mul(line, scalar.index(_LINE))
+        j = scalar.add(first, within)
+        length: Expr = scalar.index(_LINE)
+        if columns % _LINE:
+            length = scalar.minimum(length, scalar.sub(scalar.index(columns), first))
         written = self.product.write(self.batch, i, j, Load(self.sums, (i, j)))
-        row = For(j, scalar.index(self.product.columns), tuple(written), mode=Mode.VECTOR)
-        return [turns(i, scalar.index(self.product.rows), (row,))]
+        row = For(i, scalar.index(features), tuple(written), mode=Mode.VECTOR)
+        return [turns(line, scalar.index(count), (For(within, length, (row,)),))]
 
     def _live_depth(self) -> Expr:
         return self.block.live if self.role is Role.GATHER else scalar.index(self.product.depth)
