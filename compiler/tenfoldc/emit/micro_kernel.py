@@ -85,7 +85,7 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
     ]
     depth = caller.typed(statement.depth)
     module = caller.module
-    symbol = module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(module, tile, name), is_shared=False)
+    symbol = module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(module, tile, name), is_tile=True)
     accumulate = "true" if statement.accumulate else "false"
     caller.text.effect(f"call fastcc void {symbol}({', '.join(addresses)}, {depth}, i1 {accumulate})")
 

@@ -29,10 +29,11 @@ LIBRARY = "library"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A top-level definition, and the unit that it belongs to."""
+    """A top-level definition, the unit that it belongs to, and whether it is a tile's function."""
 
     unit: str
     text: str
+    is_tile: bool = False
 
 
 class ModuleText:
@@ -78,16 +79,16 @@ class ModuleText:
         self._taken.add(unique)
         return f'@"{"".join(_escaped(byte) for byte in unique.encode())}"'
 
-    def once(self, key: Hashable, name: str, write: Callable[[str], str], *, is_shared: bool = True) -> str:
+    def once(self, key: Hashable, name: str, write: Callable[[str], str], *, is_tile: bool = False) -> str:
         """The symbol of the function known by `key`; `write(symbol)` gives its text the first time.
 
-        One that is not shared is a unit of its own.
+        It is shared; that of a tile, whose instructions are chosen already, is a unit of its own.
         """
         known = self._names.get(key)
         if known is None:
             known = self._names[key] = self.symbol(name)
-            with self.unit(SHARED if is_shared else known):
-                self.append(write(known))
+            with self.unit(known if is_tile else SHARED):
+                self.parts.append(Part(self._unit, write(known), is_tile))
         return known
 
     def data(self, name: str, array: NDArray[Any]) -> str:

@@ -23,7 +23,7 @@ import llvmlite.binding as llvm
 
 from tenfold_rt.errors import RequestError, VerificationError
 from tenfold_rt.version import __version__
-from tenfoldc.emit.units import Unit
+from tenfoldc.emit.units import Effort, Unit
 from tenfoldc.target import Target
 
 _MODULE_FLAGS = """
@@ -78,7 +78,7 @@ class CompiledText:
     def assembly(self) -> str:
         """The module as assembly, generated anew."""
         module = llvm.parse_assembly(self.optimised, context=llvm.create_context())
-        return _machine(self.target, 2).emit_assembly(module)
+        return _machine(self.target, Effort.ALL).emit_assembly(module)
 
 
 def compile_text(text: str, target: Target) -> CompiledText:
@@ -87,8 +87,8 @@ def compile_text(text: str, target: Target) -> CompiledText:
     `text` has no triple and no module flags.  Raises `VerificationError` where LLVM refuses the text, which
     is a defect of this compiler, and `RequestError` where LLVM does not know the target.
     """
-    machine = _machine(target, 2)
-    module = _optimised(text, target, machine, 2)
+    machine = _machine(target, Effort.ALL)
+    module = _optimised(text, target, machine, Effort.ALL)
     return CompiledText(_emit(machine, module), target, str(module))
 
 
@@ -97,55 +97,59 @@ def compile_units(units: Sequence[Unit], target: Target, store: ObjectStore | No
 
     All processors of this process take part.  Errors are as of `compile_text`.
     """
-    _machine(target, 2)
-    longest_first = sorted({unit.text: unit.level for unit in units}.items(), key=lambda item: (-len(item[0]), item))
+    _machine(target, Effort.ALL)
+    longest_first = sorted({unit.text: unit.effort for unit in units}.items(), key=lambda item: -len(item[0]))
     remaining = iter(longest_first)
     workers = min(len(longest_first), len(os.sched_getaffinity(0)))
 
     def share(_: int) -> dict[str, bytes]:
         """What one thread makes of those that remain."""
-        machines: dict[int, llvm.TargetMachine] = {}
-        made: dict[str, bytes] = {}
-        for text, level in remaining:
-            if level not in machines:
-                machines[level] = _machine(target, level)
-            made[text] = _kept(text, target, machines[level], level, store)
-        return made
+        machines = {effort: _machine(target, effort) for effort in Effort}
+        return {text: _kept(text, target, machines[effort], effort, store) for text, effort in remaining}
 
     with ThreadPoolExecutor(workers) as threads:
         codes = {text: code for made in threads.map(share, range(workers)) for text, code in made.items()}
     return [ObjectCode(codes[unit.text], unit.names) for unit in units]
 
 
-def _kept(text: str, target: Target, machine: llvm.TargetMachine, level: int, store: ObjectStore | None) -> bytes:
+def _kept(text: str, target: Target, machine: llvm.TargetMachine, effort: Effort, store: ObjectStore | None) -> bytes:
     """Object code from the `store`, or made and put there."""
     if store is None:
-        return _emit(machine, _optimised(text, target, machine, level))
+        return _emit(machine, _optimised(text, target, machine, effort))
     made_from = "\0".join(
-        [text, str(level), target.triple, target.cpu, *target.features, *_OPTIONS, *map(str, _VERSIONS)]
+        [text, effort.value, target.triple, target.cpu, *target.features, *_OPTIONS, *map(str, _VERSIONS)]
     )
     key = hashlib.sha256(made_from.encode()).hexdigest()
     code = store.read(key)
     if code is None:
-        code = _emit(machine, _optimised(text, target, machine, level))
+        code = _emit(machine, _optimised(text, target, machine, effort))
         store.write(key, code)
     return code
 
 
-def _optimised(text: str, target: Target, machine: llvm.TargetMachine, level: int) -> llvm.ModuleRef:
+def _optimised(text: str, target: Target, machine: llvm.TargetMachine, effort: Effort) -> llvm.ModuleRef:
     header = f'target datalayout = "{machine.target_data}"\ntarget triple = "{target.triple}"\n'
     try:
         module = llvm.parse_assembly(header + text + _MODULE_FLAGS, context=llvm.create_context())
     except RuntimeError as error:
         what = f"LLVM refuses the code made for it, a defect of this compiler: {error}"
         raise VerificationError(what, mend="please report it with the program that shows it") from error
-    options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = True
     options.slp_vectorization = True
     options.loop_interleaving = True
     options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine, options)
-    _run_passes(builder.getModulePassManager(), module, builder)
+    manager = builder.getModulePassManager() if effort is Effort.ALL else llvm.create_new_module_pass_manager()
+    if effort is not Effort.ALL:
+        manager.add_always_inliner_pass()
+    if effort is Effort.TIDY:
+        manager.add_sroa_pass()
+        manager.add_simplify_cfg_pass()
+        manager.add_loop_rotate_pass()
+        manager.add_instruction_combine_pass()
+        manager.add_simplify_cfg_pass()
+    _run_passes(manager, module, builder)
     return module
 
 
@@ -175,8 +179,9 @@ _run_passes = _unlocked("LLVMPY_RunNewModulePassManager")
 _emit_to_memory = _unlocked("LLVMPY_TargetMachineEmitToMemory")
 
 
-def _machine(target: Target, level: int) -> llvm.TargetMachine:
+def _machine(target: Target, effort: Effort) -> llvm.TargetMachine:
     """LLVM's code generator for `target`: position-independent, and not the JIT's code model."""
+    opt = 0 if effort is Effort.NONE else 2
     features = ",".join(f"+{feature}" for feature in target.features)
     _initialise(target.triple)
     try:
@@ -184,7 +189,7 @@ def _machine(target: Target, level: int) -> llvm.TargetMachine:
     except RuntimeError as error:
         raise RequestError(f"LLVM knows no target {target.triple}: {error}") from error
     return description.create_target_machine(
-        cpu=target.cpu, features=features, opt=level, reloc="pic", codemodel="default"
+        cpu=target.cpu, features=features, opt=opt, reloc="pic", codemodel="default"
     )
 
 

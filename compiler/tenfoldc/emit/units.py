@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from tenfoldc.emit.module_text import LIBRARY, SHARED, Part
 
@@ -29,20 +30,33 @@ _LONG_INTERFACE = 400_000
 length, costs more than it can save in code that runs once a call."""
 
 
+class Effort(Enum):
+    """What LLVM does with a unit beside generating its code."""
+
+    ALL = "all"
+    """All that it has for loops: they become vectors, and are unrolled."""
+    TIDY = "tidy"
+    """Little: the text says what is to run, instruction by instruction, as tiles and the interface do."""
+    NONE = "none"
+    """Nothing, and code generation in linear time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The text of a unit, the names of the symbols that are numbered in it, and LLVM's level of optimisation."""
+    """The text of a unit, the names of the symbols that are numbered in it, and what LLVM is to do with it."""
 
     text: str
     names: Mapping[str, str]
-    level: int = 2
+    effort: Effort
 
 
 def divide(parts: Sequence[Part], metadata: Sequence[str], interface: str) -> list[Unit]:
     """The units of a module of `parts` with `metadata`; the `interface` belongs to the library's."""
     division = _Division(parts, metadata)
     units = dict.fromkeys(part.unit for part in parts if part.unit not in (SHARED, LIBRARY))
-    return [division.library(interface), *(division.unit(name) for name in units)]
+    tiles = {part.unit for part in parts if part.is_tile}
+    efforts = {name: Effort.TIDY if name in tiles else Effort.ALL for name in units}
+    return [division.library(interface), *(division.unit(name, effort) for name, effort in efforts.items())]
 
 
 class _Division:
@@ -81,9 +95,9 @@ class _Division:
         for symbol in _OF_LIBRARY:
             interface = interface.replace(f"define internal void {symbol}(", f"define hidden void {symbol}(")
         text = f"{self._text(LIBRARY)}\n{interface}"
-        return Unit(text, {}, 0 if len(text) > _LONG_INTERFACE else 2)
+        return Unit(text, {}, Effort.NONE if len(text) > _LONG_INTERFACE else Effort.TIDY)
 
-    def unit(self, name: str) -> Unit:
+    def unit(self, name: str, effort: Effort) -> Unit:
         text = self._text(name)
         numbers: dict[str, str] = {}
         for symbol in _SYMBOL.findall(text):
@@ -91,7 +105,7 @@ class _Division:
             if not is_copied and not symbol.startswith("@llvm."):
                 numbers.setdefault(symbol, f"s{len(numbers)}")
         text = _SYMBOL.sub(lambda found: f"@{numbers[found[0]]}" if found[0] in numbers else found[0], text)
-        return Unit(text, {number: _name(symbol) for symbol, number in numbers.items()})
+        return Unit(text, {number: _name(symbol) for symbol, number in numbers.items()}, effort)
 
     def _text(self, unit: str) -> str:
         own = self.of_unit[unit]

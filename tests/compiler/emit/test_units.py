@@ -9,6 +9,9 @@ import numpy as np
 import tenfold as tn
 from tenfold_rt.load import load
 from tenfoldc import pipeline
+from tenfoldc.emit import compile_units, divide
+from tenfoldc.emit.module_text import LIBRARY, Part
+from tenfoldc.emit.units import Effort
 from tenfoldc.target import host
 
 
@@ -73,3 +76,24 @@ def test_code_from_the_store_computes_the_same(tmp_path, rng):
         first, second = load(path).entry("two_products")(x, y, z)
         np.testing.assert_allclose(first, x @ y, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(second, z @ y, rtol=1e-4, atol=1e-4)
+
+
+def test_tiles_and_the_interface_are_left_as_they_are_written(monkeypatch):
+    units = []
+
+    def note(given, target, store):
+        units.extend(given)
+        return compile_units(given, target, store)
+
+    monkeypatch.setattr(pipeline, "compile_units", note)
+    build(lambda x, y: tn.sin(x @ y), 2, Kept())
+    tidy = [unit for unit in units if unit.effort is Effort.TIDY]
+    assert len(tidy) >= 2
+    assert all(("multiply" in str(unit.names)) == bool(unit.names) for unit in tidy)
+    assert [unit.effort for unit in units if unit not in tidy] == [Effort.ALL] * (len(units) - len(tidy))
+
+
+def test_many_parameters_are_an_interface_that_llvm_does_not_optimise():
+    parts = [Part(LIBRARY, 'define internal i32 @"f.impl"() {\n  ret i32 0\n}')]
+    assert divide(parts, [], "")[0].effort is Effort.TIDY
+    assert divide(parts, [], "; " + "x" * 500_000)[0].effort is Effort.NONE
