@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Expr, For, If, Load, Mode, MultiplyPanels, Statement, Store
+from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.convolutions.axes import SpatialAxis, images_axis
 from tenfoldc.lower.convolutions.columns import Columns
@@ -47,6 +47,8 @@ _RESULT = ((1, 1, 1, 0), (0, 1, -1, -1))
 _FEWEST_CHANNELS = 24
 """Channels and features from which the transforms cost less than the multiplications they save."""
 _FEWEST_TILES = 16
+_CHANNELS_SORTED = 32
+"""Channels of a panel whose taps are sorted at a time, in the nearest cache."""
 _BLOCK_BYTES = 512 * 1024
 _ZERO = scalar.index(0)
 
@@ -264,38 +266,58 @@ class _Winograd:
         return statements
 
     def _transform_kernel(self) -> list[Statement]:
-        """The transformed kernel as panels of all products."""
+        """The transformed kernel as panels of all products; some channels of a panel are sorted by tap beforehand."""
+        taps = list(itertools.product(range(_TAPS), repeat=len(self.axes)))
+        chunk = min(self.kc, _CHANNELS_SORTED)
+        by_tap = self.ctx.scratch("by_tap", self.dtype, (len(taps), chunk * self.mr))
 
-        def group(index: Sequence[Expr]) -> list[Statement]:
-            own = scalar.mul(index[0], scalar.index(self.products))
-            lines = span(self.rows, self.row_panels * self.mr, self.mr, _ZERO)
+        def panel(index: Sequence[Expr]) -> list[Statement]:
+            group, t, number = index
+            own = scalar.mul(group, scalar.index(self.products))
+            channels = block_size(self.channels, self.kc, t)
 
-            def panel(number: Expr, count: int) -> list[Statement]:
-                lane, channel = self.ctx.axis("lane", count), self.ctx.axis("channel", self.channels)
-                feature = scalar.add(scalar.mul(number, scalar.index(self.mr)), lane)
-                taps = [
-                    self.windows.kernel_at(
-                        self.windows.feature(index[0], feature),
-                        [axis.tap(scalar.index(tap)) for axis, tap in zip(self.axes, place, strict=True)],
-                        channel,
-                    )
-                    for place in itertools.product(range(_TAPS), repeat=len(self.axes))
-                ]
-                t, turn = delinearise(channel, [self.depth_blocks, self.kc])
-                stored = [
+            def part(first: Expr, count: Expr) -> list[Statement]:
+                lane, c, place = (self.ctx.axis(name) for name in ("lane", "channel", "place"))
+                row = scalar.add(scalar.mul(number, scalar.index(self.mr)), lane)
+                if self.rows % self.mr:  # lanes beyond the last row repeat it
+                    row = scalar.minimum(row, scalar.index(self.rows - 1))
+                channel = scalar.add(scalar.mul(t, scalar.index(self.kc)), scalar.add(first, c))
+                at = scalar.add(scalar.mul(c, scalar.index(self.mr)), lane)
+                sorted_ = [
                     Store(
-                        self.lhs,
-                        (self._panel(scalar.add(own, scalar.index(product)), self.row_panels, t, number), turn, lane),
-                        value,
+                        by_tap,
+                        (scalar.index(tap), at),
+                        self._kernel_under(self.windows.feature(group, row), places, channel),
                     )
-                    for product, value in enumerate(_along_axes(_KERNEL, taps, len(self.axes)))
+                    for tap, places in enumerate(taps)
                 ]
-                lanes = For(lane, scalar.index(count), tuple(stored))
-                return [For(channel, scalar.index(self.channels), (lanes,))]
+                values = [Load(by_tap, (scalar.index(tap), place)) for tap in range(len(taps))]
+                start = scalar.add(scalar.mul(first, scalar.index(self.mr)), place)
+                stored = [
+                    Store(flat, (scalar.add(scalar.mul(panel, scalar.index(self.kc * self.mr)), start),), value)
+                    for panel, value in (
+                        (self._panel(scalar.add(own, scalar.index(product)), self.row_panels, t, number), value)
+                        for product, value in enumerate(_along_axes(_KERNEL, values, len(self.axes)))
+                    )
+                ]
+                lines = For(lane, scalar.index(self.mr), (For(c, count, tuple(sorted_)),))
+                return [lines, For(place, scalar.mul(count, scalar.index(self.mr)), tuple(stored), mode=Mode.VECTOR)]
 
-            return for_each_panel(self.ctx, "panel", lines, panel)
+            if self.kc <= chunk:
+                return part(_ZERO, channels)
+            number_of = self.ctx.axis("part")
+            first = scalar.mul(number_of, scalar.index(chunk))
+            count = scalar.minimum(scalar.index(chunk), scalar.sub(channels, first))
+            parts = scalar.div(scalar.add(channels, scalar.index(chunk - 1)), scalar.index(chunk))
+            return [For(number_of, parts, tuple(part(first, count)))]
 
-        return list(nest(self.ctx, [self.windows.groups], group, "g", private=()))
+        flat = Buffer("lhs", self.dtype, (math.prod(self.lhs.shape),), base=self.lhs)
+        sizes = [self.windows.groups, self.depth_blocks, self.row_panels]
+        return list(nest(self.ctx, sizes, panel, "panel", private=[by_tap]))
+
+    def _kernel_under(self, feature: Expr, taps: Sequence[int], channel: Expr) -> Expr:
+        places = [axis.tap(scalar.index(tap)) for axis, tap in zip(self.axes, taps, strict=True)]
+        return self.windows.kernel_at(feature, places, channel)
 
 
 def _images_together(batch: int, tiles: int) -> int:
