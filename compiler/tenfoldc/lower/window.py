@@ -23,6 +23,7 @@ from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Load, Local, Statement, Store
 from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.disjoint_windows import lower_tiled_select_and_scatter, windows_tile
 from tenfoldc.lower.loop_nest import bind, loop, nest, write_result
 from tenfoldc.ops.window import (
     ReduceWindowAttributes,
@@ -368,11 +369,16 @@ def _run_across_rows(operation: Operation, context: LoweringContext, running: Ru
 
 
 def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
-    """Statements for `select_and_scatter`: fill the result, then choose and scatter row by row."""
+    """Statements for `select_and_scatter`: fill the result, then choose and scatter row by row.
+
+    Windows that do not meet are done one by one (`tenfoldc.lower.disjoint_windows`).
+    """
     attributes = cast(SelectAndScatterAttributes, operation.attributes)
     sizes = operation.results[0].type.sizes
     # An axis in front gives a scalar a row.
     axes = [*attributes.windows().axes(sizes)] or [WindowAxis(1, 1)]
+    if sizes and windows_tile(axes):
+        return lower_tiled_select_and_scatter(context, axes)
     result, init = context.result(), context.read(2, ())
     width = min(axes[-1].windows, ROW)
     best = context.scratch("best", result.dtype, (width,))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from plain_context import LoadProgram, PlainContext, assert_lowered
+from plain_context import LoadProgram, Lowering, PlainContext, assert_lowered
 
 from tenfold_rt import dtypes
 from tenfoldc import ops
@@ -147,6 +147,26 @@ def test_windows_scatter_to_what_they_select(direction: Direction, windows: str,
         )
 
     assert_lowered(build, [x, source, np.array(0.5)], lower_select_and_scatter, load_program)
+
+
+@pytest.mark.parametrize("direction", [Direction.GE, Direction.LT])
+@pytest.mark.parametrize("sizes", [(1, 2, 3), (2, 4, 1), (1, 1, 6)])
+def test_windows_that_tile_the_operand_are_chosen_from_in_registers(
+    direction: Direction, sizes: tuple[int, ...], load_program: LoadProgram
+):
+    rng = np.random.default_rng(67)
+    x = rng.integers(0, 4, (2, 4, 6)) / 8
+    source = rng.standard_normal(tuple(size // window for size, window in zip(x.shape, sizes, strict=True)))
+
+    def build(x: Var, source: Var, init: Var) -> Var:
+        def choose(a: Var, b: Var) -> tuple[Var, ...]:
+            return (ops.compare(a, b, direction),)
+
+        return ops.select_and_scatter(x, source, init, choose, ops.body_of(Reducer.SUM), sizes, sizes)
+
+    arrays = [x, source, np.array(0.5)]
+    assert_lowered(build, arrays, lower_select_and_scatter, load_program)
+    assert not Lowering(build, arrays, lower_select_and_scatter).context.scratches
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,)])
