@@ -168,6 +168,11 @@ class _Interpreter:
         row, column, lhs_panel, rhs_panel, depth = self.index(positions, scopes)
         lhs_first, rhs_first = self.index((statement.lhs_first, statement.rhs_first), scopes)
         in_place = len(statement.lhs.shape) == 2, len(statement.rhs.shape) == 2
+        if statement.packed is not None:
+            for k, j in itertools.product(range(depth), range(statement.packed.shape[-1])):
+                inside = j < statement.columns
+                value = self.load(statement.rhs, (rhs_first + k, rhs_panel + j)) if inside else 0
+                self.store(statement.packed, (0, k, j), value)
         for i in range(statement.rows):
             for j in range(statement.columns):
                 target = (row + i, column + j)

@@ -23,6 +23,9 @@ from tenfoldc.target import Target
 _UNROLL = 4
 """Turns of k per turn of the loop: enough to hide the loop's own instructions."""
 
+_ROWS_AHEAD = 8
+"""Turns of k ahead of which rows of an rhs in place are fetched."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
@@ -36,6 +39,8 @@ class _Tile:
     rhs_depth_stride: int
     rhs_padded: bool
     target_stride: int
+    packed_width: int | None
+    """Elements of a row of the panel that the rhs is copied to, if it is."""
 
     @property
     def name(self) -> str:
@@ -58,6 +63,7 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
         rhs_depth_stride=rhs.shape[-1],
         rhs_padded=rhs_packed and rhs.shape[-1] % (caller.module.target.vector_bytes // dtype.itemsize) == 0,
         target_stride=target.shape[-1],
+        packed_width=None if statement.packed is None else statement.packed.shape[-1],
     )
     lhs_panel, rhs_panel, row, column, lhs_first, rhs_first = caller.values(
         (
@@ -83,6 +89,8 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
             (target, [(row, tile.target_stride), (column, 1)]),
         )
     ]
+    if statement.packed is not None:
+        addresses.append(f"ptr {caller.pointers[statement.packed.storage]}")
     depth = caller.typed(statement.depth)
     module = caller.module
     symbol = module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(module, tile, name), is_tile=True)
@@ -96,10 +104,13 @@ def _element(caller: ExpressionText, pointer: str, kind: str, terms: list[tuple[
 
 
 def _define(module: ModuleText, tile: _Tile, symbol: str) -> str:
-    """The function `symbol(lhs, rhs, target, depth, accumulate)`; its pointers are to the first elements it touches."""
+    """The function `symbol(lhs, rhs, target, [packed,] depth, accumulate)`, given the first elements it touches."""
     kernel = _MicroKernel(module.target, tile)
     kernel.write()
-    parameters = "ptr noalias readonly %lhs, ptr noalias readonly %rhs, ptr noalias %target, i64 %depth, i1 %accumulate"
+    pointers = "ptr noalias readonly %lhs, ptr noalias readonly %rhs, ptr noalias %target"
+    if tile.packed_width is not None:
+        pointers += ", ptr noalias %packed"
+    parameters = f"{pointers}, i64 %depth, i1 %accumulate"
     attributes = f"noinline {module.function_attributes}"
     return f"define internal fastcc void {symbol}({parameters}) {attributes} {{\n{kernel.text}\n}}"
 
@@ -124,7 +135,8 @@ class _MicroKernel:
             text.effect(f"call void @llvm.prefetch.p0(ptr {row}, i32 1, i32 3, i32 1)")
         unrolled = text.pure(f"and i64 %depth, {-_UNROLL}")
         zeros = ["zeroinitializer"] * (tile.rows * len(self.widths))
-        state = self._loop("0", unrolled, _UNROLL, ["%lhs", "%rhs", *zeros])
+        self.pointers = ["%lhs", "%rhs"] if tile.packed_width is None else ["%lhs", "%rhs", "%packed"]
+        state = self._loop("0", unrolled, _UNROLL, [*self.pointers, *zeros])
         state = self._loop(unrolled, "%depth", 1, state)
         adding, setting = text.label("adding"), text.label("setting")
         text.branch_if("%accumulate", adding, setting)
@@ -132,14 +144,14 @@ class _MicroKernel:
             text.start(label)
             with text.scope():
                 for row, address in enumerate(rows):
-                    sums = state[2 + row * len(self.widths) :][: len(self.widths)]
+                    sums = state[len(self.pointers) + row * len(self.widths) :][: len(self.widths)]
                     self._finish_row(address, sums, accumulate)
             text.effect("ret void")
 
     def _loop(self, start: str, end: str, turns: int, state: list[str]) -> list[str]:
-        """Run k from `start` to `end` by `turns`.  The state is both pointers and the accumulators."""
+        """Run k from `start` to `end` by `turns`.  The state is pointers and the accumulators."""
         text = self.text
-        kinds = ["ptr", "ptr"] + [self._vector(width) for width in self.widths] * self.tile.rows
+        kinds = ["ptr"] * len(self.pointers) + [self._vector(width) for width in self.widths] * self.tile.rows
         head, body, done = text.label("head"), text.label("body"), text.label("done")
         before = text.block
         text.branch(head)
@@ -160,13 +172,16 @@ class _MicroKernel:
         return names
 
     def _steps(self, turns: int, state: list[str]) -> list[str]:
-        lhs, rhs, *accumulators = state
+        pointers, accumulators = state[: len(self.pointers)], state[len(self.pointers) :]
+        lhs, rhs, *packed = pointers
         tile = self.tile
         for turn in range(turns):
             row = [
                 self._load_rhs(rhs, turn * tile.rhs_depth_stride + sum(self.widths[:number]), number)
                 for number in range(len(self.widths))
             ]
+            if packed:
+                self._pack_row(row, rhs, packed[0], turn)
             for i in range(tile.rows):
                 address = self._offset(lhs, i * tile.lhs_row_stride + turn * tile.lhs_depth_stride)
                 scalar = self.text.fresh(f"load {self.kind}, ptr {address}, align {tile.dtype.itemsize}")
@@ -177,8 +192,21 @@ class _MicroKernel:
         return [
             self._offset(lhs, turns * tile.lhs_depth_stride),
             self._offset(rhs, turns * tile.rhs_depth_stride),
+            *(self._offset(pointer, turns * (tile.packed_width or 0)) for pointer in packed),
             *accumulators,
         ]
+
+    def _pack_row(self, row: list[str], rhs: str, packed: str, turn: int) -> None:
+        """Store a row of the rhs for later tiles; rows far apart are fetched ahead, as no prefetcher follows them."""
+        tile = self.tile
+        ahead = (turn + _ROWS_AHEAD) * tile.rhs_depth_stride
+        for element in (ahead, ahead + tile.columns - 1):
+            self.text.effect(
+                f"call void @llvm.prefetch.p0(ptr {self._offset(rhs, element, 'getelementptr')}, i32 0, i32 3, i32 1)"
+            )
+        for number, (width, vector) in enumerate(zip(self.widths, row, strict=True)):
+            place = self._offset(packed, turn * (tile.packed_width or 0) + sum(self.widths[:number]))
+            self.text.effect(f"store {self._vector(width)} {vector}, ptr {place}, align {tile.dtype.itemsize}")
 
     def _load_rhs(self, pointer: str, offset: int, number: int) -> str:
         """One vector of the rhs row; lanes beyond the columns are padding, or are not read."""
@@ -238,10 +266,10 @@ class _MicroKernel:
             value = self.text.fresh(f"fadd {kind} {held}, {value}")
         self.text.effect(f"store {kind} {value}, ptr {address}, align {itemsize}")
 
-    def _offset(self, pointer: str, elements: int) -> str:
+    def _offset(self, pointer: str, elements: int, instruction: str = "getelementptr inbounds") -> str:
         if elements == 0:
             return pointer
-        return self.text.pure(f"getelementptr inbounds {self.kind}, ptr {pointer}, i64 {elements}")
+        return self.text.pure(f"{instruction} {self.kind}, ptr {pointer}, i64 {elements}")
 
     def _vector(self, width: int) -> str:
         return vector_type(self.tile.dtype, width)

@@ -218,6 +218,7 @@ def _touched(statements: Sequence[Statement], seen: set[Expr]) -> Iterator[Buffe
                 yield from _read((statement.place,), seen)
             case MultiplyPanels():
                 yield from (statement.lhs, statement.rhs, statement.target)
+                yield from () if statement.packed is None else (statement.packed,)
                 yield from _read((statement.row, statement.column, statement.lhs_panel, statement.rhs_panel), seen)
                 yield from _read((statement.depth, statement.lhs_first, statement.rhs_first), seen)
             case TransposeTile():

@@ -255,7 +255,8 @@ class MultiplyPanels:
     zeros to their full width.  `accumulate` adds to what `target` holds, else it is overwritten.
 
     A two-dimensional `lhs` is read in place, as lhs[lhs_panel + i, lhs_first + k]; a two-dimensional `rhs` likewise,
-    as rhs[rhs_first + k, rhs_panel + j].
+    as rhs[rhs_first + k, rhs_panel + j].  Its rows are on the way copied to `packed`, of shape (1, depth, nr), where
+    that is given: packed[0, k, j], with zeros for j >= columns.
     """
 
     target: Buffer
@@ -271,6 +272,7 @@ class MultiplyPanels:
     accumulate: bool
     lhs_first: Expr = Constant(0, dtypes.i64)
     rhs_first: Expr = Constant(0, dtypes.i64)
+    packed: Buffer | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -171,7 +171,8 @@ class _KernelText:
         place = f"{tile.target.name}[{self._text(tile.row)}:+{tile.rows}, {self._text(tile.column)}:+{tile.columns}]"
         lhs = f"{tile.lhs.name}[{self._text(tile.lhs_panel)}]"
         rhs = f"{tile.rhs.name}[{self._text(tile.rhs_panel)}]"
-        return f"{place} {'+=' if tile.accumulate else '='} {lhs} @ {rhs} over {self._text(tile.depth)}"
+        packing = "" if tile.packed is None else f", packing {tile.packed.name}"
+        return f"{place} {'+=' if tile.accumulate else '='} {lhs} @ {rhs} over {self._text(tile.depth)}{packing}"
 
     def _transposed(self, tile: TransposeTile) -> str:
         rows, columns = self._text(tile.rows), self._text(tile.columns)

@@ -112,6 +112,7 @@ class BufferReplacer:
                     depth=self.expression(statement.depth),
                     lhs_first=self.expression(statement.lhs_first),
                     rhs_first=self.expression(statement.rhs_first),
+                    packed=None if statement.packed is None else self.buffer(statement.packed),
                 )
             case TransposeTile():
                 return replace(

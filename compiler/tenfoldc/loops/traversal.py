@@ -119,6 +119,8 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
             yield statement.buffer
         elif isinstance(statement, MultiplyPanels | TransposeTile | ReadTape):
             yield statement.target
+            if isinstance(statement, MultiplyPanels) and statement.packed is not None:
+                yield statement.packed
         elif isinstance(statement, WriteTape):
             yield statement.tape
 

@@ -134,7 +134,8 @@ class _Verifier:
         places = (tile.row, tile.column, tile.lhs_panel, tile.rhs_panel, tile.depth, tile.lhs_first, tile.rhs_first)
         self._index(places, bound, "a panel's place")
         self.require(len(tile.target.shape) == 2, f"{tile.target.name}, the target of panels, is not two-dimensional")
-        for panels in (tile.lhs, tile.rhs):
+        self.require(tile.packed is None or len(tile.rhs.shape) == 2, f"{tile.rhs.name} is packed already")
+        for panels in (tile.lhs, tile.rhs, *([] if tile.packed is None else [tile.packed])):
             self._same(panels.dtype, tile.target.dtype, f"the panels {panels.name}")
 
     def _expression(self, root: Expr, bound: frozenset[Axis | Local]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Statement
@@ -48,6 +48,8 @@ class _BlockedProduct:
         self.column_blocks = -(-product.columns // blocks.nc)
         self.lhs_in_place = product.lhs.matrix if product.columns <= _PACK_LHS_COLUMNS else None
         self.rhs_in_place = product.rhs.matrix if self._reads_rhs_in_place(target) else None
+        self.packs_while_multiplying = product.rhs.matrix is not None and not self.rhs_in_place and self.row_blocks == 1
+        self.packs_while_multiplying &= self._can_read_rhs_in_place(target)
         self.pack_lhs_first = product.lhs.is_shared and product.batch > 1 and self.lhs_in_place is None
         self.lhs_panels = self._lhs_buffer()
         self.rhs_panels = self._rhs_buffer()
@@ -70,7 +72,8 @@ class _BlockedProduct:
 
         def depth_block(t: Expr) -> list[Statement]:
             depth = self._depth_span(t)
-            packed = [] if self.rhs_in_place else self._pack(self.product.rhs, b, columns, depth, self.rhs_panels)
+            packs_first = not (self.rhs_in_place or self.packs_while_multiplying)
+            packed = [] if not packs_first else self._pack(self.product.rhs, b, columns, depth, self.rhs_panels)
             private = [] if self.lhs_in_place or self.pack_lhs_first else [self.lhs_panels]
             if self.scratch and self.depth_blocks == 1:
                 private.append(self.scratch)
@@ -104,15 +107,15 @@ class _BlockedProduct:
         """Every tile of a block: rows run inside, so that a panel of the rhs stays in the nearest cache."""
         mr, nr = scalar.index(self.blocks.mr), scalar.index(self.blocks.nr)
 
-        def tile(panel: Expr, height: int, column_panel: Expr, width: int, accumulate: bool) -> Statement:
+        def tile(panel: Expr, height: int, column_panel: Expr, width: int, accumulate: bool, packs: bool) -> Statement:
             row, column = scalar.mul(panel, mr), scalar.mul(column_panel, nr)
             lhs_panel = scalar.add(first_panel, panel)
             if self.lhs_in_place:
                 batch = scalar.index(0) if self.product.lhs.is_shared else b
                 first_row = scalar.mul(batch, scalar.index(self.product.rows))
                 lhs_panel = scalar.add(first_row, scalar.add(rows.first, row))
-            rhs_first, rhs_panel = scalar.index(0), column_panel
-            if self.rhs_in_place:
+            rhs_first, rhs_panel = scalar.index(0), _ZERO if self.packs_while_multiplying else column_panel
+            if self.rhs_in_place or packs:
                 rhs_first = scalar.add(scalar.mul(b, scalar.index(self.product.depth)), depth.first_channel)
                 rhs_panel = scalar.add(columns.first, column)
             return MultiplyPanels(
@@ -121,7 +124,7 @@ class _BlockedProduct:
                 column=scalar.add(accumulator.column, column),
                 lhs=self.lhs_in_place or self.lhs_panels,
                 lhs_panel=lhs_panel,
-                rhs=self.rhs_in_place or self.rhs_panels,
+                rhs=(self.product.rhs.matrix if packs else self.rhs_in_place) or self.rhs_panels,
                 rhs_panel=rhs_panel,
                 depth=depth.depth,
                 rows=height,
@@ -129,19 +132,28 @@ class _BlockedProduct:
                 accumulate=accumulate,
                 lhs_first=depth.first_channel if self.lhs_in_place else scalar.index(0),
                 rhs_first=rhs_first,
+                packed=self.rhs_panels if packs else None,
             )
 
         def column_panel(panel: Expr, width: int) -> list[Statement]:
-            def row_panel(row: Expr, height: int) -> list[Statement]:
-                first = tile(row, height, panel, width, False)
+            def row_panel(row: Expr, height: int, packs: bool = False) -> list[Statement]:
+                first = tile(row, height, panel, width, False, packs)
                 if self.depth_blocks == 1:
                     return [first]
-                following = tile(row, height, panel, width, True)
+                following = tile(row, height, panel, width, True, packs)
                 return [If(scalar.equal(t, scalar.index(0)), (first,), (following,))]
 
-            return for_each_panel(self.ctx, "row_panel", rows, row_panel)
+            if not self.packs_while_multiplying:
+                return for_each_panel(self.ctx, "row_panel", rows, row_panel)
+            one = scalar.index(1)
+            rest = replace(rows, full=scalar.sub(rows.full, one))
+            others = for_each_panel(
+                self.ctx, "row_panel", rest, lambda row, height: row_panel(scalar.add(row, one), height)
+            )
+            return [*row_panel(_ZERO, rows.width, packs=True), *others]
 
-        return for_each_panel(self.ctx, "column_panel", columns, column_panel)
+        private = [self.rhs_panels] if self.packs_while_multiplying else []
+        return for_each_panel(self.ctx, "column_panel", columns, column_panel, private)
 
     def _epilogue(self, b: Expr, t: Expr, rows: Span, columns: Span, accumulator: _Accumulator) -> Sequence[Statement]:
         """Hand the sums of a block to the consumers once they are complete."""
@@ -212,11 +224,15 @@ class _BlockedProduct:
     def _reads_rhs_in_place(self, target: Target) -> bool:
         """Whether packing the rhs would cost more than it gains: it is read a few times only, or is tiny."""
         product = self.product
-        lanes = target.vector_bytes // product.dtype.itemsize
-        if product.columns % lanes and "avx" not in target.features:
+        if not self._can_read_rhs_in_place(target):
             return False
         is_read_rarely = product.rows <= _PACK_RHS_PANELS * self.blocks.mr
         return is_read_rarely or product.depth * product.columns * product.dtype.itemsize <= _SMALL_RHS_BYTES
+
+    def _can_read_rhs_in_place(self, target: Target) -> bool:
+        """Whether what lies beyond the last column can be left out by a mask, where it must be."""
+        lanes = target.vector_bytes // self.product.dtype.itemsize
+        return self.product.columns % lanes == 0 or "avx" in target.features
 
     def _lhs_buffer(self) -> Buffer:
         if self.lhs_in_place is not None:
@@ -230,6 +246,8 @@ class _BlockedProduct:
         if self.rhs_in_place is not None:
             return self.rhs_in_place
         panels = min(self.blocks.nc // self.blocks.nr, -(-self.product.columns // self.blocks.nr))
+        if self.packs_while_multiplying:
+            panels = 1
         return self.ctx.scratch("rhs_panels", self.product.dtype, (panels, self.kc, self.blocks.nr))
 
     @property

@@ -61,13 +61,17 @@ def span(total: int, block: int, width: int, number: Expr) -> Span:
 
 
 def for_each_panel(
-    ctx: LoweringContext, name: str, lines: Span, body: Callable[[Expr, int], Sequence[Statement]]
+    ctx: LoweringContext,
+    name: str,
+    lines: Span,
+    body: Callable[[Expr, int], Sequence[Statement]],
+    private: Sequence[Buffer] = (),
 ) -> list[Statement]:
-    """`body(panel, lines)` for each panel of a block, the ragged one last; what is done for each is independent."""
+    """`body(panel, lines)` for each panel of a block, the ragged one last, each independent but for `private`."""
     statements: list[Statement] = []
     if not (isinstance(lines.full, Constant) and lines.full.value == 0):
         panel = ctx.axis(name)
-        statements.append(turns(panel, lines.full, body(panel, lines.width)))
+        statements.append(turns(panel, lines.full, body(panel, lines.width), private))
     if lines.tail:
         tail = tuple(body(lines.full, lines.tail))
         statements += tail if lines.has_tail is None else [If(lines.has_tail, tail)]
