@@ -35,10 +35,13 @@ _MODULE_FLAGS = """
 
 _INITIALISE = threading.Lock()
 
-_OPTIONS = ("-x86-cmov-converter=false",)
-"""Choices are written where data decide: as branches, into which LLVM makes some in loops, they are mispredicted.
-LLVM has this for the whole process and no attribute that would say it of a function."""
-
+_OPTIONS = (
+    # Choices are written where data decide: as branches, into which LLVM makes some in loops, they are mispredicted.
+    "-x86-cmov-converter=false",
+    # The scheduler compares each access to memory with those before it, in blocks of up to so many with all of them.
+    "-dag-maps-huge-region=200",
+)
+"""LLVM has these for the whole process, and no attributes that would say them of a function."""
 
 _VERSIONS = (__version__, llvmlite.__version__, *llvm.llvm_version_info)
 
