@@ -145,10 +145,10 @@ def powers_of_two(biased: Expr, like: Expr) -> tuple[Expr, Expr]:
     return float_of(first, like), float_of(sub(both, first), like)
 
 
-def whole_to_float(whole: Expr, like: Expr) -> Expr:
-    """An unsigned integer below 2^(mantissa - 1) as a float."""
+def whole_to_float(whole: Expr, like: Expr, bias: int = 0) -> Expr:
+    """An unsigned integer below 2^(mantissa - 1), less a bias, as a float."""
     form = format_of(like)
-    return sub(float_of(add(whole, integer(form.rounder_bits, like)), like), number(form.rounder, like))
+    return sub(float_of(add(whole, integer(form.rounder_bits, like)), like), number(form.rounder + bias, like))
 
 
 def at_least(x: Expr, low: float) -> Expr:

@@ -59,7 +59,7 @@ def split_exponent(x: Expr) -> tuple[Expr, Expr, Expr]:
     form, low = format_of(x), _LOWEST_MANTISSA_BITS[x.dtype]
     bits = bits_of(x)
     biased = shift_right(add(bits, integer(form.one_bits - low, x)), form.mantissa)
-    k = sub(whole_to_float(biased, x), number(float(form.bias), x))
+    k = whole_to_float(biased, x, bias=form.bias)
     m = float_of(sub(bits, shift_left(sub(biased, integer(form.bias, x)), form.mantissa)), x)
     return k, biased, m
 
