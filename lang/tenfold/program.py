@@ -249,9 +249,10 @@ def dense_array(value: object, name: str, dtype: DType | None = None) -> Array:
             mend=f"name it in static_argnames, or give an array: static_argnames=({name.split('.')[0]!r},)",
         )
     dense = array.flags.c_contiguous and array.flags.aligned
-    if dense and array.dtype.isnative and type(array) is np.ndarray:
-        return array
-    return np.array(array, array.dtype.newbyteorder("="), order="C", subok=False)
+    native = array_element_type(array).numpy
+    if dense and array.dtype == native and type(array) is np.ndarray:
+        return array if array.dtype is native else array.view(native)
+    return np.array(array, native, order="C", subok=False)
 
 
 def _as_array(value: object, dtype: DType | None) -> Array | None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from tenfold import numpy_dispatch
+from tenfold.dlpack import capsule_over
 from tenfold.functions import arithmetic, elementwise, indexing, linear_algebra, neural, reductions, shapes, sorting
 from tenfold.functions.indexing import At, Index
 from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
@@ -95,7 +96,7 @@ class Tensor(TensorValue):
         return np.array(array, dtype) if copy else np.asarray(array, dtype)
 
     def __dlpack__(self, **arguments: Any) -> Any:
-        return self.known_array("__dlpack__", _RETURN).__dlpack__(**arguments)
+        return capsule_over(self.known_array("__dlpack__", _RETURN), **arguments)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.known_array("__dlpack_device__", _RETURN).__dlpack_device__()

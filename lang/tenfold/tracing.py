@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.dlpack import array_over
 from tenfold.specs import array_element_type
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
@@ -267,7 +268,7 @@ def _holds_f64(data: object) -> bool:
 def from_dlpack(data: object) -> Array:
     """The memory of a tensor of another library, without a copy; `ArgumentError` where it cannot be shared."""
     try:
-        return np.from_dlpack(cast("Any", data))
+        return array_over(data)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         raise ArgumentError(
             f"cannot share the memory of a {type(data).__name__}: {error}",

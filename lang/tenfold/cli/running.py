@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from tenfold.cli.sources import read_mlir, split_source
 from tenfold.export import write_files
 from tenfold.program import compiled_library
+from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import RequestError
 from tenfoldc.ir.core import Function
 
@@ -64,11 +66,17 @@ def _matched(function: Function, arrays: dict[str, Array], path: Path | None) ->
         source = "no --inputs" if path is None else f"{path}"
         takes = f"{len(parameters)} array{'' if len(parameters) == 1 else 's'}"
         raise RequestError(f"{function.name} takes {takes}, but {source} gives {len(given)}")
+    given = [_as_meant(array, type_.dtype) for array, type_ in zip(given, parameters, strict=True)]
     for label, type_, array in zip(labels, parameters, given, strict=True):
         if array.dtype != type_.dtype.numpy or array.shape != type_.shape:
             shape = ", ".join(map(str, array.shape))
             raise RequestError(f"{function.name}: {label} must be {type_}, but the array is {array.dtype}[{shape}]")
     return [np.ascontiguousarray(array).reshape(array.shape) for array in given]
+
+
+def _as_meant(array: Array, dtype: DType) -> Array:
+    """A file calls elements of bfloat16 two bytes, `|V2`: they are meant where a parameter is bf16."""
+    return array.view(dtype.numpy) if dtype is dtypes.bf16 and array.dtype == np.dtype("V2") else array
 
 
 def _write(path: Path, arrays: dict[str, Array]) -> None:
