@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, build_region
 from tenfoldc.ir.core import Function, Region
@@ -18,19 +19,20 @@ MAX_ELEMENTS = 120
 
 
 class RandomProgram:
-    """A function of `operations` random operations on f32 tensors, the same for one seed."""
+    """A function of `operations` random operations on tensors of `dtype`, the same for one seed."""
 
-    def __init__(self, seed: int, operations: int) -> None:
+    def __init__(self, seed: int, operations: int, dtype: DType = dtypes.f32) -> None:
+        self.dtype = dtype
         self.random = np.random.default_rng(seed)
         self.builder = Builder()
-        self.parameters = [self.builder.parameter(TensorType(dtypes.f32, self.shape())) for _ in range(3)]
+        self.parameters = [self.builder.parameter(TensorType(self.dtype, self.shape())) for _ in range(3)]
         self.values: list[Var] = list(self.parameters)
         for _ in range(operations):
             self.values.append(self.step())
         count = int(self.random.integers(1, 4))
         chosen = [self.values[-1], *(self.pick(self.values) for _ in range(count))]
         self.function = Function("main", self.builder.region(self.parameters, chosen))
-        self.arguments = [self.random.uniform(-2, 2, p.sizes).astype(np.float32) for p in self.parameters]
+        self.arguments = [self.random.uniform(-2, 2, p.sizes).astype(dtype.numpy) for p in self.parameters]
 
     def pick(self, choices: Sequence[Var]) -> Var:
         return choices[int(self.random.integers(len(choices)))]
@@ -54,7 +56,7 @@ class RandomProgram:
         if len(same) > 1 and self.random.random() < 0.7:
             return self.pick(same)
         small = [value for value in self.values if fits(value, x)]
-        value = self.pick(small) if small else ops.constant(x.builder, 0.5, dtypes.f32)
+        value = self.pick(small) if small else ops.constant(x.builder, 0.5, self.dtype)
         return ops.broadcast_in_dim(value, x.shape, range(x.rank - value.rank, x.rank))
 
     def step(self) -> Var:
@@ -116,7 +118,7 @@ class RandomProgram:
             case 4:
                 low, high = ([int(self.random.integers(0, 3)) for _ in sizes] for _ in range(2))
                 grown = math.prod(size + a + b for size, a, b in zip(sizes, low, high, strict=True))
-                zero = ops.constant(x.builder, 0.25, dtypes.f32)
+                zero = ops.constant(x.builder, 0.25, self.dtype)
                 return ops.pad(x, zero, low, high) if grown <= 2 * MAX_ELEMENTS else x
             case 5 if x.rank and 2 * math.prod(sizes) <= 2 * MAX_ELEMENTS:
                 return ops.concatenate([x, self.like(x)], int(self.random.integers(x.rank)))
