@@ -40,8 +40,7 @@ class Case:
     """One row of the table.
 
     `inputs` draws one set of arguments.  `flops` or `bytes`, whichever bounds the case, is what one call must do or
-    move at the least; both 0 where neither says much.  `missing` says why Tenfold cannot do the case yet, `excluded`
-    why a peer is left out.
+    move at the least; both 0 where neither says much.  `excluded` says why a peer is left out.
     """
 
     theme: str
@@ -52,7 +51,6 @@ class Case:
     flops: float = 0.0
     bytes: float = 0.0
     tolerance: float = 1e-4
-    missing: str = ""
     excluded: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property

@@ -38,12 +38,15 @@ def tree_map(function: Callable[[Any], Any], tree: Tree) -> Tree:
 
 
 def leaves(tree: Tree) -> list[NDArray[Any]]:
-    """The arrays of a tree, as NumPy's, dicts in order of their keys."""
+    """The arrays of a tree, as NumPy's, dicts in order of their keys; those of 16 bits in f32."""
     if isinstance(tree, tuple | list):
         return [leaf for part in tree for leaf in leaves(part)]
     if isinstance(tree, Mapping):
         return [leaf for key in sorted(tree) for leaf in leaves(tree[key])]
-    return [np.asarray(tree.detach() if isinstance(tree, torch.Tensor) else tree)]
+    if isinstance(tree, torch.Tensor):
+        tree = (tree.float() if tree.dtype is torch.bfloat16 else tree).detach()
+    array = np.asarray(tree)
+    return [array.astype(np.float32) if array.dtype == tn.bf16.dtype else array]
 
 
 def tenfold(case: Case, inputs: Sequence[tuple[Tree, ...]]) -> Run:
@@ -75,8 +78,13 @@ def compiled(case: Case, inputs: Sequence[tuple[Tree, ...]]) -> Run:
     return _torch(case, inputs, torch.compile(case.functions["torch"], dynamic=False))
 
 
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    """A tensor over the memory of `array`; PyTorch takes bfloat16 through DLPack."""
+    return torch.from_dlpack(tn.tensor(array)) if array.dtype == tn.bf16.dtype else torch.from_numpy(array)
+
+
 def _torch(case: Case, inputs: Sequence[tuple[Tree, ...]], function: Computation) -> Run:
-    tensors = tree_map(torch.from_numpy, tree_map(np.copy, list(inputs)))
+    tensors = tree_map(_tensor, tree_map(np.copy, list(inputs)))
     if case.mode is Mode.CALL:
         return _rotating(torch.inference_mode()(function), tensors)
     if case.mode is Mode.GRADIENT:

@@ -17,6 +17,7 @@ def _product(m: int, n: int, k: int, dtype: str = "float32") -> Case:
         lambda rng: (normal(rng, m, k, dtype=dtype), normal(rng, k, n, dtype=dtype)),
         everywhere(lambda x, w: x @ w),
         flops=2 * m * n * k,
+        tolerance=1e-2 if dtype == "bfloat16" else 1e-4,
     )
 
 

@@ -61,12 +61,12 @@ class Result:
 def run_case(case: Case, names: Sequence[str], effort: Effort) -> Result:
     """Measure `case` for Tenfold and the peers in `names`."""
     rng = np.random.default_rng(_SEED)
-    inputs = [case.inputs(rng) for _ in range(SETS)] if not case.missing else []
-    notes = {"tenfold": case.missing} if case.missing else dict(case.excluded)
+    inputs = [case.inputs(rng) for _ in range(SETS)]
+    notes = dict(case.excluded)
     runs: dict[str, Run] = {}
     answers: dict[str, Tree] = {}
     for name in names:
-        if case.missing or name in case.excluded:
+        if name in case.excluded:
             continue
         try:
             runs[name] = CONTESTANTS[name](case, inputs)
