@@ -151,7 +151,7 @@ def _record_reference(
         results = body(*carry)
         carry = list(results[: len(carry)])
         rows.append(results[len(carry) :])
-    count = np.asarray(len(rows), COUNT.dtype.require_numpy())
+    count = np.asarray(len(rows), COUNT.dtype.numpy)
     return *carry, count, *_stack(rows, attributes.types[len(carry) + 1 :])
 
 
@@ -187,7 +187,7 @@ def _stack(rows: Sequence[Sequence[Array]], types: Sequence[TensorType]) -> list
     made: list[Array] = []
     for number, type_ in enumerate(types):
         element = tuple(dim for dim in type_.shape[1:] if isinstance(dim, int))
-        stack = np.empty((len(rows), *element), type_.dtype.require_numpy())
+        stack = np.empty((len(rows), *element), type_.dtype.numpy)
         for place, row in enumerate(rows):
             stack[place] = row[number]
         made.append(stack)

@@ -39,7 +39,7 @@ def _empty_reference(
     arrays: Sequence[Array], attributes: EmptyTapeAttributes, functions: Sequence[RegionFunction]
 ) -> Sequence[Array]:
     element = tuple(dim for dim in attributes.type.shape[1:] if isinstance(dim, int))
-    return (np.empty((0, *element), attributes.type.dtype.require_numpy()),)
+    return (np.empty((0, *element), attributes.type.dtype.numpy),)
 
 
 EMPTY_TAPE = Op(
