@@ -3,6 +3,7 @@
     inline      the bodies of called functions in place of calls
     scans       plain loops in place of those that stack what their turns give
     rewrite     one walk, each operation after its operands: rules of algebra, constants folded, equal ones shared
+    barriers    what they kept apart is told apart by now
     dead        what no result needs is left out, loop carries included
     products    small products, and sums of products, made one
 
@@ -17,7 +18,7 @@ from dataclasses import replace
 
 from tenfoldc.ir.core import Function, Module
 from tenfoldc.simplify.dead import without_dead
-from tenfoldc.simplify.inline import without_calls
+from tenfoldc.simplify.inline import without_barriers, without_calls
 from tenfoldc.simplify.products import with_merged_products
 from tenfoldc.simplify.rewrite import rewritten
 from tenfoldc.simplify.scans import without_scans
@@ -28,7 +29,8 @@ def simplify(module: Module, entry: str) -> Function:
 
     Raises `UnsupportedError` where functions call each other in a circle.
     """
-    body = without_dead(rewritten(without_scans(without_calls(module, entry))))
+    plain = without_scans(without_calls(module, entry))
+    body = without_dead(without_barriers(rewritten(plain)))
     merged = with_merged_products(body)
     if merged is not body:
         body = without_dead(rewritten(merged))

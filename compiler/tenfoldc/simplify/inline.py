@@ -1,4 +1,4 @@
-"""Calls replaced by the bodies of the functions that they call, also within regions."""
+"""Calls, and operations that stand for the region they hold, replaced by what they compute, also within regions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from tenfold_rt.errors import UnsupportedError
 from tenfoldc.ir.builder import substitute
 from tenfoldc.ir.core import Location, Module, Operation, Region, Value, walk
 from tenfoldc.ops.control import CallAttributes
+from tenfoldc.ops.custom import CHECKPOINT, CUSTOM_JVP, CUSTOM_VJP, OPTIMIZATION_BARRIER
+
+INLINED = frozenset((CHECKPOINT, CUSTOM_JVP, CUSTOM_VJP))
+"""Ops that compute their first region; all else about them has been used by transformations."""
 
 _LARGEST_BODY = 200_000
 """Functions that each call the next one twice grow beyond any memory."""
@@ -50,7 +54,9 @@ class _Inliner:
     def body(self, name: str) -> Region:
         if name not in self._bodies:
             body = self._module[name].body
-            called = any(isinstance(operation.attributes, CallAttributes) for operation in walk(body))
+            called = any(
+                isinstance(operation.attributes, CallAttributes) or operation.op in INLINED for operation in walk(body)
+            )
             self._bodies[name] = self._region(body, {}) if called else body
         return self._bodies[name]
 
@@ -62,6 +68,8 @@ class _Inliner:
             if isinstance(operation.attributes, CallAttributes):
                 body = self.body(operation.attributes.callee)
                 operations += _repeat(body, operands, operation, replaced)
+            elif operation.op in INLINED:
+                operations += _repeat(self._region(operation.regions[0], {}), operands, operation, replaced)
             elif operation.regions or operands != operation.operands:
                 regions = tuple(self._region(inner, replaced) for inner in operation.regions)
                 operations.append(replace(operation, operands=operands, regions=regions))
@@ -84,3 +92,17 @@ def _repeat(
 
 def _located(operation: Operation, location: Location | None) -> Operation:
     return replace(operation, location=location) if operation.location is None else operation
+
+
+def without_barriers(region: Region, replaced: dict[Value, Value] | None = None) -> Region:
+    """`region` with the operands of barriers in place of their results: what they kept apart is apart by now."""
+    known: dict[Value, Value] = {} if replaced is None else replaced
+    operations: list[Operation] = []
+    for operation in region.operations:
+        operands = tuple(known.get(operand, operand) for operand in operation.operands)
+        if operation.op is OPTIMIZATION_BARRIER:
+            known.update(zip(operation.results, operands, strict=True))
+            continue
+        regions = tuple(without_barriers(inner, known) for inner in operation.regions)
+        operations.append(replace(operation, operands=operands, regions=regions))
+    return Region(region.parameters, tuple(operations), tuple(known.get(result, result) for result in region.results))

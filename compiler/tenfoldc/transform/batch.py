@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any, TypeAlias
 
 from tenfoldc import ops
@@ -11,7 +11,7 @@ from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ir.op import Op
 from tenfoldc.transform.replay import Replay, no_rule
 
-Rules: TypeAlias = "Mapping[Op[Any], Callable[[Batch, Operation], None]]"
+Rules: TypeAlias = "dict[Op[Any], Callable[[Batch, Operation], None]]"
 """How to batch operations that hold programs of their own."""
 
 
@@ -27,18 +27,18 @@ class Batch:
         self.carried = carried
         self.expected = expected
         self.size = size
-        self._rules = rules
+        self.rules = rules
 
     def inside(self) -> Batch:
         """A region within this one."""
-        return Batch(self.replay.inside(), self.carried, self.expected, self.size, self._rules)
+        return Batch(self.replay.inside(), self.carried, self.expected, self.size, self.rules)
 
     def repeat(self, region: Region) -> None:
         """Emit the operations of `region`."""
         for operation in region.operations:
             with self.replay.builder.at(operation.location):
-                if operation.op in self._rules and not self.expected.isdisjoint(operation.results):
-                    self._rules[operation.op](self, operation)
+                if operation.op in self.rules and not self.expected.isdisjoint(operation.results):
+                    self.rules[operation.op](self, operation)
                 else:
                     self._by_rule(operation)
 

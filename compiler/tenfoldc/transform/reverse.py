@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from tenfoldc.transform.replay import Replay, no_rule
 Pull: TypeAlias = Callable[[Builder, Sequence[Var | None]], Iterable[tuple[Value, Var | None]]]
 """From the cotangents of an operation's results, in the builder of the pullback, to those of values that it used."""
 
-Rules: TypeAlias = "Mapping[Op[Any], Callable[[Reverse, Operation], Pull]]"
+Rules: TypeAlias = "dict[Op[Any], Callable[[Reverse, Operation], Pull]]"
 """How to emit operations that hold programs of their own, and to pull back through them."""
 
 
@@ -31,12 +31,12 @@ class Reverse:
         self.replay = replay
         self.active = active
         self.turns = turns
-        self._rules = rules
+        self.rules = rules
         self._tape: list[tuple[Operation, Pull]] = []
 
     def inside(self) -> Reverse:
         """A region within this one."""
-        return Reverse(self.replay.inside(), self.active, self._rules, self.turns)
+        return Reverse(self.replay.inside(), self.active, self.rules, self.turns)
 
     def forward(self, region: Region) -> None:
         """Emit the operations of `region` and remember how to pull back through the active ones."""
@@ -48,7 +48,7 @@ class Reverse:
             if self.active.isdisjoint(operation.results):
                 self.replay.repeat(operation)
             else:
-                self._tape.append((operation, self._rules.get(operation.op, _by_rule)(self, operation)))
+                self._tape.append((operation, self.rules.get(operation.op, _by_rule)(self, operation)))
 
     def pull(self, found: Cotangents) -> None:
         """Go back through the operations, from the cotangents that are `found` to those of what they depend on."""

@@ -11,13 +11,16 @@ from typing import TypeAlias
 
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Region
+from tenfoldc.transform import custom, vjp_control
 from tenfoldc.transform.activity import dependent, has_tangent
 from tenfoldc.transform.replay import Replay
 from tenfoldc.transform.reverse import Cotangents, Reverse
-from tenfoldc.transform.vjp_control import RULES
 
 Pullback: TypeAlias = Callable[[Sequence[Var | None]], tuple[Var | None, ...]]
 """From one cotangent per result (None is zero) to one per differentiated argument (None is zero)."""
+
+
+RULES = vjp_control.RULES | custom.VJP_RULES
 
 
 def vjp(

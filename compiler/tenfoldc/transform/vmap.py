@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Region
+from tenfoldc.transform import custom, vmap_control
 from tenfoldc.transform.activity import dependent, is_anything
 from tenfoldc.transform.batch import Batch
 from tenfoldc.transform.replay import Replay
-from tenfoldc.transform.vmap_control import RULES
+
+RULES = vmap_control.RULES | custom.VMAP_RULES
 
 
 def vmap(
