@@ -3,9 +3,9 @@
     inline      the bodies of called functions in place of calls
     scans       plain loops in place of those that stack what their turns give
     rewrite     one walk, each operation after its operands: rules of algebra, constants folded, equal ones shared
-    barriers    what they kept apart is told apart by now
     dead        what no result needs is left out, loop carries included
     products    small products, and sums of products, made one
+    barriers    their operands in their place: nothing is shared after this
 
 Each pass takes time proportional to the program.  Results keep every bit, save that the terms of a sum of products
 may be added in another order: a rule that could turn -0.0 into 0.0 is none.  Operations that remain keep their
@@ -29,9 +29,8 @@ def simplify(module: Module, entry: str) -> Function:
 
     Raises `UnsupportedError` where functions call each other in a circle.
     """
-    plain = without_scans(without_calls(module, entry))
-    body = without_dead(without_barriers(rewritten(plain)))
+    body = without_dead(rewritten(without_scans(without_calls(module, entry))))
     merged = with_merged_products(body)
     if merged is not body:
         body = without_dead(rewritten(merged))
-    return replace(module[entry], body=body)
+    return replace(module[entry], body=without_barriers(body))
