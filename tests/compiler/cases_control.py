@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from compiled import Build, Case, case
@@ -13,6 +14,7 @@ from tenfold_rt import dtypes
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, build_region
 from tenfoldc.ir.core import Function, Module, Region
+from tenfoldc.ir.op import Op
 from tenfoldc.ir.types import TensorType
 from tenfoldc.ops import Direction
 
@@ -172,6 +174,31 @@ def _retraced_collatz(start: Var, x: Var) -> Sequence[Var]:
     _, last, turns, *tapes = ops.record([start, x], *regions)
     retraced = build_region([x.type, x.type, zero.type], back, like=start.builder)
     return last, turns, *ops.scan([x], tapes, retraced, turns=turns, reverse=True)
+
+
+@shows(ops.CHECKPOINT, ops.CUSTOM_JVP, ops.CUSTOM_VJP, ops.OPTIMIZATION_BARRIER)
+def _programs_within(rng: np.random.Generator) -> Iterator[Case]:
+    arrays = numbers(rng, dtypes.f32, (7,)), numbers(rng, dtypes.f32, (7,))
+    for op in (ops.CHECKPOINT, ops.CUSTOM_JVP, ops.CUSTOM_VJP):
+        yield case(op.mnemonic, lambda x, y, op=op: _program_within(op, x, y), *arrays)
+    yield case("barrier", lambda x, y: (*ops.optimization_barrier([ops.add(x, y), x]), ops.add(x, y)), *arrays)
+
+
+def _program_within(op: Op[Any], x: Var, y: Var) -> Sequence[Var]:
+    def program(a: Var, b: Var) -> Sequence[Var]:
+        return ops.multiply(a, b), ops.negate(a)
+
+    def forward(a: Var, b: Var, da: Var, db: Var) -> Sequence[Var]:
+        return *program(a, b), ops.add(ops.multiply(a, db), ops.multiply(b, da)), ops.negate(da)
+
+    def there(a: Var, b: Var) -> Sequence[Var]:
+        return *program(a, b), a, b
+
+    def back(a: Var, b: Var, dx: Var, dy: Var) -> Sequence[Var]:
+        return ops.subtract(ops.multiply(b, dx), dy), ops.multiply(a, dx)
+
+    rules = {ops.CUSTOM_JVP: [(forward, 4)], ops.CUSTOM_VJP: [(there, 2), (back, 4)]}.get(op, [])
+    return op.apply(x, y, regions=[build_region([x.type] * n, part) for part, n in [(program, 2), *rules]])
 
 
 @shows(ops.CALL)
