@@ -11,6 +11,9 @@ have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and
 """
 
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
+from tenfold.control.branches import cond, switch
+from tenfold.control.loops import fori_loop, while_loop
+from tenfold.control.scans import associative_scan, map, scan  # noqa: A004
 from tenfold.export import export
 from tenfold.functions.arithmetic import (
     add,
@@ -187,7 +190,6 @@ from tenfold.functions.sorting import (
     sort,
     topk,
 )
-from tenfold.grad import grad, value_and_grad
 from tenfold.library import LoadedLibrary, load
 from tenfold.specs import (
     ElementType,
@@ -226,6 +228,10 @@ from tenfold.specs import ElementType as dtype  # noqa: N813 - as NumPy and PyTo
 from tenfold.specs import bool_ as bool  # noqa: A004
 from tenfold.tensor import Tensor, asarray, from_dlpack, tensor
 from tenfold.threads import get_num_threads, set_num_threads, threads
+from tenfold.transforms.custom import checkpoint, custom_jvp, custom_vjp
+from tenfold.transforms.grad import grad, value_and_grad
+from tenfold.transforms.products import hessian, hvp, jacfwd, jacrev, jvp, vjp
+from tenfold.transforms.vmap import vmap
 from tenfold_rt import errors
 from tenfold_rt.errors import (
     ArgumentError,
@@ -273,6 +279,7 @@ __all__ = [
     "argmin",
     "argsort",
     "asarray",
+    "associative_scan",
     "atan",
     "atan2",
     "avg_pool2d",
@@ -292,6 +299,7 @@ __all__ = [
     "cat",
     "cbrt",
     "ceil",
+    "checkpoint",
     "chunk",
     "clamp",
     "clip",
@@ -299,6 +307,7 @@ __all__ = [
     "complex64",
     "complex128",
     "concatenate",
+    "cond",
     "conv1d",
     "conv2d",
     "cos",
@@ -307,6 +316,8 @@ __all__ = [
     "cross_entropy",
     "cumprod",
     "cumsum",
+    "custom_jvp",
+    "custom_vjp",
     "diagonal",
     "divide",
     "dot",
@@ -336,6 +347,7 @@ __all__ = [
     "floor",
     "floor_divide",
     "fmod",
+    "fori_loop",
     "from_dlpack",
     "full",
     "full_like",
@@ -345,6 +357,8 @@ __all__ = [
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "i8",
     "i16",
     "i32",
@@ -358,6 +372,9 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
+    "jvp",
     "layer_norm",
     "leaky_relu",
     "left_shift",
@@ -376,6 +393,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "map",
     "matmul",
     "max",
     "max_pool2d",
@@ -410,6 +428,7 @@ __all__ = [
     "round",
     "rsqrt",
     "scaled_dot_product_attention",
+    "scan",
     "set_num_threads",
     "sigmoid",
     "sign",
@@ -429,6 +448,7 @@ __all__ = [
     "subtract",
     "sum",
     "swapaxes",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
@@ -456,7 +476,10 @@ __all__ = [
     "value_and_grad",
     "var",
     "vdot",
+    "vjp",
+    "vmap",
     "where",
+    "while_loop",
     "zeros",
     "zeros_like",
 ]

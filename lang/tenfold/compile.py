@@ -56,7 +56,7 @@ class Compiled(Generic[P, R]):
         donate: Sequence[str],
         threads: int | None = None,
     ) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self._function = function
         self._static, self._donate = static_argnames, donate
         self._threads = None if threads is None else checked(threads)

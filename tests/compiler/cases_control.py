@@ -13,10 +13,11 @@ from op_cases import any_bits, numbers, shows
 from tenfold_rt import dtypes
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, build_region
-from tenfoldc.ir.core import Function, Module, Region
+from tenfoldc.ir.core import DeferredRegions, Function, Module, Region
 from tenfoldc.ir.op import Op
 from tenfoldc.ir.types import TensorType
 from tenfoldc.ops import Direction
+from tenfoldc.ops.custom import CustomAttributes
 
 
 @shows(ops.IF)
@@ -198,7 +199,9 @@ def _program_within(op: Op[Any], x: Var, y: Var) -> Sequence[Var]:
         return ops.subtract(ops.multiply(b, dx), dy), ops.multiply(a, dx)
 
     rules = {ops.CUSTOM_JVP: [(forward, 4)], ops.CUSTOM_VJP: [(there, 2), (back, 4)]}.get(op, [])
-    return op.apply(x, y, regions=[build_region([x.type] * n, part) for part, n in [(program, 2), *rules]])
+    made = tuple(build_region([x.type] * count, part) for part, count in rules)
+    attributes = CustomAttributes(DeferredRegions(lambda: made)) if made else None
+    return op.apply(x, y, attributes=attributes, regions=[build_region([x.type] * 2, program)])
 
 
 @shows(ops.CALL)

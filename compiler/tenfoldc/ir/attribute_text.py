@@ -11,7 +11,8 @@ what a parser read.  A field's type says how it is spelled:
     an array                       dense<...> : tensor<...>
 
 Fields that repeat the signature (TensorType, DType, FunctionType, a field named shape) have no text; a
-`DType | None` is None where the result has the dtype of the first operand.
+`DType | None` is None where the result has the dtype of the first operand.  `DeferredRegions` have none either and
+are lost.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfoldc.ir.core import Attributes
+from tenfoldc.ir.core import Attributes, DeferredRegions
 from tenfoldc.ir.dense_text import parse_dense, print_dense
 from tenfoldc.ir.type_text import parse_type, print_type
 from tenfoldc.ir.types import Dim, FunctionType, Symbol, TensorType
@@ -66,7 +67,7 @@ class FieldText:
     default: Any
 
 
-_DERIVED = (TensorType, DType, FunctionType)
+_DERIVED = (TensorType, DType, FunctionType, DeferredRegions)
 _ENUM_NAMES = {
     "Direction": "comparison_direction",
     "CompareType": "comparison_type",
@@ -137,6 +138,8 @@ def _is_derived(name: str, hint: Any) -> bool:
 
 
 def _derive(name: str, hint: Any, signature: FunctionType) -> Any:
+    if _without_none(hint) is DeferredRegions:
+        return None
     if hint is FunctionType:
         return signature
     if get_origin(hint) is tuple and name != "shape":

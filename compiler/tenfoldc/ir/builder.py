@@ -146,6 +146,11 @@ def substitute(operation: Operation, replaced: dict[Value, Value]) -> Operation:
     return copy
 
 
+def copied(region: Region) -> Region:
+    """`region` with values of its own; those from around it stay."""
+    return _substitute_region(region, {})
+
+
 def _substitute_region(region: Region, replaced: dict[Value, Value]) -> Region:
     parameters = tuple(Value(parameter.type) for parameter in region.parameters)
     replaced.update(zip(region.parameters, parameters, strict=True))

@@ -12,7 +12,7 @@ that give ops their meaning are in `tenfoldc.ops`; an operation holds its record
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,19 @@ class Region:
     @property
     def type(self) -> FunctionType:
         return FunctionType(tuple(p.type for p in self.parameters), tuple(r.type for r in self.results))
+
+
+class DeferredRegions:
+    """Regions that are made when they are first asked for: they may hold the very operation that they belong to."""
+
+    def __init__(self, make: Callable[[], tuple[Region, ...]]) -> None:
+        self._make = make
+        self._made: tuple[Region, ...] | None = None
+
+    def regions(self) -> tuple[Region, ...]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
 
 @dataclass(frozen=True, slots=True)

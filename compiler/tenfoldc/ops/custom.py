@@ -1,7 +1,8 @@
 """Programs within the program whose derivatives are taken in a way of their own.
 
 Each is one operation with a region that it computes; transformations see to the rest, and simplification then puts the
-region in its place.  The regions use nothing from around them.
+region in its place.  The regions use nothing from around them.  Rules are regions too, made when they are first needed,
+for a rule may well call the function that it is the rule of.
 
     checkpoint     reverse mode keeps the operands alone and computes the region again
     custom_jvp     forward mode, and reverse mode by its transpose, is a region that the user gives
@@ -11,10 +12,11 @@ region in its place.  The regions use nothing from around them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from tenfold_rt.errors import ArgumentError
+from tenfold_rt.errors import ArgumentError, UnsupportedError
 from tenfoldc.ir.builder import Builder, Var, substitute
-from tenfoldc.ir.core import NO_ATTRIBUTES, Attributes, Region, Value, captured
+from tenfoldc.ir.core import NO_ATTRIBUTES, Attributes, DeferredRegions, Region, Value, captured
 from tenfoldc.ir.op import Array, Kind, Op, RegionFunction
 from tenfoldc.ir.types import TensorType
 
@@ -35,27 +37,44 @@ def _infer(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]
     return program.results
 
 
-def _infer_jvp(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
-    results = _infer(types, _, regions)
-    rule = regions[1].type
-    if rule.parameters != (*types, *_at(types, floats(types))):
+@dataclass(frozen=True, slots=True)
+class CustomAttributes(Attributes):
+    """The rule or rules of the derivative, as regions; None once they are lost, in text."""
+
+    rules: DeferredRegions | None = None
+
+    def regions(self) -> tuple[Region, ...]:
+        if self.rules is None:
+            raise UnsupportedError("the rule for a derivative is not part of a program's text")
+        return self.rules.regions()
+
+
+def rule_for_jvp(types: Sequence[TensorType], results: Sequence[TensorType], attributes: CustomAttributes) -> Region:
+    """From arguments and the tangents of those that are floats to results and theirs; `ArgumentError` if it is not."""
+    (rule,) = attributes.regions()
+    if rule.type.parameters != (*types, *_at(types, floats(types))):
         raise ArgumentError("custom_jvp: the rule does not take the arguments and their tangents")
-    if rule.results != (*results, *_at(results, floats(results))):
+    if rule.type.results != (*results, *_at(results, floats(results))):
         raise ArgumentError("custom_jvp: the rule does not give the results and their tangents")
-    return results
+    return rule
 
 
-def _infer_vjp(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:
-    results = _infer(types, _, regions)
-    forward, backward = regions[1].type, regions[2].type
-    kept = forward.results[len(results) :]
-    if forward.parameters != tuple(types) or forward.results[: len(results)] != results:
+def rules_for_vjp(
+    types: Sequence[TensorType], results: Sequence[TensorType], attributes: CustomAttributes
+) -> tuple[Region, Region]:
+    """From arguments to results and residuals, and from residuals and cotangents to the arguments' cotangents.
+
+    `ArgumentError` if they are not that.
+    """
+    forward, backward = attributes.regions()
+    kept = forward.type.results[len(results) :]
+    if forward.type.parameters != tuple(types) or forward.type.results[: len(results)] != tuple(results):
         raise ArgumentError("custom_vjp: the forward rule does not take the arguments and give the results")
-    if backward.parameters != (*kept, *_at(results, floats(results))):
+    if backward.type.parameters != (*kept, *_at(results, floats(results))):
         raise ArgumentError("custom_vjp: the backward rule does not take the residuals and the cotangents")
-    if backward.results != _at(types, floats(types)):
+    if backward.type.results != _at(types, floats(types)):
         raise ArgumentError("custom_vjp: the backward rule does not give the arguments' cotangents")
-    return results
+    return forward, backward
 
 
 def _reference(arrays: Sequence[Array], _: Attributes, functions: Sequence[RegionFunction]) -> Sequence[Array]:
@@ -63,8 +82,8 @@ def _reference(arrays: Sequence[Array], _: Attributes, functions: Sequence[Regio
 
 
 CHECKPOINT = Op("tenfold.checkpoint", Kind.CONTROL, infer=_infer, reference=_reference)
-CUSTOM_JVP = Op("tenfold.custom_jvp", Kind.CONTROL, infer=_infer_jvp, reference=_reference)
-CUSTOM_VJP = Op("tenfold.custom_vjp", Kind.CONTROL, infer=_infer_vjp, reference=_reference)
+CUSTOM_JVP = Op("tenfold.custom_jvp", Kind.CONTROL, attributes=CustomAttributes, infer=_infer, reference=_reference)
+CUSTOM_VJP = Op("tenfold.custom_vjp", Kind.CONTROL, attributes=CustomAttributes, infer=_infer, reference=_reference)
 
 
 def checkpoint(operands: Sequence[Var], region: Region, builder: Builder) -> tuple[Var, ...]:

@@ -7,8 +7,18 @@ from collections.abc import Iterable, Sequence
 from tenfold_rt.errors import UnsupportedError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
-from tenfoldc.ir.core import NO_ATTRIBUTES, Operation, Region, Value
-from tenfoldc.ops.custom import CHECKPOINT, CUSTOM_JVP, CUSTOM_VJP, OPTIMIZATION_BARRIER, floats
+from tenfoldc.ir.core import NO_ATTRIBUTES, DeferredRegions, Operation, Region, Value
+from tenfoldc.ir.types import TensorType
+from tenfoldc.ops.custom import (
+    CHECKPOINT,
+    CUSTOM_JVP,
+    CUSTOM_VJP,
+    OPTIMIZATION_BARRIER,
+    CustomAttributes,
+    floats,
+    rule_for_jvp,
+    rules_for_vjp,
+)
 from tenfoldc.transform import batch, forward, reverse
 from tenfoldc.transform.activity import dependent, has_tangent, is_anything
 from tenfoldc.transform.batch import Batch
@@ -19,6 +29,19 @@ from tenfoldc.transform.reverse import Cotangents, Pull, Reverse
 
 def _float_values(values: Sequence[Value]) -> list[Value]:
     return [values[place] for place in floats([value.type for value in values])]
+
+
+def _types(operation: Operation) -> tuple[list[TensorType], list[TensorType]]:
+    return [value.type for value in operation.operands], [value.type for value in operation.results]
+
+
+def _rules(operation: Operation) -> CustomAttributes:
+    assert isinstance(operation.attributes, CustomAttributes)
+    return operation.attributes
+
+
+def _rule_for_jvp(operation: Operation) -> Region:
+    return rule_for_jvp(*_types(operation), _rules(operation))
 
 
 # --- forward mode ---------------------------------------------------------------------------------
@@ -41,7 +64,7 @@ def _jvp_checkpoint(walk: Forward, operation: Operation) -> None:
 
 def _jvp_custom(walk: Forward, operation: Operation) -> None:
     """The rule that the user gave."""
-    rule = operation.regions[1]
+    rule = _rule_for_jvp(operation)
     tangents = [walk.some_tangent(value) for value in _float_values(operation.operands)]
     results = walk.replay.builder.inline(rule, [*walk.replay.vars(operation.operands), *tangents])
     walk.define(operation.results, floats([value.type for value in operation.results]), results)
@@ -104,11 +127,12 @@ def _pulled(
 
 def _vjp_custom_jvp(walk: Reverse, operation: Operation) -> Pull:
     """The transpose of the rule, which is linear in the tangents: its pullback to them, wherever they are."""
-    program, rule = operation.regions
+    (program,) = operation.regions
     operands = walk.replay.vars(operation.operands)
     walk.replay.define(operation.results, walk.replay.builder.inline(program, operands))
 
     def pull(builder: Builder, outgoing: Sequence[Var | None]) -> Iterable[tuple[Value, Var | None]]:
+        rule = _rule_for_jvp(operation)
         tangents = rule.parameters[len(operands) :]
         zeros = [ops.full(builder, tangent.type, 0) for tangent in tangents]
         arguments = [*(builder.var(operand.value) for operand in operands), *zeros]
@@ -122,7 +146,7 @@ def _vjp_custom_jvp(walk: Reverse, operation: Operation) -> Pull:
 
 def _vjp_custom(walk: Reverse, operation: Operation) -> Pull:
     """The rules that the user gave."""
-    _, there, back = operation.regions
+    there, back = rules_for_vjp(*_types(operation), _rules(operation))
     count = len(operation.results)
     operands = walk.replay.vars(operation.operands)
     computed = walk.replay.builder.inline(there, operands)
@@ -157,7 +181,11 @@ def _vmap_custom(walk: Batch, operation: Operation) -> None:
     """The same, of batches: all operands, results and what the regions exchange have a batch axis."""
     regions = [_batched(walk, region) for region in operation.regions]
     operands = [walk.batched(operand) for operand in operation.operands]
-    results = walk.replay.builder.emit(operation.op, operands, operation.attributes, regions)
+    attributes = operation.attributes
+    if isinstance(attributes, CustomAttributes):
+        rules = attributes.regions
+        attributes = CustomAttributes(DeferredRegions(lambda: tuple(_batched(walk, region) for region in rules())))
+    results = walk.replay.builder.emit(operation.op, operands, attributes, regions)
     walk.define(operation.results, results, [True] * len(results))
 
 

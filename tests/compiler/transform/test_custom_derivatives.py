@@ -12,7 +12,8 @@ from tenfold_rt.errors import UnsupportedError
 from tenfoldc import ops
 from tenfoldc.interpret import interpret_region
 from tenfoldc.ir.builder import Var, build_region
-from tenfoldc.ir.core import Function, Module, walk
+from tenfoldc.ir.core import DeferredRegions, Function, Module, walk
+from tenfoldc.ops.custom import CustomAttributes
 from tenfoldc.simplify import simplify
 from tenfoldc.transform import vmap
 
@@ -56,8 +57,8 @@ def doubled_sine(with_rule: bool) -> Body:
         return [*program(x, y), ops.add(slope, slope)]
 
     def build(x: Var, y: Var) -> Sequence[Var]:
-        regions = [build_region([x.type] * 2, program), build_region([x.type] * 4, rule)]
-        return ops.CUSTOM_JVP.apply(x, y, regions=regions)
+        attributes = CustomAttributes(DeferredRegions(lambda: (build_region([x.type] * 4, rule),)))
+        return ops.CUSTOM_JVP.apply(x, y, attributes=attributes, regions=[build_region([x.type] * 2, program)])
 
     return build if with_rule else program
 
@@ -72,12 +73,9 @@ def halved_product(x: Var, y: Var) -> Sequence[Var]:
         half = ops.multiply(cotangent, ops.full_like(cotangent, 0.5))
         return [ops.multiply(half, b), ops.multiply(half, a)]
 
-    regions = [
-        build_region([x.type] * 2, lambda a, b: [ops.multiply(a, b)]),
-        build_region([x.type] * 2, there),
-        build_region([x.type] * 3, back),
-    ]
-    return ops.CUSTOM_VJP.apply(x, y, regions=regions)
+    rules = build_region([x.type] * 2, there), build_region([x.type] * 3, back)
+    program = build_region([x.type] * 2, lambda a, b: [ops.multiply(a, b)])
+    return ops.CUSTOM_VJP.apply(x, y, attributes=CustomAttributes(DeferredRegions(lambda: rules)), regions=[program])
 
 
 @pytest.mark.parametrize("body", [checkpointed(wave), twice(wave)], ids=["once", "nested"])

@@ -7,14 +7,12 @@ each other.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from tenfold import tree as pytree
-from tenfold.compile import Compiled
-from tenfold.tracing import TensorLike, TensorValue, current, here, is_tracing, lift, trace_region, wrap
+from tenfold.tracing import TensorLike, TensorValue, current, here, lift, trace_region, wrap
+from tenfold.transforms.parts import Chosen, callable_anywhere, name_of
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
 from tenfoldc import ops
@@ -36,7 +34,7 @@ def value_and_grad(
     def traced(*args: Any, **kwargs: Any) -> Any:
         return _value_and_grad(function, argnums, has_aux, args, kwargs)
 
-    return _callable_anywhere(function, traced)
+    return callable_anywhere(function, traced)
 
 
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -46,67 +44,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
         value, gradient = _value_and_grad(function, argnums, has_aux, args, kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return _callable_anywhere(function, traced)
-
-
-def _callable_anywhere(function: Callable[..., Any], traced: Callable[..., Any]) -> Callable[..., Any]:
-    """`traced` inside a trace; outside, `traced` compiled."""
-    compiled = Compiled(functools.wraps(function)(traced), (), ())
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return traced(*args, **kwargs) if is_tracing() else compiled(*args, **kwargs)
-
-    return call
-
-
-@dataclass(frozen=True, slots=True)
-class _Arguments:
-    """The differentiated arguments taken apart: their trees, leaves, and names for messages."""
-
-    numbers: tuple[int, ...]
-    trees: tuple[Tree, ...]
-    leaves: tuple[Var, ...]
-
-    @staticmethod
-    def of(name: str, args: Sequence[Any], argnums: int | Sequence[int]) -> _Arguments:
-        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        trees: list[Tree] = []
-        leaves: list[Var] = []
-        for number in numbers:
-            if not -len(args) <= number < len(args):
-                raise ArgumentError(
-                    f"grad: argnums has {number}, but {name} was given {len(args)} positional arguments",
-                    where=here(),
-                )
-            values, tree = pytree.flatten(args[number])
-            labels = pytree.names(tree, f"argument {number}")
-            leaves.extend(_differentiable(value, label) for value, label in zip(values, labels, strict=True))
-            trees.append(tree)
-        return _Arguments(tuple(number % len(args) for number in numbers), tuple(trees), tuple(leaves))
-
-    def put_into(self, args: Sequence[Any], leaves: Sequence[Any]) -> list[Any]:
-        """`args` with the differentiated ones made of `leaves`."""
-        replaced = list(args)
-        for number, value in zip(self.numbers, self.arrange(leaves), strict=True):
-            replaced[number] = value
-        return replaced
-
-    def arrange(self, leaves: Sequence[Any]) -> list[Any]:
-        """One value for each argument, made of `leaves`."""
-        remaining = iter(leaves)
-        return [pytree.unflatten(tree, [next(remaining) for _ in range(tree.leaves)]) for tree in self.trees]
-
-
-def _differentiable(value: Any, label: str) -> Var:
-    var = lift(value)
-    if not var.dtype.is_float:
-        raise DTypeError(
-            f"grad: {label} is {var.type}; gradients are of floats",
-            where=here(),
-            mend="convert it with tn.to, or choose other arguments with argnums",
-        )
-    return var
+    return callable_anywhere(function, traced)
 
 
 def _value_and_grad(
@@ -116,8 +54,9 @@ def _value_and_grad(
     args: Sequence[Any],
     kwargs: dict[str, Any],
 ) -> tuple[Any, Any]:
-    name = getattr(function, "__name__", type(function).__name__)
-    arguments = _Arguments.of(name, args, argnums)
+    name = name_of(function)
+    arguments = Chosen.of("grad", name, args, argnums)
+    arguments.require_floats("grad")
     aux_tree: list[Tree] = []
 
     def body(*parameters: Var) -> list[Var]:

@@ -1,0 +1,1 @@
+"""Transformations of Python functions: derivatives forward and backward, and batching."""
