@@ -278,3 +278,13 @@ def test_long_sums_of_f32_are_accurate(label: str, rng: np.random.Generator, tmp
     module = single(lambda v: ops.reduce_sum(v, axes), [type_of(x)])
     (result,) = call(compile_library([module], tmp_path), module, [x])
     np.testing.assert_allclose(result, x.sum(axis=axes, dtype=np.float64), rtol=1e-6)
+
+
+def test_a_value_read_whole_and_as_its_first_part_is_computed_whole(tmp_path: Path) -> None:
+    def build(x: Var, y: Var) -> Sequence[Var]:
+        joined = ops.concatenate([ops.sine(x), ops.cosine(y)], 0)
+        doubled = ops.add(joined, joined)
+        first, rest = ops.slice_(doubled, [0], [6]), ops.slice_(doubled, [6], [7])
+        return ops.multiply(first, first), rest, ops.slice_(joined, [6], [7])
+
+    check([case("parts", build, np.arange(6.0), np.ones(1), compare=ROUNDINGS)], tmp_path)

@@ -94,7 +94,7 @@ class ReadsOf:
         element = operation.op.element(operation.attributes, types, result.type, index, read)
         reads: list[Read] = []
         for operand, at in asked:
-            reads.append(Read(operand, _axis_map(at, types[operand].sizes, index)))
+            reads.append(Read(operand, _axis_map(at, types[operand].sizes, index, result.type.sizes)))
         view = False
         if len(asked) == 1 and element in asked.values() and result.type.size == types[0].size:
             ((operand, at),) = asked
@@ -157,15 +157,17 @@ def _unit_axes(operation: Operation) -> tuple[bool, ...]:
     return tuple(size == 1 for size in operation.results[0].type.shape)
 
 
-def _axis_map(at: Sequence[Expr], sizes: Sequence[int], index: Sequence[Expr]) -> AxisMap | None:
-    """`at` as a map onto the axes of `index`, None where it is more than that."""
+def _axis_map(
+    at: Sequence[Expr], sizes: Sequence[int], index: Sequence[Expr], extents: Sequence[int]
+) -> AxisMap | None:
+    """`at` as a map onto the axes of `index`, None where it is more than that, or reaches but a part of an operand."""
     axes: list[int | None] = []
     for position, size in zip(at, sizes, strict=True):
         if size == 1:
             axes.append(None)
             continue
         axis = next((number for number, own in enumerate(index) if own is position and isinstance(own, Axis)), None)
-        if axis is None:
+        if axis is None or extents[axis] != size:
             return None
         axes.append(axis)
     return tuple(axes)
