@@ -17,7 +17,9 @@ import tenfold as tn
 PAGE = Path(__file__).with_name("functions.md")
 
 THEMES = {
-    "Programs": ("compile", "grad", "export", "library"),
+    "Programs": ("compile", "export", "library"),
+    "Derivatives and batches": ("transforms.grad", "transforms.products", "transforms.custom", "transforms.vmap"),
+    "Control flow": ("control.branches", "control.loops", "control.scans"),
     "Threads": ("threads",),
     "Tensors": ("tensor", "functions.creation"),
     "Arithmetic, comparison and logic": ("functions.arithmetic",),
