@@ -129,6 +129,33 @@ def _fused_multiply_add(site: _Site) -> str:
     return site.instruction(add, site.source, site.instruction(multiply, site.source, x, y), z)
 
 
+def _product_error(site: _Site) -> str:
+    """Without a fused instruction, from the exact product of f64 for f32, and of halves for f64 (Dekker, 1971)."""
+    if not site.source.is_float:
+        raise _unsupported(site)
+    if site.target.has_fma:
+        x, y, product = site.operands
+        return site.intrinsic("fma", site.source, x, y, site.instruction("fneg", site.source, product))
+    if site.source == dtypes.f32:
+        x, y, product = (site.text.pure(f"fpext float {operand} to double") for operand in site.operands)
+        exact = site.instruction("fmul", dtypes.f64, x, y)
+        difference = site.instruction("fsub", dtypes.f64, exact, product)
+        return site.text.pure(f"fptrunc double {difference} to float")
+    (x, x_low), (y, y_low) = (_halved(site, operand) for operand in site.operands[:2])
+    error = site.instruction("fsub", dtypes.f64, site.instruction("fmul", dtypes.f64, x, y), site.operands[2])
+    for first, second in ((x, y_low), (x_low, y), (x_low, y_low)):
+        error = site.instruction("fadd", dtypes.f64, error, site.instruction("fmul", dtypes.f64, first, second))
+    return error
+
+
+def _halved(site: _Site, x: str) -> tuple[str, str]:
+    """An f64 as a sum of two of at most 27 bits."""
+    bits = site.text.pure(f"bitcast double {x} to i64")
+    coarse = site.text.pure(f"and i64 {bits}, {-(2**27)}")
+    high = site.text.pure(f"bitcast i64 {coarse} to double")
+    return high, site.instruction("fsub", dtypes.f64, x, high)
+
+
 def _negate(site: _Site) -> str:
     if site.source.is_float:
         return site.instruction("fneg", site.source, *site.operands)
@@ -271,6 +298,7 @@ _WRITERS: dict[Primitive, _Writer] = {
     Primitive.DIV: _division("fdiv", "sdiv", "udiv"),
     Primitive.REM: _division("", "srem", "urem"),
     Primitive.FMA: _fused_multiply_add,
+    Primitive.PRODUCT_ERROR: _product_error,
     Primitive.NEG: _negate,
     Primitive.ABS: _absolute,
     Primitive.MAX: _extremum("maximum", "smax", "umax", "or"),

@@ -116,6 +116,10 @@ def _fused_multiply_add(x: Array, y: Array, z: Array) -> Array:
     return np.where(_splits(x) & _splits(y) & np.isfinite(exact), exact, _fused_beyond_splitting(x, y, z))
 
 
+def _product_error(x: Array, y: Array, product: Array) -> Array:
+    return _fused_multiply_add(x, y, -product)
+
+
 def _splits(x: Array) -> Array:
     """Where products with `x` have an error that is itself a normal double."""
     magnitude = np.abs(x)
@@ -179,6 +183,7 @@ _RULES: dict[Primitive, Callable[..., Array]] = {
     Primitive.DIV: _divide,
     Primitive.REM: np.fmod,
     Primitive.FMA: _fused_multiply_add,
+    Primitive.PRODUCT_ERROR: _product_error,
     Primitive.NEG: np.negative,
     Primitive.ABS: np.abs,
     Primitive.MAX: _maximum,

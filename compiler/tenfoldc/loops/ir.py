@@ -41,7 +41,8 @@ class Primitive(Enum):
     bit of signed integers.  `MAX` and `MIN` of floats give NaN if either operand is NaN and order -0 below +0.
     `EQ` to `GE` give bool and are false on NaN, save `NE`, which is true.
     `CONVERT` rounds to nearest even into a float, truncates toward zero and saturates from float to integer
-    (NaN gives 0), wraps between integers, and gives x != 0 into bool.  `FMA` is a*b + c rounded once.
+    (NaN gives 0), wraps between integers, and gives x != 0 into bool.  `FMA` is a*b + c, rounded once where the
+    target can.  `PRODUCT_ERROR` of floats is a*b - c for a c that is a*b but for rounding: exact on every target.
     Floats of 16 bits have no arithmetic: `CONVERT` brings them to f32, and brings f32 and f64 to them; else they are
     loaded, stored, selected and bitcast.
     """
@@ -52,6 +53,7 @@ class Primitive(Enum):
     DIV = "div"
     REM = "rem"
     FMA = "fma"
+    PRODUCT_ERROR = "product_error"
     NEG = "neg"
     ABS = "abs"
     MAX = "max"

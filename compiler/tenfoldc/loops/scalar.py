@@ -67,6 +67,11 @@ def fma(x: Expr, y: Expr, z: Expr) -> Expr:
     return apply(Primitive.FMA, x, y, z)
 
 
+def product_error(x: Expr, y: Expr, product: Expr) -> Expr:
+    """x * y - `product`, for a product that is x * y but for rounding."""
+    return apply(Primitive.PRODUCT_ERROR, x, y, product)
+
+
 def neg(x: Expr) -> Expr:
     return apply(Primitive.NEG, x)
 

@@ -1,6 +1,7 @@
 """Every primitive, over every dtype that has it, compiled and compared with NumPy on ordinary and special values."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -194,6 +195,18 @@ def test_fused_multiply_add_rounds_once(compute, dtype):
     x = np.full(9, 1 + step, dtype.numpy)
     actual = compute(Primitive.FMA, dtype, x, x, -np.ones(9, dtype.numpy) - 2 * step)
     np.testing.assert_array_equal(actual, np.full(9, step * step))
+
+
+@pytest.mark.parametrize("target", [host(), named("x86-64")], ids=["host", "without-fma"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=repr)
+def test_the_error_of_a_product_is_exact(compute, dtype, target):
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(-3, 3, (2, 100)).astype(dtype.numpy)
+    errors = compute(Primitive.PRODUCT_ERROR, dtype, x, y, x * y, target=target)
+    expected = [
+        float(Fraction(float(a)) * Fraction(float(b)) - Fraction(float(a * b))) for a, b in zip(x, y, strict=True)
+    ]
+    np.testing.assert_array_equal(errors, expected)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS, ids=repr)

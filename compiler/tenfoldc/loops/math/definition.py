@@ -14,7 +14,25 @@ from dataclasses import dataclass
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfoldc.loops.ir import Apply, Call, Constant, Expr, Function, Local, Primitive
-from tenfoldc.loops.scalar import add, apply, bitcast, convert, equal, fma, greater, less, logical_or, mul, select, sub
+from tenfoldc.loops.scalar import (
+    add,
+    apply,
+    bitcast,
+    convert,
+    div,
+    equal,
+    fma,
+    greater,
+    less,
+    logical_or,
+    mul,
+    product_error,
+    select,
+    sub,
+)
+
+Double = tuple[Expr, Expr]
+"""An unevaluated sum of a number and a rest that is far below it."""
 
 INFINITY = float("inf")
 NAN = float("nan")
@@ -212,6 +230,14 @@ def fast_two_sum(x: Expr, y: Expr) -> tuple[Expr, Expr]:
 
 
 def two_product(x: Expr, y: Expr) -> tuple[Expr, Expr]:
-    """x * y and its rounding error, which needs a fused primitive to be more than 0."""
+    """x * y and its rounding error."""
     product = mul(x, y)
-    return product, fma(x, y, apply(Primitive.NEG, product))
+    return product, product_error(x, y, product)
+
+
+def quotient(numerator: Double, denominator: Double) -> Double:
+    """The quotient of two sums, each a number and a rest far below it, as another."""
+    inverse = div(number(1.0, denominator[0]), denominator[0])
+    high = mul(numerator[0], inverse)
+    rest = sub(sub(numerator[1], mul(high, denominator[1])), product_error(high, denominator[0], numerator[0]))
+    return high, mul(rest, inverse)

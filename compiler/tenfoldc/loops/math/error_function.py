@@ -4,11 +4,12 @@ For f32, erf is v - v |v| / 4 with v = x + x g(|x|) = 2 (1 - sqrt(erfc x)): the 
 the result nears 1, and g is small where it does not, so that one polynomial serves all x.
 
 For f64, erfc x = e^(-x^2) P(t) / (1 + 2 x) with t = (x - 4) / (x + 4) for all x >= 0 (Shepherd and Laframboise,
-1981), with x^2 formed exactly; erf is x + x p(x^2) up to 0.85 and 1 - erfc x beyond.  P and p are Chebyshev
-interpolations in 45 digits.
+1981), with x^2 formed exactly and the quotient as a sum of two; erf is x + x p(x^2) up to 0.85 and 1 - erfc x beyond.
+P and p are Chebyshev interpolations in 45 digits.
 
-The inverse starts from polynomials in w - 2.5 with w = -log(1 - x^2), or in sqrt(w) - 3 from w = 5 on (after Giles,
-2010), Chebyshev interpolations too; for f64 one step of Halley's method on erf or erfc follows.
+The inverse is x + x p, with p a polynomial in w = -log(1 - x^2), or in sqrt(w) - 3 from w = 5 on (after Giles, 2010):
+minimax fits (`coefficients`), save the latter for f64, a Chebyshev interpolation.  For f64 one step of Halley's method
+on erf or erfc follows.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from tenfoldc.loops.math.definition import (
     bits_of,
     bounded,
     copysign,
+    fast_two_sum,
     float_of,
     horner,
     integer,
     number,
     polynomial,
+    quotient,
     scalar_function,
     square_root,
     through_f64,
 )
-from tenfoldc.loops.math.exponential import exp, exp_of_sum
+from tenfoldc.loops.math.exponential import exp, exp_times
 from tenfoldc.loops.math.logarithm import log
 from tenfoldc.loops.scalar import abs_, add, apply, div, equal, fma, greater, less, mul, neg, select, sub
 
@@ -90,33 +93,33 @@ _ERFC = (
     -1.3952812123042384e-08,
     -1.907388627007971e-09,
 )
-_INVERSE_NEAR = (
-    1.501409360450329,
-    0.24664027905463662,
-    -0.004177392875203149,
-    -0.001252726391773229,
-    0.00021834938623976644,
-    -4.9724196894547514e-06,
-    -3.4639852676333717e-06,
-    4.6813134805534123e-07,
-    2.3335967195708108e-08,
-    -8.931925970244222e-09,
+INVERSE_NEAR = (
+    -0.11377307772636414,
+    0.2320137917995453,
+    0.011548749171197414,
+    -0.0023344489745795727,
+    -0.00012734976189676672,
+    4.449842163012363e-05,
+    4.00368799091666e-06,
+    -1.9801841517619323e-06,
+    2.214013505863477e-07,
+    -8.806577689313144e-09,
 )
-_INVERSE_FAR = {
+INVERSE_FAR = {
     dtypes.f32: (
-        2.8329768070195414,
-        1.0016749120571993,
-        0.009444992113527836,
-        -0.007636489636678905,
-        0.005689216294342166,
-        -0.0036009003307526993,
-        0.001479703952923971,
-        -5.045885289808411e-05,
-        -0.00030552505117411146,
-        0.0001115385807799795,
+        1.8329768180847168,
+        1.001675009727478,
+        0.00944482535123825,
+        -0.0076378108933568,
+        0.005689577199518681,
+        -0.003596574766561389,
+        0.0014793537557125092,
+        -5.547170076170005e-05,
+        -0.0003051918465644121,
+        0.00011325038940412924,
     ),
     dtypes.f64: (
-        2.832975092760639,
+        1.832975092760639,
         1.0016746503359168,
         0.009485836766508918,
         -0.0076990204207079225,
@@ -140,10 +143,14 @@ def _complement(a: Expr) -> Expr:
     """erfc of an f64 a >= 0."""
     one, four = number(1.0, a), number(4.0, a)
     t = div(sub(a, four), add(a, four))
-    factor = div(horner(t, _ERFC), fma(a, number(2.0, a), one))
+    slope, constant = horner(t, _ERFC[1:]), number(_ERFC[0], a)
+    value = fma(t, slope, constant)
+    double = add(a, a)
+    larger, smaller = select(greater(double, one), double, one), select(greater(double, one), one, double)
+    factor = quotient((value, fma(t, slope, sub(constant, value))), fast_two_sum(larger, smaller))
     coarse = float_of(apply(Primitive.AND, bits_of(a), integer(0xFFFFFFFFF8000000, a)), a)
     low = neg(mul(sub(a, coarse), add(a, coarse)))
-    return mul(exp_of_sum(neg(mul(coarse, coarse)), low), factor)
+    return exp_times(neg(mul(coarse, coarse)), low, factor)
 
 
 @scalar_function("erf")
@@ -176,9 +183,9 @@ def erf_inv(x: Expr) -> Expr:
     one, a = number(1.0, x), abs_(x)
     w = neg(log(mul(sub(one, a), add(one, a))))
     far = greater(w, number(5.0, x))
-    near_value = horner(sub(w, number(2.5, x)), _INVERSE_NEAR)
-    far_value = horner(sub(square_root(w), number(3.0, x)), _INVERSE_FAR[x.dtype])
-    y = mul(select(far, far_value, near_value), a)
+    near_value = horner(w, INVERSE_NEAR)
+    far_value = horner(sub(square_root(w), number(3.0, x)), INVERSE_FAR[x.dtype])
+    y = fma(select(far, far_value, near_value), a, a)
     if x.dtype == dtypes.f64:
         y = _halley_step(y, a)
     y = copysign(select(equal(a, one), number(INFINITY, x), y), x)
@@ -186,9 +193,9 @@ def erf_inv(x: Expr) -> Expr:
 
 
 def _halley_step(y: Expr, a: Expr) -> Expr:
-    """A y with erf y nearer to `a`; from 0.5 on through erfc, where 1 - a is exact."""
-    upper = greater(a, number(0.5, a))
-    below = sub(_erf_near(y), a)
+    """A y with erf y nearer to `a`; from 0.75 on through erfc, where 1 - a is exact."""
+    upper = greater(a, number(0.75, a))
+    below = fma(polynomial(mul(y, y), _ERF_NEAR), y, sub(y, a))
     above = sub(sub(number(1.0, a), a), _complement(y))
     u = mul(mul(select(upper, above, below), exp(mul(y, y))), number(_HALF_ROOT_PI, a))
     return sub(y, div(u, fma(y, u, number(1.0, a))))

@@ -10,11 +10,13 @@ from __future__ import annotations
 from tenfold_rt import dtypes
 from tenfoldc.loops.ir import Expr
 from tenfoldc.loops.math.definition import (
+    Double,
     at_least,
     at_most,
     bits_of,
     bounded,
     copysign,
+    fast_two_sum,
     float_of,
     format_of,
     integer,
@@ -91,13 +93,16 @@ def _exp_within(x: Expr, low: Expr | None = None) -> Expr:
     return mul(fma(scale, minus_one, scale), rest)
 
 
-def _reduced_precisely(x: Expr) -> tuple[Expr, Expr]:
+def _reduced_precisely(x: Expr, low: Expr | None = None) -> tuple[Expr, Expr]:
     """`_reduced` with what rounding r dropped added in, for where e^r - 1 is most of the result."""
     n, biased = round_product(x, LOG2_E)
     high, rest = (number(-part, x) for part in LN2[x.dtype])
     coarse = fma(n, high, x)
     r = fma(n, rest, coarse)
     dropped = fma(n, rest, sub(coarse, r))
+    if low is not None:
+        r, more = fast_two_sum(r, low)
+        dropped = add(dropped, more)
     return add(fma(polynomial(r, EXP[x.dtype]), mul(r, r), dropped), r), biased
 
 
@@ -107,6 +112,13 @@ def _expm1_within(x: Expr) -> Expr:
     scale, rest = powers_of_two(biased, x)
     inverse = float_of(sub(integer(2 * format_of(x).one_bits, x), bits_of(rest)), x)
     return mul(fma(scale, minus_one, sub(scale, inverse)), rest)
+
+
+def exp_times(high: Expr, low: Expr, factor: Double) -> Expr:
+    """e^(high + low) times a sum of two, rounded little more than once."""
+    minus_one, biased = _reduced_precisely(bounded(high, *_RANGE[high.dtype]), low)
+    scale, rest = powers_of_two(biased, high)
+    return mul(mul(add(fma(factor[0], minus_one, factor[1]), factor[0]), scale), rest)
 
 
 @scalar_function("exp")

@@ -1,6 +1,6 @@
-"""Arcus functions, all from one polynomial: atan t = t + t^3 p(t^2) for t in [0, 1].
+"""Arcus functions: atan t = t + t^3 p(t^2) for t in [0, 1], and asin t = t + t^3 q(t^2) for t in [0, 1/2].
 
-p is a minimax fit for f32 (`coefficients`) and a Chebyshev interpolation in 45 digits for f64.
+Both are minimax fits (`coefficients`), but for p of f64, which is a Chebyshev interpolation in 45 digits.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from tenfold_rt import dtypes
 from tenfoldc.loops.ir import Expr
 from tenfoldc.loops.math.definition import (
     copysign,
+    fast_two_sum,
     is_either_nan,
     is_zero,
     number,
@@ -18,7 +19,7 @@ from tenfoldc.loops.math.definition import (
     through_f64,
 )
 from tenfoldc.loops.math.logarithm import negative
-from tenfoldc.loops.scalar import abs_, add, div, equal, fma, less, mul, select, sub
+from tenfoldc.loops.scalar import abs_, add, div, equal, fma, greater, less, mul, neg, product_error, select, sub
 
 ATAN = {
     dtypes.f32: (
@@ -57,6 +58,22 @@ ATAN = {
         7.767624330289919e-06,
     ),
 }
+ASIN = (
+    0.1666666666666676,
+    0.07499999999970865,
+    0.04464285717456362,
+    0.030381942709677194,
+    0.02237221494273099,
+    0.017351612705372586,
+    0.013980813354773932,
+    0.011398963642881352,
+    0.01077999985827663,
+    0.003707249726273112,
+    0.02170564187980495,
+    -0.020996804949107373,
+    0.03262737459131595,
+)
+_TINY = 2.0**-1000
 _HALF_PI = {
     dtypes.f32: (1.5707963705062866, -4.371138828673793e-08),
     dtypes.f64: (1.5707963267948966, 6.123233995736766e-17),
@@ -97,19 +114,43 @@ def atan2(y: Expr, x: Expr) -> Expr:
     return select(is_either_nan(x, y), add(x, y), angle)
 
 
+def _arcsine(a: Expr) -> tuple[Expr, Expr, Expr]:
+    """asin a, for an f64 a in [0, 1], as a sum of two; or, where the first of the three says so, (pi/2 - asin a) / 2.
+
+    From 1/2 on, asin a = pi/2 - 2 asin(sqrt((1 - a) / 2)); what rounds off in the square root is put right.
+    """
+    half = number(0.5, a)
+    far = greater(a, half)
+    z = select(far, mul(sub(number(1.0, a), a), half), mul(a, a))
+    s = select(far, square_root(z), a)
+    doubled = fma(s, number(2.0, a), number(_TINY, a))
+    dropped = select(far, div(neg(product_error(s, s, z)), doubled), number(0.0, a))
+    return far, s, fma(mul(s, z), polynomial(z, ASIN), dropped)
+
+
 @scalar_function("asin")
 def asin(x: Expr) -> Expr:
     """The angle in [-pi/2, pi/2] whose sine is x; NaN beyond 1."""
-    return through_f64(asin, x) if x.dtype == dtypes.f32 else atan2(x, _other_leg(x))
+    if x.dtype == dtypes.f32:
+        return through_f64(asin, x)
+    far, s, rest = _arcsine(abs_(x))
+    quarter, quarter_low = (number(part, x) for part in _HALF_PI[x.dtype])
+    turned, dropped = fast_two_sum(quarter, mul(s, number(-2.0, x)))
+    turned = add(turned, add(add(quarter_low, dropped), mul(rest, number(-2.0, x))))
+    return copysign(select(far, turned, add(s, rest)), x)
 
 
 @scalar_function("acos")
 def acos(x: Expr) -> Expr:
     """The angle in [0, pi] whose cosine is x; NaN beyond 1."""
-    return through_f64(acos, x) if x.dtype == dtypes.f32 else atan2(_other_leg(x), x)
-
-
-def _other_leg(x: Expr) -> Expr:
-    """sqrt(1 - x^2) without cancellation."""
-    one = number(1.0, x)
-    return square_root(mul(sub(one, x), add(one, x)))
+    if x.dtype == dtypes.f32:
+        return through_f64(acos, x)
+    far, s, rest = _arcsine(abs_(x))
+    below = less(x, number(0.0, x))
+    quarter, quarter_low = (number(part, x) for part in _HALF_PI[x.dtype])
+    s, rest = select(below, neg(s), s), select(below, neg(rest), rest)
+    near, near_dropped = fast_two_sum(quarter, neg(s))
+    near = add(near, add(add(quarter_low, near_dropped), neg(rest)))
+    half, half_dropped = fast_two_sum(select(below, quarter, number(0.0, x)), s)
+    half = add(half, add(add(select(below, quarter_low, number(0.0, x)), half_dropped), rest))
+    return select(far, add(half, half), near)

@@ -16,6 +16,7 @@ from tenfoldc.loops.ir import Expr, Primitive
 from tenfoldc.loops.math.definition import (
     INFINITY,
     NAN,
+    Double,
     bits_of,
     copysign,
     fast_two_sum,
@@ -47,6 +48,7 @@ from tenfoldc.loops.scalar import (
     logical_or,
     mul,
     neg,
+    product_error,
     select,
     sub,
 )
@@ -71,8 +73,6 @@ _CUBE_ROOT = (
 )
 _CUBE_ROOTS = (1.2599210498948732, 1.5874010519681994)
 
-Double = tuple[Expr, Expr]
-
 
 def _log_to_double(x: Expr) -> Double:
     """The logarithm of a positive finite f64 as a sum of two, right to about 2^-65 of itself."""
@@ -82,7 +82,7 @@ def _log_to_double(x: Expr) -> Double:
     f, below = sub(m, number(1.0, x)), add(m, number(1.0, x))
     dropped = sub(f, sub(below, number(2.0, x)))
     s = div(f, below)
-    s_low = div(fma(neg(s), dropped, fma(neg(s), below, f)), below)
+    s_low = div(fma(neg(s), dropped, neg(product_error(s, below, f))), below)
     square, square_low = two_product(s, s)
     square_low = fma(add(s, s), s_low, square_low)
     cube, cube_low = two_product(s, square)

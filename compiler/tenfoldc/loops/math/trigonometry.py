@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from tenfold_rt import dtypes
 from tenfoldc.loops.ir import Constant, Expr, Primitive
 from tenfoldc.loops.math.definition import (
+    Double,
     bits_of,
     exclusive_or,
     fast_two_sum,
@@ -31,6 +32,7 @@ from tenfoldc.loops.math.definition import (
     integer,
     number,
     polynomial,
+    quotient,
     round_with_bits,
     scalar_function,
     shift_left,
@@ -169,8 +171,8 @@ def _sine_and_cosine_f32(r: Expr) -> tuple[Expr, Expr]:
     return sine, cosine
 
 
-def _sine_and_cosine_f64(r: Expr, tail: Expr) -> tuple[Expr, Expr]:
-    """Of r + tail, after FreeBSD's k_sin.c and k_cos.c: what 1 - r^2/2 rounds off is added back."""
+def _sine_and_cosine_f64(r: Expr, tail: Expr) -> tuple[Double, Double]:
+    """Of r + tail as sums of two, after FreeBSD's k_sin.c and k_cos.c: what 1 - r^2/2 rounds off is added back."""
     one = number(1.0, r)
     z = mul(r, r)
     half = mul(z, number(0.5, r))
@@ -178,7 +180,7 @@ def _sine_and_cosine_f64(r: Expr, tail: Expr) -> tuple[Expr, Expr]:
     correction = fma(mul(z, r), polynomial(z, SINE[r.dtype]), mul(tail, most))
     lost = sub(sub(one, most), half)
     rest = fma(mul(z, z), polynomial(z, COSINE[r.dtype]), sub(lost, mul(r, tail)))
-    return add(r, correction), add(most, rest)
+    return (r, correction), (most, rest)
 
 
 def _turned(x: Expr, *, quarter_turns: int) -> Expr:
@@ -189,7 +191,7 @@ def _turned(x: Expr, *, quarter_turns: int) -> Expr:
         quadrant = convert(wide_quadrant, dtypes.u32)
     else:
         reduced = _reduce_f64(x)
-        sine, cosine = _sine_and_cosine_f64(reduced.high, reduced.low)
+        sine, cosine = (add(*parts) for parts in _sine_and_cosine_f64(reduced.high, reduced.low))
         quadrant = reduced.quadrant
     quadrant = add(quadrant, integer(quarter_turns, x))
     value = select(_odd(quadrant), cosine, sine)
@@ -231,10 +233,14 @@ def tan(x: Expr) -> Expr:
         z = mul(r, r)
         sine = fma(mul(r, z), polynomial(z, _TANGENT_SINE), r)
         cosine = fma(mul(z, z), polynomial(z, _TANGENT_COSINE), fma(z, number(-0.5, r), number(1.0, r)))
+        odd = _odd(quadrant)
+        tangent = convert(div(select(odd, neg(cosine), sine), select(odd, sine, cosine)), x.dtype)
     else:
         reduced = _reduce_f64(x)
-        quadrant = reduced.quadrant
-        sine, cosine = _sine_and_cosine_f64(reduced.high, reduced.low)
-    odd = _odd(quadrant)
-    quotient = div(select(odd, neg(cosine), sine), select(odd, sine, cosine))
-    return _with_sign_flipped(convert(quotient, x.dtype), _sign_bit(x))
+        sines, cosines = (fast_two_sum(*parts) for parts in _sine_and_cosine_f64(reduced.high, reduced.low))
+        odd = _odd(reduced.quadrant)
+        pairs = list(zip(sines, cosines, strict=True))
+        numerator, numerator_low = (select(odd, neg(cosine), sine) for sine, cosine in pairs)
+        denominator, denominator_low = (select(odd, sine, cosine) for sine, cosine in pairs)
+        tangent = add(*quotient((numerator, numerator_low), (denominator, denominator_low)))
+    return _with_sign_flipped(tangent, _sign_bit(x))

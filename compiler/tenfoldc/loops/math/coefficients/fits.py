@@ -67,6 +67,18 @@ def _erf_bend_weight(x: mpf) -> mpf:
     return mpmath.sqrt(mpmath.erfc(x)) * x / mpmath.erf(x)
 
 
+def _erf_inv_bend(w: mpf) -> mpf:
+    """p with erfinv x = x + x p and w = -log(1 - x^2)."""
+    if w < _TINY:
+        return mpmath.sqrt(mpmath.pi) / 2 - 1
+    x = mpmath.sqrt(-mpmath.expm1(-w))
+    return mpmath.erfinv(x) / x - 1
+
+
+def _asin_over_x(x: mpf) -> mpf:
+    return mpmath.asin(x) / x if x > 0 else _ONE
+
+
 def _sin_over_x(x: mpf) -> mpf:
     return mpmath.sin(x) / x if x > 0 else _ONE
 
@@ -114,5 +126,25 @@ FITS = {
     "cos.f64": Entry(_cosine(7), np.float64, trigonometry.COSINE[dtypes.f64]),
     "atan.f32": Entry(_atan(9), np.float32, inverse_trigonometry.ATAN[dtypes.f32]),
     "erf.f32": Entry(Problem(_erf_bend, 0.0, 3.93, 13, weight=_erf_bend_weight), np.float32, error_function.ERF_F32),
+    "asin.f64": Entry(
+        Problem(_asin_over_x, 0.0, 0.5, 13, variable=_square, fixed=(_ONE,)), np.float64, inverse_trigonometry.ASIN
+    ),
+    "erf_inv.near": Entry(
+        Problem(_erf_inv_bend, 0.0, 5.0, 9, weight=lambda w: 1 / (1 + _erf_inv_bend(w))),
+        np.float32,
+        error_function.INVERSE_NEAR,
+    ),
+    "erf_inv.far": Entry(
+        Problem(
+            lambda root: _erf_inv_bend(root * root),
+            5**0.5,
+            4.1,
+            9,
+            weight=lambda root: 1 / (1 + _erf_inv_bend(root * root)),
+            variable=lambda root: root - 3,
+        ),
+        np.float32,
+        error_function.INVERSE_FAR[dtypes.f32],
+    ),
 }
 """The fits by function and dtype."""
