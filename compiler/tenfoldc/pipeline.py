@@ -197,7 +197,7 @@ def _is_long(function: Function) -> bool:
     """Whether a call takes long enough (some 10 microseconds) that giving up the GIL is worth its price."""
     touched = 0
     for operation in walk(function.body):
-        if operation.op.kind in (Kind.CONTRACTION, Kind.SORT, Kind.CONTROL):
+        if operation.op.kind in (Kind.CONTRACTION, Kind.SORT, Kind.LINEAR_ALGEBRA, Kind.CONTROL):
             return True
         touched += sum(result.type.size for result in operation.results)
         if touched > GIL_WORK:

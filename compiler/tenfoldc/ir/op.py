@@ -44,6 +44,7 @@ class Kind(Enum):
     WINDOW = "window"
     INDEXED = "indexed"
     SORT = "sort"
+    LINEAR_ALGEBRA = "linear_algebra"
     CONTROL = "control"
 
 

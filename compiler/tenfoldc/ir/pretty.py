@@ -12,6 +12,7 @@ from tenfold_rt.dtypes import DType
 
 KEYWORDS: Mapping[str, Mapping[str, str]] = {
     "stablehlo.broadcast_in_dim": {"dims": "broadcast_dimensions"},
+    "stablehlo.cholesky": {"lower": "lower"},
     "stablehlo.concatenate": {"dim": "dimension"},
     "stablehlo.dynamic_slice": {"sizes": "slice_sizes"},
     "stablehlo.iota": {"dim": "iota_dimension"},

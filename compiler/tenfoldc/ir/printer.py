@@ -280,6 +280,10 @@ def _word(value: Any) -> str:
             return str(value)
 
 
+_SHORT = frozenset({"stablehlo.cholesky", "stablehlo.iota", "stablehlo.reverse"})
+"""Ops that say one type where operands and results have it, beside those that work element by element."""
+
+
 def _plain(printer: _Printer, operation: Operation) -> str | None:
     """`op operands, word = value : types`."""
     op = operation.op
@@ -293,7 +297,7 @@ def _plain(printer: _Printer, operation: Operation) -> str | None:
     if op.name.startswith("chlo."):
         results = print_types(value.type for value in operation.results)
         return f"{text} : {print_types(value.type for value in operation.operands)} -> {results}"
-    short = op.kind is Kind.ELEMENTWISE or op.name in ("stablehlo.iota", "stablehlo.reverse")
+    short = op.kind is Kind.ELEMENTWISE or op.name in _SHORT
     return f"{text} : {_short_signature(operation) if short else _signature(operation)}"
 
 

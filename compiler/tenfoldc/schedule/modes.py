@@ -54,7 +54,7 @@ class _Marking:
     def _loop(self, loop: For, inside: bool) -> tuple[Statement, ...]:
         if any(isinstance(inner, For | While | If) for inner in inner_statements(loop)):
             return (replace(loop, body=self.block(loop.body, inside=True)),)
-        if loop.mode is Mode.PARALLEL:
+        if loop.mode in (Mode.PARALLEL, Mode.LANES):
             return (loop,)
         vector = replace(loop, mode=Mode.VECTOR)
         if not inside or not isinstance(loop.extent, Constant):
