@@ -8,6 +8,7 @@ from typing import Any
 import cases_compound
 import cases_control
 import cases_elementwise
+import cases_linear_algebra
 import cases_movement
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from op_cases import cases_of
 from tenfoldc.ir.op import OPS, Kind, Op
 from tenfoldc.ops.elementwise import Elementwise
 
-REGISTERED = (cases_compound, cases_control, cases_elementwise, cases_movement)
+REGISTERED = (cases_compound, cases_control, cases_elementwise, cases_linear_algebra, cases_movement)
 """The modules that register cases as they are imported."""
 
 RECORDS = [record for _, record in sorted(OPS.items())]
@@ -48,7 +49,9 @@ TRANSFORMED_BY_REGION = frozenset(name for name, record in OPS.items() if record
 WITHOUT_OPERANDS = frozenset({"stablehlo.constant", "stablehlo.iota"})
 """Nothing to batch and nothing to differentiate by."""
 
-LOWERED_BY_KIND = frozenset({Kind.REDUCTION, Kind.CONTRACTION, Kind.WINDOW, Kind.SORT, Kind.CONTROL})
+LOWERED_BY_KIND = frozenset(
+    {Kind.REDUCTION, Kind.CONTRACTION, Kind.WINDOW, Kind.SORT, Kind.LINEAR_ALGEBRA, Kind.CONTROL}
+)
 """Kinds that lowering knows; the records of all others give their elements, save scatter's."""
 
 

@@ -86,12 +86,18 @@ def _cholesky_reference(
     factors = np.zeros_like(wide)
     for place in np.ndindex(a.shape[:-2]):
         matrix = wide[place] if attributes.lower else wide[place].T
-        try:
-            factor = np.linalg.cholesky(matrix)
-        except np.linalg.LinAlgError:
-            factor = np.tril(np.full_like(matrix, np.nan))
+        factor = _factor_reference(matrix)
         factors[place] = factor if attributes.lower else factor.T
     return (factors.astype(a.dtype),)
+
+
+def _factor_reference(matrix: Array) -> Array:
+    """The lower factor; NaN where LAPACK finds a pivot that is not positive, or leaves a NaN."""
+    try:
+        factor = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        factor = np.full_like(matrix, np.nan)
+    return np.tril(np.full_like(matrix, np.nan)) if np.isnan(factor).any() else factor
 
 
 CHOLESKY = Op(
@@ -294,9 +300,7 @@ def _where(x: Var, direction: Direction, then: Var, otherwise: Var) -> Var:
 def _half_triangle(x: Var) -> Var:
     """Murray's Phi: the lower triangle with its diagonal halved."""
     halved = ops.multiply(x, ops.full_like(x, 0.5))
-    return _where(
-        x, Direction.GT, lambda: x, lambda: _where(x, Direction.EQ, lambda: halved, lambda: ops.zeros_like(x))
-    )
+    return _where(x, Direction.GT, x, _where(x, Direction.EQ, halved, ops.zeros_like(x)))
 
 
 def _oriented(x: Var, lower: bool) -> Var:

@@ -41,10 +41,13 @@ def lower_triangular_solve(operation: Operation, ctx: LoweringContext, target: T
     systems = _Systems(ctx, attributes, tuple(batch), size, vectors, type_.dtype)
     count = math.prod(batch)
     if size <= UNROLLED:
-        return nest(ctx, [count, vectors], lambda index: _unrolled(systems, *index), private=())
+        return nest(ctx, [count, vectors], lambda index: _unrolled(systems, index[0], index[1]), private=())
     if vectors <= _FEW:
         solution = ctx.scratch("solution", type_.dtype, (size,))
-        return nest(ctx, [count, vectors], lambda index: _one_by_one(systems, *index, solution), private=[solution])
+        solve = _by_columns if systems.is_transposed else _by_rows
+        return nest(
+            ctx, [count, vectors], lambda index: solve(systems, index[0], index[1], solution), private=[solution]
+        )
     matrix = ctx.scratch("triangle", type_.dtype, (size, size))
     panel = make_panel(ctx, type_.dtype, size, target)
     return nest(
@@ -108,16 +111,6 @@ def _unrolled(systems: _Systems, number: Expr, vector: Expr) -> Sequence[Stateme
     ]
 
 
-def _one_by_one(systems: _Systems, number: Expr, vector: Expr, solution: Buffer) -> Sequence[Statement]:
-    ctx, size = systems.ctx, scalar.index(systems.size)
-    solve = _by_columns if systems.is_transposed else _by_rows
-    written = ctx.axis("row", systems.size)
-    return [
-        *solve(systems, number, vector, solution),
-        *loop(written, size, systems.write(number, written, vector, Load(solution, (written,)))),
-    ]
-
-
 def _by_rows(systems: _Systems, number: Expr, vector: Expr, solution: Buffer) -> Sequence[Statement]:
     """Each unknown from a row of the triangle and those before it."""
     ctx = systems.ctx
@@ -127,8 +120,9 @@ def _by_rows(systems: _Systems, number: Expr, vector: Expr, solution: Buffer) ->
     added = Apply(Primitive.ADD, (total, term), systems.dtype, reassociate=True)
     carry = Carry(total, scalar.constant(0.0, systems.dtype), added, result)
     rest = scalar.sub(systems.read(number, row, vector), result)
-    solved = Store(solution, (row,), systems.divided(rest, number, row))
-    return loop(row, scalar.index(systems.size), [*loop(column, row, (), (carry,)), solved])
+    solved = systems.divided(rest, number, row)
+    stores = [Store(solution, (row,), solved), *systems.write(number, row, vector, solved)]
+    return loop(row, scalar.index(systems.size), [*loop(column, row, (), (carry,)), *stores])
 
 
 def _by_columns(systems: _Systems, number: Expr, vector: Expr, solution: Buffer) -> Sequence[Statement]:
@@ -142,7 +136,8 @@ def _by_columns(systems: _Systems, number: Expr, vector: Expr, solution: Buffer)
     place = scalar.add(after, below)
     factor = scalar.neg(systems.triangle(number, place, row))
     reduced = Store(solution, (place,), scalar.fma(factor, Load(solution, (row,)), Load(solution, (place,))))
-    body = [Store(solution, (row,), solved), *loop(below, scalar.sub(size, after), (reduced,))]
+    stores = [Store(solution, (row,), solved), *systems.write(number, row, vector, solved)]
+    body = [*stores, *loop(below, scalar.sub(size, after), (reduced,))]
     return [*fill, *loop(row, size, body)]
 
 
