@@ -35,6 +35,7 @@ from tenfoldc.loops.ir import (
     Local,
     Mode,
     MultiplyPanels,
+    Prefetch,
     Primitive,
     ReadTape,
     Statement,
@@ -120,6 +121,8 @@ class _Interpreter:
                 case If():
                     taken = self.value(statement.condition, scopes)
                     self.block(statement.then if taken else statement.otherwise, [*scopes, {}])
+                case Prefetch():
+                    self.index(statement.index, scopes)
                 case MultiplyPanels():
                     self.multiply_panels(statement, scopes)
                 case TransposeTile():

@@ -94,8 +94,13 @@ class ExpressionText:
         kind = memory_type(buffer.dtype)
         self.text.effect(f"store {kind} {name}, ptr {address}, align {buffer.dtype.itemsize}{self.access}")
 
-    def address(self, buffer: Buffer, index: Sequence[Expr]) -> str:
-        """A pointer to an element; the arithmetic cannot overflow because the element lies inside."""
+    def prefetch(self, buffer: Buffer, index: Sequence[Expr]) -> None:
+        """Ask for an element, which may lie outside, to be brought to the second-level cache."""
+        address = self.address(buffer, index, inside=False)
+        self.text.effect(f"call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 2, i32 1)")
+
+    def address(self, buffer: Buffer, index: Sequence[Expr], *, inside: bool = True) -> str:
+        """A pointer to an element; where that lies inside, the arithmetic cannot overflow."""
         strides = [math.prod(buffer.shape[axis + 1 :]) for axis in range(len(buffer.shape))]
         terms = [
             (self.value(i), stride) for i, stride, size in zip(index, strides, buffer.shape, strict=True) if size != 1
@@ -104,7 +109,8 @@ class ExpressionText:
         pointer = self.pointers[buffer.storage]
         if offset == "0":
             return pointer
-        return self.text.pure(f"getelementptr inbounds nuw {memory_type(buffer.dtype)}, ptr {pointer}, i64 {offset}")
+        flags = " inbounds nuw" if inside else ""
+        return self.text.pure(f"getelementptr{flags} {memory_type(buffer.dtype)}, ptr {pointer}, i64 {offset}")
 
     def weighted_sum(self, terms: Sequence[tuple[str, int]]) -> str:
         """The sum of index times stride.  An index split into quotient and remainder is made whole."""

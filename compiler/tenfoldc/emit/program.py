@@ -29,6 +29,7 @@ from tenfoldc.loops.ir import (
     Kernel,
     Load,
     MultiplyPanels,
+    Prefetch,
     Program,
     ReadTape,
     Statement,
@@ -216,6 +217,9 @@ def _touched(statements: Sequence[Statement], seen: set[Expr]) -> Iterator[Buffe
             case ReadTape():
                 yield from (statement.tape, statement.target)
                 yield from _read((statement.place,), seen)
+            case Prefetch():
+                yield statement.buffer
+                yield from _read(statement.index, seen)
             case MultiplyPanels():
                 yield from (statement.lhs, statement.rhs, statement.target)
                 yield from () if statement.packed is None else (statement.packed,)

@@ -24,6 +24,7 @@ from tenfoldc.loops.ir import (
     Load,
     Mode,
     MultiplyPanels,
+    Prefetch,
     ReadTape,
     Statement,
     Store,
@@ -66,6 +67,8 @@ class StatementText(ExpressionText):
                 self._while(statement)
             case If():
                 self._if(statement)
+            case Prefetch():
+                self.prefetch(statement.buffer, statement.index)
             case MultiplyPanels():
                 multiply_panels(self, statement, self.prefix)
             case TransposeTile():

@@ -7,6 +7,7 @@
                | While(carries, condition, body)
                | If(condition, then, otherwise)
                | Store(buffer, index, value)
+               | Prefetch(buffer, index)                     ask for memory that is soon to be read
                | MultiplyPanels(...)                         the register-tiled inner kernel of a contraction
                | TransposeTile(...)                          a tile of memory, transposed in registers
                | WriteTape(tape, place, source) | ReadTape(tape, place, target)
@@ -248,6 +249,14 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Prefetch:
+    """Ask for the cache line of `buffer[index]`, which may lie outside: nothing is read, whatever is there."""
+
+    buffer: Buffer
+    index: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class MultiplyPanels:
     """`target[i, j] (+)= sum over k of lhs[lhs_panel, lhs_first + k, i] * rhs[rhs_panel, rhs_first + k, j]`.
 
@@ -320,7 +329,7 @@ class ReadTape:
     target: Buffer
 
 
-Statement: TypeAlias = For | While | If | Store | MultiplyPanels | TransposeTile | WriteTape | ReadTape
+Statement: TypeAlias = For | While | If | Store | Prefetch | MultiplyPanels | TransposeTile | WriteTape | ReadTape
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,6 +25,7 @@ from tenfoldc.loops.ir import (
     Local,
     Mode,
     MultiplyPanels,
+    Prefetch,
     Primitive,
     Program,
     ReadTape,
@@ -147,6 +148,8 @@ class _KernelText:
                     self._scope(statement.otherwise, depth)
             case Store():
                 self._write(depth, f"{self._place(statement.buffer, statement.index)} = {self._text(statement.value)}")
+            case Prefetch():
+                self._write(depth, f"prefetch {self._place(statement.buffer, statement.index)}")
             case MultiplyPanels():
                 self._write(depth, self._panels(statement))
             case TransposeTile():

@@ -15,6 +15,7 @@ from tenfoldc.loops.ir import (
     If,
     Load,
     MultiplyPanels,
+    Prefetch,
     ReadTape,
     Statement,
     Store,
@@ -93,6 +94,9 @@ class BufferReplacer:
             case Store():
                 index = tuple(self.expression(position) for position in statement.index)
                 return Store(self.buffer(statement.buffer), index, self.expression(statement.value))
+            case Prefetch():
+                index = tuple(self.expression(position) for position in statement.index)
+                return Prefetch(self.buffer(statement.buffer), index)
             case WriteTape():
                 tape, source = self.buffer(statement.tape), self.buffer(statement.source)
                 return WriteTape(tape, self.expression(statement.place), source)

@@ -14,6 +14,7 @@ from tenfoldc.loops.ir import (
     Load,
     Mode,
     MultiplyPanels,
+    Prefetch,
     ReadTape,
     Statement,
     Store,
@@ -30,7 +31,7 @@ def inner_statements(statement: Statement) -> tuple[Statement, ...]:
             return statement.body
         case If():
             return (*statement.then, *statement.otherwise)
-        case Store() | MultiplyPanels() | TransposeTile() | WriteTape() | ReadTape():
+        case Store() | Prefetch() | MultiplyPanels() | TransposeTile() | WriteTape() | ReadTape():
             return ()
 
 
@@ -61,6 +62,8 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
             return (statement.condition,)
         case Store():
             return (*statement.index, statement.value)
+        case Prefetch():
+            return statement.index
         case WriteTape() | ReadTape():
             return (statement.place,)
         case MultiplyPanels():

@@ -27,6 +27,7 @@ from tenfoldc.loops.ir import (
     Local,
     Mode,
     MultiplyPanels,
+    Prefetch,
     Primitive,
     Program,
     ReadTape,
@@ -103,6 +104,8 @@ class _Verifier:
                 self._access(statement.buffer, statement.index, bound)
                 self._expression(statement.value, bound)
                 self._same(statement.value.dtype, statement.buffer.dtype, f"a store to {statement.buffer.name}")
+            case Prefetch():
+                self._access(statement.buffer, statement.index, bound)
             case MultiplyPanels():
                 self._panels(statement, bound)
             case TransposeTile():

@@ -18,6 +18,7 @@ from tenfoldc.loops.ir import (
     If,
     Load,
     MultiplyPanels,
+    Prefetch,
     Primitive,
     ReadTape,
     Statement,
@@ -54,6 +55,8 @@ class Costs:
             case Store():
                 written = _ACCESS + _BYTE_WRITTEN * statement.buffer.dtype.itemsize
                 return written + self._values((statement.value,), inner)
+            case Prefetch():
+                return _ACCESS
             case For():
                 turn = self._values([carry.next for carry in statement.carries], inner)
                 return turns_of(statement.extent) * (turn + self._block(statement.body, inner))

@@ -4,7 +4,8 @@
     for i in 8: for j in 512: ... →   for i in 8: vector j in 512: ...
     for i in 8: for j in 21: ...  →   for i in 8: lanes l in 8: ...
 
-(`tenfoldc.schedule.ragged`), and loops that threads share are chosen (`tenfoldc.schedule.parallel`).
+(`tenfoldc.schedule.ragged`), loops that threads share are chosen (`tenfoldc.schedule.parallel`), and rows that are
+passed over several times are asked for ahead (`tenfoldc.schedule.prefetch`).
 
 What lowering could decide with the group at hand (merged and split axes, tiles, blocks of sums) is decided there.
 """
@@ -17,6 +18,7 @@ from dataclasses import replace
 from tenfoldc.loops.ir import Constant, For, If, Mode, Program, Statement, While
 from tenfoldc.loops.traversal import inner_statements, loaded, stored
 from tenfoldc.schedule.parallel import share_out
+from tenfoldc.schedule.prefetch import ask_for_next_rows
 from tenfoldc.schedule.ragged import whole_vectors
 from tenfoldc.target import Target
 
@@ -24,7 +26,9 @@ from tenfoldc.target import Target
 def schedule(program: Program, target: Target) -> Program:
     """Mark innermost loops as vectors, short ones as unrolled, and those that threads share; see the module."""
     marking = _Marking(target, program)
-    kernels = [replace(kernel, body=marking.block(share_out(kernel.body))) for kernel in program.kernels]
+    kernels = [
+        replace(kernel, body=ask_for_next_rows(marking.block(share_out(kernel.body)))) for kernel in program.kernels
+    ]
     return replace(program, kernels=tuple(kernels))
 
 
