@@ -1,6 +1,7 @@
 """Simplification: a module and an entry in; one function without calls, redundant or dead operations out.
 
     inline      the bodies of called functions in place of calls
+    scan_sums   sums of products along the turns of a scan made one product after it
     scans       plain loops in place of those that stack what their turns give
     rewrite     one walk, each operation after its operands: rules of algebra, constants folded, equal ones shared
     dead        what no result needs is left out, loop carries included
@@ -21,6 +22,7 @@ from tenfoldc.simplify.dead import without_dead
 from tenfoldc.simplify.inline import without_barriers, without_calls
 from tenfoldc.simplify.products import with_merged_products
 from tenfoldc.simplify.rewrite import rewritten
+from tenfoldc.simplify.scan_sums import with_sums_after_scans
 from tenfoldc.simplify.scans import without_scans
 
 
@@ -29,7 +31,7 @@ def simplify(module: Module, entry: str) -> Function:
 
     Raises `UnsupportedError` where functions call each other in a circle.
     """
-    body = without_dead(rewritten(without_scans(without_calls(module, entry))))
+    body = without_dead(rewritten(without_scans(with_sums_after_scans(without_calls(module, entry)))))
     merged = with_merged_products(body)
     if merged is not body:
         body = without_dead(rewritten(merged))
