@@ -7,12 +7,12 @@ from dataclasses import replace
 import click
 import torch
 
-from benchmarks import ceilings
 from benchmarks.cpu.cases import CASES
 from benchmarks.cpu.run import QUICK, THOROUGH, run_case
 from benchmarks.cpu.table import CpuTable
 from benchmarks.measure import conditions
 from benchmarks.report import write
+from tenfoldc import ceilings
 
 
 @click.command()

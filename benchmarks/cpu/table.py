@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.ceilings import Ceilings
 from benchmarks.cpu.run import Result
+from tenfoldc.ceilings import Ceilings
 
 
 @dataclass(frozen=True, slots=True)

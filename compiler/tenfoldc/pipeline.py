@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from tenfold_rt.errors import TenfoldError
 from tenfold_rt.manifest import Buffer as ManifestBuffer
 from tenfold_rt.manifest import Entry, Manifest
+from tenfold_rt.manifest import Kernel as ManifestKernel
 from tenfold_rt.settings import Settings, settings
 from tenfold_rt.version import __version__
 from tenfoldc.allocate import Usage, allocate, usage
@@ -40,10 +41,11 @@ from tenfoldc.ir.op import Kind
 from tenfoldc.ir.printer import print_module
 from tenfoldc.ir.types import TensorType, check_addressable
 from tenfoldc.ir.verifier import verify
-from tenfoldc.loops.ir import Allocation, Program
+from tenfoldc.loops.ir import Allocation, Kernel, Program
 from tenfoldc.loops.printer import print_program
 from tenfoldc.loops.traversal import parallel_loops
 from tenfoldc.loops.verifier import verify_program
+from tenfoldc.loops.work import work
 from tenfoldc.lower import lower
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
@@ -70,15 +72,22 @@ Observer: TypeAlias = Callable[[StageReport], None]
 
 
 def compile_module(
-    module: Module, *, target: Target, library: str, observe: Observer | None = None, store: ObjectStore | None = None
+    module: Module,
+    *,
+    target: Target,
+    library: str,
+    observe: Observer | None = None,
+    store: ObjectStore | None = None,
+    timed: bool = False,
 ) -> tuple[bytes, Manifest]:
     """The shared library, named `library`, that holds the entries of `module` as native code for `target`.
 
-    What the `store` has of it is not compiled again.  `VerificationError` where the module breaks a rule;
-    `UnsupportedError` where it holds what is not compiled.
+    What the `store` has of it is not compiled again.  A `timed` library counts and times the calls of its kernels,
+    which its manifest lists.  `VerificationError` where the module breaks a rule; `UnsupportedError` where it holds
+    what is not compiled.
     """
     run = _Run(observe)
-    manifest, emitted, interface = _text(run, module, target, library)
+    manifest, emitted, interface = _text(run, module, target, library, timed=timed)
     units = run.stage("divide", library, lambda: divide(emitted.parts, emitted.metadata, interface), _unit_texts)
     objects = run.stage("optimise", library, lambda: compile_units(units, target, store), lambda _: "")
     data = dict(emitted.external_data)
@@ -138,15 +147,19 @@ def _check_sizes(function: Function) -> None:
 
 
 def _text(
-    run: _Run, module: Module, target: Target, library: str, *, inline_data: bool = False
+    run: _Run, module: Module, target: Target, library: str, *, inline_data: bool = False, timed: bool = False
 ) -> tuple[Manifest, LlvmText, str]:
     """LLVM IR for all entries of `module`, and that of their C and Python interface."""
     if run.settings.verify:
         verify(module)
     programs = [_loops(run, module, name, target) for name in module.entries]
-    manifest = _manifest(module, target, library)
+    kernels = {program.name: tuple(map(_kernel, program.kernels)) if timed else () for program, _ in programs}
+    manifest = _manifest(module, target, library, kernels)
     emitted = run.stage(
-        "emit", library, lambda: emit_programs(programs, target, inline_data=inline_data), lambda e: e.text
+        "emit",
+        library,
+        lambda: emit_programs(programs, target, inline_data=inline_data, timed=timed),
+        lambda e: e.text,
     )
     needs = {program.name: _needs(program, allocation) for program, allocation in programs}
     return manifest, emitted, abi.interface(manifest, needs)
@@ -164,25 +177,38 @@ def _unit_texts(units: Sequence[Unit]) -> str:
 
 
 def _needs(program: Program, allocation: Allocation) -> abi.Needs:
-    shared = any(True for kernel in program.kernels for _ in parallel_loops(kernel.body))
+    shared = any(map(_is_shared, program.kernels))
     return abi.Needs(allocation.workspace_bytes, allocation.private_bytes, shared)
 
 
-def _manifest(module: Module, target: Target, library: str) -> Manifest:
+def _is_shared(kernel: Kernel) -> bool:
+    """Whether threads share loops of `kernel`."""
+    return any(True for _ in parallel_loops(kernel.body))
+
+
+def _kernel(kernel: Kernel) -> ManifestKernel:
+    done = work(kernel)
+    counts = (None, None, None) if done is None else (done.f32_flops, done.f64_flops, done.bytes)
+    return ManifestKernel(kernel.name, kernel.location, _is_shared(kernel), *counts)
+
+
+def _manifest(
+    module: Module, target: Target, library: str, kernels: Mapping[str, tuple[ManifestKernel, ...]]
+) -> Manifest:
     return Manifest(
         library=library,
         version=__version__,
         triple=target.triple,
         cpu=target.cpu,
         features=target.features,
-        entries=tuple(_entry(module[name]) for name in module.entries),
+        entries=tuple(_entry(module[name], kernels[name]) for name in module.entries),
     )
 
 
-def _entry(function: Function) -> Entry:
+def _entry(function: Function, kernels: tuple[ManifestKernel, ...]) -> Entry:
     parameters = _buffers("arg", function.parameter_names, function.type.parameters)
     results = _buffers("result", function.result_names, function.type.results)
-    return Entry(function.name, parameters, results, function.donated, _is_long(function), function.doc)
+    return Entry(function.name, parameters, results, function.donated, _is_long(function), function.doc, kernels)
 
 
 def _buffers(kind: str, names: Sequence[str], types: Sequence[TensorType]) -> tuple[ManifestBuffer, ...]:

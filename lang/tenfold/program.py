@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from tenfold import tree as pytree
+from tenfold.recording import Recording, under_way
 from tenfold.specs import array_element_type
 from tenfold.tracing import Array, Scalar, TensorValue, Trace, default_dtype, from_dlpack, is_scalar, lift, wrap
 from tenfold.tree import Tree
@@ -170,17 +171,37 @@ def compile_traced(traced: Traced) -> Program:
 
 
 def compiled_library(module: Module) -> Library:
-    """The module, compiled for this machine and loaded; from the disk cache where it is known."""
+    """The module, compiled for this machine and loaded; from the disk cache where it is known.
+
+    While a run is recorded it is compiled to be profiled.
+    """
     refuse_uncompiled(module)
+    recording = under_way()
+    if recording is None:
+        return load(_library_file(module))
+    with recording.preparing():
+        library = load(_library_file(module, recording))
+    recording.loaded(library)
+    return library
+
+
+def _library_file(module: Module, recording: Recording | None = None) -> Path:
+    """Where the compiled module is."""
     machine = target.host()
-    key = cache_key(module, machine)
+    key = cache_key(module, machine, timed=recording is not None)
     cache = _cache(default_directory())
     path = cache.get(key)
     if path is None:
         name = module.entries[0]
+        observe = None if recording is None else recording.ended
         with COMPILING:
-            path = cache.put(key, compiler().compile_module(module, target=machine, library=name, store=cache)[0])
-    return load(path)
+            code, _ = compiler().compile_module(
+                module, target=machine, library=name, store=cache, observe=observe, timed=recording is not None
+            )
+            path = cache.put(key, code)
+        if recording is not None:
+            recording.compiled += 1
+    return path
 
 
 @functools.cache
@@ -189,9 +210,13 @@ def _cache(directory: Path) -> Cache:
     return Cache(directory)
 
 
-def cache_key(module: Module, machine: Target) -> str:
-    """What the compiled code depends on, as one hexadecimal number."""
-    text = "\0".join([revision(), machine.triple, machine.cpu, *machine.features, print_module(module)])
+def cache_key(module: Module, machine: Target, *, timed: bool = False) -> str:
+    """What the compiled code depends on, as one hexadecimal number; a `timed` library names the user's lines."""
+    options: list[str] = []
+    if timed:
+        options.append("timed")
+        options += [str(op.location) for function in module.functions.values() for op in walk(function.body)]
+    text = "\0".join([revision(), machine.triple, machine.cpu, *machine.features, *options, print_module(module)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -75,18 +75,20 @@ class EntryNames:
 
 @dataclass(frozen=True, slots=True)
 class LibraryNames:
-    """The names that a library exports; `entries` are in the manifest's order."""
+    """The names that a library exports; `entries` are in the manifest's order, `times` is None where none are kept."""
 
     manifest: str
     status: str
     python: str
     prefix: str
     entries: tuple[EntryNames, ...]
+    times: str | None
 
     def exported(self) -> frozenset[str]:
         """Every name that the library exports."""
         functions = {name for e in self.entries for name in (e.plain, e.with_context, e.workspace)}
-        return frozenset({self.manifest, self.status, self.python} | functions)
+        times = () if self.times is None else (self.times,)
+        return frozenset({self.manifest, self.status, self.python, *times} | functions)
 
 
 def library_names(manifest: Manifest) -> LibraryNames:
@@ -99,7 +101,9 @@ def library_names(manifest: Manifest) -> LibraryNames:
         _, with_context, workspace = _entry_family(plain)
         entries.append(EntryNames(plain, with_context, workspace, argument_names(entry)))
     manifest_name, status, python = _library_family(prefix)
-    return LibraryNames(manifest_name, status, python, prefix, tuple(entries))
+    is_timed = any(entry.kernels for entry in manifest.entries)
+    times = _unique(f"{prefix}_times", taken, lambda name: (name,)) if is_timed else None
+    return LibraryNames(manifest_name, status, python, prefix, tuple(entries), times)
 
 
 def argument_names(entry: Entry) -> tuple[str, ...]:

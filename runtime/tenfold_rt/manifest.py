@@ -7,7 +7,7 @@ command line read it back.  Nothing else describes an artifact.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from tenfold_rt import dtypes
@@ -30,11 +30,27 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Kernel:
+    """One timed kernel of an entry: its name, the user's line, and what one call of it does, where that is known.
+
+    `is_shared` says whether threads share its loops.
+    """
+
+    name: str
+    location: str
+    is_shared: bool
+    f32_flops: int | None
+    f64_flops: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One C function: `parameters` in, `results` out, in that order.
 
     `donated` pairs (parameter, result) indices: that result may be written to the parameter's own memory.
-    `releases_gil` says whether a call from Python is long enough to let other Python threads run.
+    `releases_gil` says whether a call from Python is long enough to let other Python threads run.  `kernels` are those
+    that the library times, in the order of their times; a library that was not compiled to be profiled has none.
     """
 
     name: str
@@ -43,6 +59,7 @@ class Entry:
     donated: tuple[tuple[int, int], ...] = ()
     releases_gil: bool = False
     doc: str = ""
+    kernels: tuple[Kernel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +104,7 @@ class Manifest:
 
 
 def _entry_to_dict(entry: Entry) -> dict[str, Any]:
-    return {
+    data: dict[str, Any] = {
         "name": entry.name,
         "parameters": [_buffer_to_list(buffer) for buffer in entry.parameters],
         "results": [_buffer_to_list(buffer) for buffer in entry.results],
@@ -95,6 +112,9 @@ def _entry_to_dict(entry: Entry) -> dict[str, Any]:
         "releases_gil": entry.releases_gil,
         "doc": entry.doc,
     }
+    if entry.kernels:
+        data["kernels"] = [list(astuple(kernel)) for kernel in entry.kernels]
+    return data
 
 
 def _entry_from_dict(data: dict[str, Any]) -> Entry:
@@ -105,6 +125,7 @@ def _entry_from_dict(data: dict[str, Any]) -> Entry:
         donated=tuple((parameter, result) for parameter, result in data["donated"]),
         releases_gil=data["releases_gil"],
         doc=data["doc"],
+        kernels=tuple(Kernel(*kernel) for kernel in data.get("kernels", ())),
     )
 
 

@@ -13,13 +13,14 @@ import pytest
 if importlib.util.find_spec("torch") is None or importlib.util.find_spec("jax") is None:
     pytest.skip("needs the peers", allow_module_level=True)
 
-from benchmarks import ceilings
-from benchmarks.ceilings import Ceilings
 from benchmarks.cpu.case import Case, Mode, everywhere
 from benchmarks.cpu.cases import CASES
 from benchmarks.cpu.contestants import CONTESTANTS, leaves
 from benchmarks.cpu.run import Effort, Result, alternate, run_case
 from benchmarks.cpu.table import CpuTable, geometric_mean
+
+from tenfoldc import ceilings
+from tenfoldc.ceilings import Ceilings
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = Effort(seconds=0.0, samples=2, sample_seconds=0.0)

@@ -11,7 +11,8 @@ It returns a `Status`.  A result that is donated may be at its parameter's addre
 NAME is the entry's name as it stands in the manifest (see `implementation`).
 
 **Out.** Per entry `NAME`, `NAME_ctx` and `NAME_workspace`; per library `LIBRARY_manifest`, `LIBRARY_status`
-and `LIBRARY_python` (see `python_entry`), under the names that `tenfold_rt.c_names` gives.
+and `LIBRARY_python` (see `python_entry`), under the names that `tenfold_rt.c_names` gives.  Where the manifest has
+kernels, `LIBRARY_times` too, a table of the addresses of `@"NAME.times"` (see `tenfoldc.emit.timing`).
 
 **What the emitted module must be.**
 
@@ -90,6 +91,8 @@ def interface(manifest: Manifest, needs: Mapping[str, Needs]) -> str:
     for entry, entry_names in zip(manifest.entries, names.entries, strict=True):
         parts += _entry_functions(entry, entry_names, needs[entry.name])
     parts.append(python_entry.functions(manifest, names, is_parallel=is_parallel))
+    if names.times is not None:
+        parts.append(_times(manifest, names.times))
     return "\n".join(parts)
 
 
@@ -117,6 +120,12 @@ def _check(entry: Entry) -> None:
     for side in zip(*entry.donated, strict=True):
         if len(set(side)) != len(side):
             raise ArtifactError(f"{entry.name}: a parameter or result is donated twice")
+
+
+def _times(manifest: Manifest, exported: str) -> str:
+    """The table of where each entry's times are, which the emission stage defines as `NAME.times`."""
+    places = ", ".join(f"ptr {symbol(f'{entry.name}.times')}" for entry in manifest.entries)
+    return f"{symbol(exported)} = constant [{len(manifest.entries)} x ptr] [{places}]\n"
 
 
 def _rounded(size: int) -> int:

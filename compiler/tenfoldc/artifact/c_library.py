@@ -15,8 +15,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 LIBC = _words(
-    "abort aligned_alloc calloc free getpid madvise malloc memchr memcmp memcpy memmove memset posix_memalign"
-    " pthread_create pthread_join pthread_sigmask realloc sched_yield syscall"
+    "abort aligned_alloc calloc clock_gettime free getpid madvise malloc memchr memcmp memcpy memmove memset"
+    " posix_memalign pthread_create pthread_join pthread_sigmask realloc sched_yield syscall"
 )
 
 _MATH = (

@@ -19,6 +19,7 @@ from tenfoldc.emit.module_text import ModuleText, Part
 from tenfoldc.emit.parallel import Surroundings
 from tenfoldc.emit.statements import StatementText
 from tenfoldc.emit.tapes import begin_tape, end_tape
+from tenfoldc.emit.timing import KernelTimer
 from tenfoldc.loops.ir import (
     Allocation,
     Buffer,
@@ -58,15 +59,16 @@ def emit_program(program: Program, allocation: Allocation, target: Target) -> Ll
 
 
 def emit_programs(
-    programs: Iterable[tuple[Program, Allocation]], target: Target, *, inline_data: bool = False
+    programs: Iterable[tuple[Program, Allocation]], target: Target, *, inline_data: bool = False, timed: bool = False
 ) -> LlvmText:
     """One module for all `programs`, whose names differ; they share scalar functions, tiles and constants.
 
-    `inline_data` writes even large constants into the text, for an object that another linker is to read.
+    `inline_data` writes even large constants into the text, for an object that another linker is to read.  `timed`
+    has the calls of kernels counted and timed (`tenfoldc.emit.timing`).
     """
     module = ModuleText(target, inline_data=inline_data)
     for program, allocation in programs:
-        _ProgramText(module, program, allocation).write()
+        _ProgramText(module, program, allocation).write(timed=timed)
     return LlvmText(str(module), module.external_data, module.parts, module.metadata)
 
 
@@ -82,15 +84,19 @@ class _ProgramText:
         self.arguments |= {buffer.storage: f"%r{number}" for number, buffer in enumerate(program.results)}
         self.constants = {buffer.storage: array for buffer, array in program.constants.items()}
 
-    def write(self) -> None:
+    def write(self, *, timed: bool) -> None:
         """Write the kernels and the function that calls them in order."""
         tapes = [self._memory(tape) for tape in self.program.tapes]
         for pointer in tapes:
             begin_tape(self.text, pointer)
         for parameter, result in self.program.donated:
             self._take(self.program.parameters[parameter], self.program.results[result])
-        for number, kernel in enumerate(self.program.kernels):
+        kernels = self.program.kernels
+        timer = KernelTimer(self.module, self.text, self.program.name, len(kernels)) if timed else None
+        for number, kernel in enumerate(kernels):
             self._call_kernel(f"{self.program.name}.kernel{number}.{kernel.name}", kernel)
+            if timer is not None:
+                timer.called(number)
         status = "0"
         for pointer in tapes:
             status = end_tape(self.text, pointer, status)

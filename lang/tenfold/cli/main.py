@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -97,6 +98,29 @@ def inspect_command(source: str, arguments: tuple[str, ...]) -> None:
     """
     for line in inspecting.memory(source, arguments):
         click.echo(line)
+
+
+@cli.command("profile")
+@click.argument("source", metavar="FILE.py|FILE.mlir[:NAME]")
+@click.argument("arguments", metavar="[-- ARGUMENTS...]", nargs=-1)
+@click.option("--top", type=click.IntRange(min=1), help="Show so many kernels, those that took longest.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON; what the script prints goes to standard error.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="An .npz file, as for `tenfold run` [default: random].")
+@click.option("--calls", type=click.IntRange(min=1), help="How often to call a function of FILE.mlir  [default: 20].")
+def profile_command(
+    source: str, arguments: tuple[str, ...], top: int | None, as_json: bool, inputs: Path | None, calls: int | None
+) -> None:
+    """Run FILE and tell which kernels its time went to, and how near each is to the limits of this machine.
+
+    FILE.py is run as a script, with the ARGUMENTS; every compiled function that it calls is in the table.
+
+    \b
+    tenfold profile train.py --top 10
+    tenfold profile train.py -- --epochs 3
+    tenfold profile model.mlir:predict --inputs inputs.npz
+    """
+    profiler = importlib.import_module("tenfold.cli.profiling")  # it imports LLVM, which no other command must
+    profiler.profile(source, arguments, inputs=inputs, calls=calls, top=top, as_json=as_json)
 
 
 @cli.group("cache", invoke_without_command=True)

@@ -29,7 +29,7 @@ def run_file(source: str, inputs: Path | None, outputs: Path | None) -> None:
         raise RequestError(f"there is no StableHLO file {path}", mend="give a file that ends in .mlir")
     module = read_mlir(path, name)
     function = module[module.entries[0]]
-    arguments = _matched(function, _read(inputs), inputs)
+    arguments = read_arguments(function, inputs)
     results = compiled_library(module).call(function.name, arguments)
     labels = function.result_names or tuple(f"result{number}" for number in range(len(results)))
     named = dict(zip(labels, results, strict=True))
@@ -38,6 +38,11 @@ def run_file(source: str, inputs: Path | None, outputs: Path | None) -> None:
             click.echo(f"{label} = {np.array2string(array, threshold=20)}")
     else:
         _write(outputs, named)
+
+
+def read_arguments(function: Function, path: Path | None) -> list[Array]:
+    """The arrays of an .npz file as arguments of `function`; `RequestError` where they do not fit."""
+    return _matched(function, _read(path), path)
 
 
 def _read(path: Path | None) -> dict[str, Array]:

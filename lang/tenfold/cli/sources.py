@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
+import runpy
 import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
@@ -139,18 +140,37 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[_MODULE] = module  # where dataclasses look for it
     sys.path.insert(0, str(path.parent.resolve()))
-    with _failures_of(path, "running the file"):
+    with failures_of(path, "running the file"):
         spec.loader.exec_module(module)
     return module
 
 
+def run_script(path: Path, arguments: Sequence[str]) -> None:
+    """Run a Python file as `python FILE ARGUMENTS...` does; `RequestError` where it fails, with the line."""
+    before = sys.argv, sys.path
+    sys.argv, sys.path = [str(path), *arguments], [str(path.parent.resolve()), *sys.path]
+    try:
+        with failures_of(path, "running the file"):
+            _run_to_its_end(path)
+    finally:
+        sys.argv, sys.path = before
+
+
+def _run_to_its_end(path: Path) -> None:
+    try:
+        runpy.run_path(str(path.resolve()), run_name="__main__")
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise
+
+
 def _lowered(function: Compiled[..., Any], path: Path, **specs: Any) -> Lowered:
-    with _failures_of(path, f"tracing {function.signature.name}"):
+    with failures_of(path, f"tracing {function.signature.name}"):
         return function.lower(**specs)
 
 
 @contextlib.contextmanager
-def _failures_of(path: Path, activity: str) -> Generator[None]:
+def failures_of(path: Path, activity: str) -> Generator[None]:
     """What a user's own code raises, as a `RequestError` that names its line in the file."""
     try:
         yield

@@ -7,15 +7,17 @@ any cache, and counts each byte read and each byte written.
 from __future__ import annotations
 
 import ctypes
+import functools
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
-import llvmlite.binding as llvm
 import numpy as np
 
+from tenfoldc.artifact import elf
+from tenfoldc.emit import compile_text
 from tenfoldc.target import Target, host
 
 _CHAINS = 12
@@ -66,8 +68,8 @@ def _best(work: Callable[[int], object], threads: int) -> float:
 
 def _flops(target: Target, kind: str, itemsize: int, threads: int) -> float:
     lanes = target.vector_bytes // itemsize
-    with _fma_loop(target, f"<{lanes} x {kind}>", "f32" if itemsize == 4 else "f64") as loop:
-        seconds = _best(lambda _: loop(_TURNS), threads)
+    loop = _fma_loop(target, f"<{lanes} x {kind}>", "f32" if itemsize == 4 else "f64")
+    seconds = _best(lambda _: loop(_TURNS), threads)
     return 2 * lanes * _CHAINS * _TURNS * threads / seconds
 
 
@@ -78,24 +80,22 @@ def _copy(threads: int) -> float:
     return 2 * sum(source.nbytes for source in sources) / seconds
 
 
-@contextmanager
-def _fma_loop(target: Target, vector: str, suffix: str) -> Iterator[Callable[[int], None]]:
+@functools.cache
+def _fma_loop(target: Target, vector: str, suffix: str) -> Callable[[int], None]:
     """A native function of a number of turns, each of one FMA per chain."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = ",".join(f"+{feature}" for feature in target.features)
-    machine = llvm.Target.from_triple(target.triple).create_target_machine(target.cpu, features, opt=2)
-    module = llvm.parse_assembly(_fma_text(vector, suffix))
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    native = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(engine.get_function_address("fma_loop"))
+    compiled = compile_text(_fma_text(vector, suffix), target)
+    with tempfile.NamedTemporaryFile(prefix="tenfold-", suffix=".so") as file:
+        file.write(elf.link(compiled.object_code, soname="libceilings.so", exports={"fma_loop"}))
+        file.flush()
+        library = ctypes.CDLL(file.name)
+    native = library.fma_loop
+    native.restype, native.argtypes = None, (ctypes.c_int64, ctypes.c_void_p)
 
     def loop(turns: int) -> None:
         sink = np.zeros(_CHAINS * target.vector_bytes, np.uint8)
         native(turns, sink.ctypes.data)
 
-    yield loop
-    engine.close()
+    return loop
 
 
 def _fma_text(vector: str, suffix: str) -> str:

@@ -1,0 +1,318 @@
+"""How much a kernel has to do whatever the machine: its floating-point operations, and the bytes it must move.
+
+A kernel goes in; a `Work` comes out, or None where loops turn as often as data says.  An expression counts where a
+compiler would have it: in the innermost loop that it depends on.  A buffer counts once, however often its elements
+are read: what its elements take, at most all of them.  Scratch memory, and what the kernel itself has written before
+it reads it, is taken as free.  Where a condition depends on data, the branch with more to do counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
+from tenfoldc.loops.evaluate import Bindings, evaluate
+from tenfoldc.loops.ir import (
+    Apply,
+    Axis,
+    Buffer,
+    Call,
+    Constant,
+    Expr,
+    For,
+    Function,
+    If,
+    Kernel,
+    Load,
+    Local,
+    MultiplyPanels,
+    Primitive,
+    ReadTape,
+    Statement,
+    Store,
+    TransposeTile,
+    While,
+    WriteTape,
+)
+from tenfoldc.loops.traversal import expressions, operands_of, roots_of, stored, walk_statements
+
+_OPERATIONS = {
+    Primitive.ADD: 1,
+    Primitive.SUB: 1,
+    Primitive.MUL: 1,
+    Primitive.DIV: 1,
+    Primitive.SQRT: 1,
+    Primitive.MAX: 1,
+    Primitive.MIN: 1,
+    Primitive.FMA: 2,
+}
+"""Arithmetic; to move, compare or choose numbers is none."""
+
+_MOST_STEPS = 100_000
+"""Statements looked at, so that what has loops of many different lengths does not take long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Floating-point operations by their width, and bytes read and written."""
+
+    f32_flops: int
+    f64_flops: int
+    bytes: int
+
+
+def work(kernel: Kernel) -> Work | None:
+    """What one call of `kernel` does; None where that cannot be known."""
+    counter = _Counter(kernel.body)
+    try:
+        counter.block(kernel.body, [_Scope(1)], {})
+    except _UnknownError:
+        return None
+    free = {buffer.storage for buffer in kernel.scratch}
+    own = _written_first(kernel.body)
+    read = sum(_moved(buffer, count) for buffer, count in counter.tally.read.items() if buffer not in free | own)
+    written = sum(_moved(buffer, count) for buffer, count in counter.tally.written.items() if buffer not in free)
+    flops = counter.tally.flops
+    return Work(flops[dtypes.f32], flops[dtypes.f64], read + written + counter.tally.taped)
+
+
+class _UnknownError(Exception):
+    """How often a loop turns depends on data."""
+
+
+def _moved(buffer: Buffer, elements: int) -> int:
+    return min(elements, math.prod(buffer.shape)) * buffer.dtype.itemsize
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Operations by dtype, elements by the buffer that owns them, and bytes copied to and from tapes."""
+
+    flops: Counter[DType] = field(default_factory=Counter[DType])
+    read: Counter[Buffer] = field(default_factory=Counter[Buffer])
+    written: Counter[Buffer] = field(default_factory=Counter[Buffer])
+    taped: int = 0
+
+    def add(self, other: _Tally) -> None:
+        self.flops += other.flops
+        self.read += other.read
+        self.written += other.written
+        self.taped += other.taped
+
+    @property
+    def size(self) -> int:
+        return self.flops.total() + self.read.total() + self.written.total() + self.taped
+
+
+@dataclass(slots=True)
+class _Scope:
+    """A stretch of code that runs `times` times, and what has been counted there."""
+
+    times: int
+    counted: set[Expr] = field(default_factory=set[Expr])
+
+
+class _Counter:
+    """Counts statements.  `level` gives the depth of the scope that each axis and local belongs to."""
+
+    def __init__(self, body: Sequence[Statement]) -> None:
+        self.tally = _Tally()
+        self.level: dict[Expr, int] = {}
+        self.changing = {buffer.storage for buffer in stored(body)}
+        self._functions: dict[Function, Counter[DType]] = {}
+        self._controls: dict[For, frozenset[Expr]] = {}
+        self._steps = 0
+
+    def block(self, statements: Sequence[Statement], scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
+        """Count `statements`, in the innermost of `scopes`, where the indices `known` have one value each."""
+        self._steps += len(statements)
+        if self._steps > _MOST_STEPS:
+            raise _UnknownError
+        for statement in statements:
+            self._statement(statement, scopes, known)
+
+    def _statement(self, statement: Statement, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
+        times = scopes[-1].times
+        match statement:
+            case For():
+                self._loop(statement, scopes, known)
+            case While():
+                raise _UnknownError
+            case If():
+                self._choice(statement, scopes, known)
+            case Store():
+                self._values(roots_of(statement), scopes)
+                self.tally.written[statement.buffer.storage] += times
+            case MultiplyPanels():
+                depth = self._number(statement.depth, known)
+                area = statement.rows * statement.columns
+                if statement.target.dtype.is_float:
+                    self.tally.flops[_computed_in(statement.target.dtype)] += 2 * area * depth * times
+                self.tally.read[statement.lhs.storage] += statement.rows * depth * times
+                self.tally.read[statement.rhs.storage] += statement.columns * depth * times
+                self.tally.read[statement.target.storage] += area * times if statement.accumulate else 0
+                self.tally.written[statement.target.storage] += area * times
+            case TransposeTile():
+                moved = self._number(statement.rows, known) * self._number(statement.columns, known) * times
+                self.tally.read[statement.source.storage] += moved
+                self.tally.written[statement.target.storage] += moved
+            case WriteTape(source=moved) | ReadTape(target=moved):
+                self.tally.taped += math.prod(moved.shape) * moved.dtype.itemsize * times
+
+    def _loop(self, loop: For, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
+        extent = self._number(loop.extent, known)
+        self._values([carry.init for carry in loop.carries], scopes)
+        for carry in loop.carries:
+            self.level[carry.value] = len(scopes)
+            self.level[carry.result] = len(scopes) - 1
+        self.level[loop.axis] = len(scopes)
+        times = scopes[-1].times
+        if loop.axis in self._deciding(loop):
+            turns = [(_Scope(times), {**known, loop.axis: turn}) for turn in range(extent)]
+        else:
+            turns = [(_Scope(times * extent), known)]
+        for scope, inside in turns:
+            self.block(loop.body, [*scopes, scope], inside)
+            self._values([carry.next for carry in loop.carries], [*scopes, scope])
+
+    def _deciding(self, loop: For) -> frozenset[Expr]:
+        """What decides how much is done in a turn: extents, depths and conditions come from it."""
+        if loop not in self._controls:
+            roots = [root for statement in walk_statements(loop.body) for root in _controls(statement)]
+            self._controls[loop] = frozenset(expressions(roots))
+        return self._controls[loop]
+
+    def _choice(self, statement: If, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
+        self._values((statement.condition,), scopes)
+        try:
+            is_chosen = self._number(statement.condition, known)
+        except _UnknownError:
+            branches = [self._apart(branch, scopes, known) for branch in (statement.then, statement.otherwise)]
+            self.tally.add(max(branches, key=lambda tally: tally.size))
+        else:
+            self.block(statement.then if is_chosen else statement.otherwise, scopes, known)
+
+    def _apart(self, statements: Sequence[Statement], scopes: list[_Scope], known: Mapping[Axis, int]) -> _Tally:
+        before, self.tally = self.tally, _Tally()
+        self.block(statements, [*scopes, _Scope(scopes[-1].times)], known)
+        apart, self.tally = self.tally, before
+        return apart
+
+    def _number(self, expression: Expr, known: Mapping[Axis, int]) -> int:
+        """The value of an extent, a depth or a condition."""
+        if isinstance(expression, Constant):
+            return int(expression.value)
+        values: Bindings = {axis: np.asarray(index) for axis, index in known.items()}
+        try:
+            return int(evaluate(expression, values))
+        except (KeyError, TypeError):
+            raise _UnknownError from None
+
+    def _values(self, roots: Sequence[Expr], scopes: list[_Scope]) -> None:
+        """Count what `roots` are computed from, each expression in the scope that it depends on."""
+        pending = list(roots)
+        depths: dict[Expr, int] = {}
+        while pending:
+            expression = pending[-1]
+            missing = [operand for operand in operands_of(expression) if operand not in depths]
+            if missing:
+                pending.extend(missing)
+                continue
+            pending.pop()
+            if expression in depths:
+                continue
+            depth = max([0, *(depths[operand] for operand in operands_of(expression))])
+            if isinstance(expression, Axis | Local):
+                depth = self.level.get(expression, len(scopes) - 1)
+            elif isinstance(expression, Load) and expression.buffer.storage in self.changing:
+                depth = len(scopes) - 1
+            depths[expression] = depth
+            if expression not in scopes[depth].counted:
+                scopes[depth].counted.add(expression)
+                self._count(expression, scopes[depth].times)
+
+    def _count(self, expression: Expr, times: int) -> None:
+        match expression:
+            case Load():
+                self.tally.read[expression.buffer.storage] += times
+            case Apply(primitive, _, dtype) if primitive in _OPERATIONS and dtype.is_float:
+                self.tally.flops[_computed_in(dtype)] += _OPERATIONS[primitive] * times
+            case Call(function, _):
+                for dtype, flops in self._function(function).items():
+                    self.tally.flops[dtype] += flops * times
+            case _:
+                pass
+
+    def _function(self, function: Function) -> Counter[DType]:
+        if function not in self._functions:
+            before, self.tally = self.tally, _Tally()
+            self._values((function.body,), [_Scope(1)])
+            self._functions[function], self.tally = self.tally.flops, before
+        return self._functions[function]
+
+
+def _computed_in(dtype: DType) -> DType:
+    return dtypes.f64 if dtype is dtypes.f64 else dtypes.f32
+
+
+def _controls(statement: Statement) -> tuple[Expr, ...]:
+    """The expressions that say how much `statement` does."""
+    match statement:
+        case For():
+            return (statement.extent,)
+        case If():
+            return (statement.condition,)
+        case MultiplyPanels():
+            return (statement.depth,)
+        case TransposeTile():
+            return (statement.rows, statement.columns)
+        case Store() | While() | WriteTape() | ReadTape():
+            return ()
+
+
+def _written_first(body: Sequence[Statement]) -> set[Buffer]:
+    """The buffers whose memory the statements write before they read it."""
+    first: dict[Buffer, bool] = {}
+    for buffer, is_written in _touched(body):
+        first.setdefault(buffer.storage, is_written)
+    return {buffer for buffer, is_written in first.items() if is_written}
+
+
+def _touched(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, bool]]:
+    """Each buffer that is read or written, in that order, and whether it is written."""
+    for statement in statements:
+        after: Sequence[Expr] = ()
+        roots = roots_of(statement)
+        if isinstance(statement, For | While):
+            after = [carry.next for carry in statement.carries]
+            roots = [root for root in roots if root not in after]
+        yield from _loaded(roots)
+        match statement:
+            case For() | While():
+                yield from _touched(statement.body)
+                yield from _loaded(after)
+            case If():
+                yield from _touched((*statement.then, *statement.otherwise))
+            case MultiplyPanels():
+                yield from ((statement.lhs, False), (statement.rhs, False))
+                yield statement.target, not statement.accumulate
+            case TransposeTile():
+                yield from ((statement.source, False), (statement.target, True))
+            case WriteTape():
+                yield statement.source, False
+            case ReadTape():
+                yield statement.target, True
+            case Store():
+                yield statement.buffer, True
+
+
+def _loaded(roots: Sequence[Expr]) -> Iterator[tuple[Buffer, bool]]:
+    for expression in expressions(roots):
+        if isinstance(expression, Load):
+            yield expression.buffer, False

@@ -1,0 +1,109 @@
+"""`tenfold profile`: a script or a StableHLO function is run, and where its time went is told."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold.cli.profile import Machine, Profile
+from tenfold.cli.running import read_arguments
+from tenfold.cli.sources import read_mlir, run_script, split_source
+from tenfold.program import compiled_library
+from tenfold.recording import Recording, record
+from tenfold_rt.errors import RequestError
+from tenfold_rt.threads import get_num_threads
+from tenfoldc.ceilings import higher, measure
+from tenfoldc.ir.core import Function
+from tenfoldc.ir.types import TensorType
+
+
+def profile(
+    source: str, arguments: Sequence[str], *, inputs: Path | None, calls: int | None, top: int | None, as_json: bool
+) -> None:
+    """Do what `tenfold profile` was asked; `TenfoldError` says why it cannot be done."""
+    path, name = split_source(source)
+    if not path.is_file():
+        raise RequestError(f"there is no file {path}")
+    if path.suffix not in (".py", ".mlir"):
+        raise RequestError(f"{path} is neither Python (.py) nor StableHLO (.mlir)")
+    with record() as recording:
+        if path.suffix == ".py":
+            if name is not None:
+                raise RequestError("a Python file is run as a script", mend=f"leave out :{name}")
+            if inputs is not None or calls is not None:
+                raise RequestError("--inputs and --calls are for StableHLO files", mend="let the script make the calls")
+            # What the script prints is not to be mixed with the JSON.
+            with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+                seconds = _run_script(path, arguments)
+        else:
+            if arguments:
+                raise RequestError(f"{path} is no script, and takes no arguments")
+            seconds = _run_function(path, name, inputs, 20 if calls is None else calls, recording)
+    if not recording.kernels():
+        raise RequestError(f"{path} called no compiled function", mend="call one that is under @tn.compile")
+    measured = _profile(recording, seconds)
+    if as_json:
+        click.echo(json.dumps(measured.as_json(top), indent=2))
+    else:
+        click.echo("\n".join(measured.lines(top)))
+
+
+def _profile(recording: Recording, seconds: float) -> Profile:
+    one = measure()
+    threads = get_num_threads()
+    return Profile(
+        recording.kernels(),
+        seconds,
+        recording.libraries,
+        recording.compiled,
+        recording.compile_seconds,
+        recording.stages,
+        Machine(threads, one, one if threads == 1 else higher(one, measure(threads))),
+    )
+
+
+def _run_script(path: Path, arguments: Sequence[str]) -> float:
+    start = time.perf_counter()
+    run_script(path, arguments)
+    return time.perf_counter() - start
+
+
+def _run_function(path: Path, name: str | None, inputs: Path | None, calls: int, recording: Recording) -> float:
+    """Call a function of a StableHLO file; its first call, which is not like the others, is not counted."""
+    module = read_mlir(path, name)
+    function = module[module.entries[0]]
+    arrays = _random_arguments(function) if inputs is None else read_arguments(function, inputs)
+    library = compiled_library(module)
+    library.call(function.name, _own(arrays, function))
+    recording.restart()
+    start = time.perf_counter()
+    for _ in range(calls):
+        library.call(function.name, _own(arrays, function))
+    return time.perf_counter() - start + recording.compile_seconds
+
+
+def _own(arrays: Sequence[NDArray[Any]], function: Function) -> list[NDArray[Any]]:
+    """The arguments of one call, which may overwrite those that are donated."""
+    donated = {parameter for parameter, _ in function.donated}
+    return [array.copy() if number in donated else array for number, array in enumerate(arrays)]
+
+
+def _random_arguments(function: Function) -> list[NDArray[Any]]:
+    """Floats of a normal distribution and small integers, the same each time."""
+    generator = np.random.default_rng(0)
+    return [_random(type_, generator) for type_ in function.type.parameters]
+
+
+def _random(type_: TensorType, generator: np.random.Generator) -> NDArray[Any]:
+    if type_.dtype.is_float:
+        return np.asarray(generator.standard_normal(type_.sizes)).astype(type_.dtype.numpy)
+    return np.asarray(generator.integers(0, 2 if type_.dtype.is_bool else 8, type_.sizes)).astype(type_.dtype.numpy)
