@@ -25,7 +25,7 @@ _CHAINS = 12
 
 _TURNS = 2_000_000
 _COPIED = 32 * 1024 * 1024
-_REPEATS = 40
+_ATTEMPTS = 40
 """The best of many short attempts: others may be using the machine."""
 
 
@@ -44,10 +44,11 @@ class Ceilings:
         )
 
 
-def measure(threads: int = 1) -> Ceilings:
-    """The ceilings of `threads` threads together."""
+def measure(threads: int = 1, attempts: int = _ATTEMPTS) -> Ceilings:
+    """The ceilings of `threads` threads together: the best of so many attempts, each of some 4 ms a figure."""
     target = host()
-    return Ceilings(_flops(target, "float", 4, threads), _flops(target, "double", 8, threads), _copy(threads))
+    single, double = (_flops(target, kind, threads, attempts) for kind in ("float", "double"))
+    return Ceilings(single, double, _copy(threads, attempts))
 
 
 def higher(first: Ceilings, second: Ceilings) -> Ceilings:
@@ -55,28 +56,29 @@ def higher(first: Ceilings, second: Ceilings) -> Ceilings:
     return Ceilings(*map(max, astuple(first), astuple(second)))
 
 
-def _best(work: Callable[[int], object], threads: int) -> float:
+def _best(work: Callable[[int], object], threads: int, attempts: int) -> float:
     """The least seconds in which all threads did `work`, which is told its thread's number."""
     times: list[float] = []
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(_REPEATS):
+        for _ in range(attempts):
             start = time.perf_counter()
             list(pool.map(work, range(threads)))
             times.append(time.perf_counter() - start)
     return min(times)
 
 
-def _flops(target: Target, kind: str, itemsize: int, threads: int) -> float:
-    lanes = target.vector_bytes // itemsize
-    loop = _fma_loop(target, f"<{lanes} x {kind}>", "f32" if itemsize == 4 else "f64")
-    seconds = _best(lambda _: loop(_TURNS), threads)
+def _flops(target: Target, kind: str, threads: int, attempts: int) -> float:
+    bits = 32 if kind == "float" else 64
+    lanes = 8 * target.vector_bytes // bits
+    loop = _fma_loop(target, f"<{lanes} x {kind}>", f"f{bits}")
+    seconds = _best(lambda _: loop(_TURNS), threads, attempts)
     return 2 * lanes * _CHAINS * _TURNS * threads / seconds
 
 
-def _copy(threads: int) -> float:
+def _copy(threads: int, attempts: int) -> float:
     sources = [np.ones(_COPIED // threads, np.uint8) for _ in range(threads)]
     targets = [np.zeros_like(source) for source in sources]
-    seconds = _best(lambda number: np.copyto(targets[number], sources[number]), threads)
+    seconds = _best(lambda number: np.copyto(targets[number], sources[number]), threads, attempts)
     return 2 * sum(source.nbytes for source in sources) / seconds
 
 

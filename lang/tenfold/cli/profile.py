@@ -89,6 +89,8 @@ class Profile:
         )
         for stage, seconds in self.stages.items():
             yield self._total(f"  {stage}", seconds, "")
+        loading = self.compile_seconds - sum(self.stages.values())
+        yield self._total("  load", loading, "the compiler itself, and programs")
         yield self._total("elsewhere", self.outside_seconds, "Python, and calls of compiled code outside of kernels")
         yield self._total("in all", self.seconds, "")
         yield ""

@@ -25,6 +25,12 @@ from tenfoldc.ceilings import higher, measure
 from tenfoldc.ir.core import Function
 from tenfoldc.ir.types import TensorType
 
+_ATTEMPTS = 12
+"""At each limit: fewer than a benchmark makes, since somebody waits."""
+
+_CALLS = 20
+"""Of a function of a StableHLO file, unless another number is asked for."""
+
 
 def profile(
     source: str, arguments: Sequence[str], *, inputs: Path | None, calls: int | None, top: int | None, as_json: bool
@@ -47,7 +53,7 @@ def profile(
         else:
             if arguments:
                 raise RequestError(f"{path} is no script, and takes no arguments")
-            seconds = _run_function(path, name, inputs, 20 if calls is None else calls, recording)
+            seconds = _run_function(path, name, inputs, _CALLS if calls is None else calls, recording)
     if not recording.kernels():
         raise RequestError(f"{path} called no compiled function", mend="call one that is under @tn.compile")
     measured = _profile(recording, seconds)
@@ -58,7 +64,7 @@ def profile(
 
 
 def _profile(recording: Recording, seconds: float) -> Profile:
-    one = measure()
+    one = measure(attempts=_ATTEMPTS)
     threads = get_num_threads()
     return Profile(
         recording.kernels(),
@@ -67,7 +73,7 @@ def _profile(recording: Recording, seconds: float) -> Profile:
         recording.compiled,
         recording.compile_seconds,
         recording.stages,
-        Machine(threads, one, one if threads == 1 else higher(one, measure(threads))),
+        Machine(threads, one, one if threads == 1 else higher(one, measure(threads, _ATTEMPTS))),
     )
 
 

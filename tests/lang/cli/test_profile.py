@@ -69,7 +69,7 @@ CEILINGS = Ceilings(1e11, 5e10, 1e10)
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(profiling, "measure", lambda threads=1: CEILINGS)
+    monkeypatch.setattr(profiling, "measure", lambda threads=1, attempts=1: CEILINGS)
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "product.mlir").write_text(PRODUCT)
     return tmp_path
