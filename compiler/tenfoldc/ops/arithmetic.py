@@ -95,7 +95,7 @@ def _(site: Site[Attributes], cotangents: Sequence[Var | None]) -> Sequence[Var 
     return (cotangent, None if cotangent is None else negate(cotangent))
 
 
-@MULTIPLY.partials
+@MULTIPLY.singular_partials
 def _(x: Var, y: Var, out: Var) -> Sequence[Var | None]:
     return (y, x)
 
@@ -106,7 +106,7 @@ def _(site: Site[Attributes], given: Sequence[Var | None]) -> Sequence[Var | Non
     return tuple(None if value is None else negate(value) for value in given)
 
 
-@SQUARE.partials
+@SQUARE.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (add(x, x),)
 
@@ -168,6 +168,9 @@ def divide(x: Var, y: Var) -> Var:
 def remainder(x: Var, y: Var) -> Var:
     """What is left of x after division truncated toward zero, with the sign of x (C's `fmod`)."""
     return REMAINDER.apply_one(x, y)
+
+
+DIVIDE.singular = True
 
 
 @DIVIDE.jvp
@@ -339,7 +342,7 @@ def power(x: Var, y: Var) -> Var:
     return POWER.apply_one(x, y)
 
 
-@POWER.partials
+@POWER.singular_partials
 def _(x: Var, y: Var, out: Var) -> Sequence[Var | None]:
     zero = ops.zeros_like(x)
     constant = ops.compare(y, zero, ops.Direction.EQ)

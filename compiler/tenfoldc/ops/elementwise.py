@@ -48,6 +48,7 @@ class Elementwise(Op[A]):
     `reference(arrays, attributes)` gives the result as an array; it may compute NaN and infinity freely.
     `scalar(operands, result_dtype, attributes)` gives one element of the result as a scalar expression.
     `dtypes` are the element types of the operands; `result` is the result's where that differs.
+    `singular` says whether partial derivatives may be infinite or NaN.
     `domain` holds an interval per operand where the op is smooth and well conditioned, for tests of
     derivatives.
     """
@@ -80,6 +81,7 @@ class Elementwise(Op[A]):
         self.array_rule = reference
         self.scalar = scalar
         self.result = result
+        self.singular = False
         self.domain = tuple(domain) or ((-2.0, 2.0),) * len(self.operand_names)
         self.batch(_batch(self))
 
@@ -118,6 +120,11 @@ class Elementwise(Op[A]):
             return tuple(None if p is None else ops.convert(ops.multiply(p, wide), dtype) for p in partials)
 
         return rule
+
+    def singular_partials(self, rule: PartialsRule) -> PartialsRule:
+        """`partials` that may be infinite or NaN for finite operands, or for operands that overflow."""
+        self.singular = True
+        return self.partials(rule)
 
     def require_operands(self, operands: Sequence[TensorType]) -> None:
         """`ShapeError` unless there are as many operands as the op has names for."""

@@ -108,12 +108,12 @@ def polygamma(x: Var, order: int) -> Var:
     return POLYGAMMA.apply_one(x, attributes=PolygammaAttributes(order))
 
 
-@LGAMMA.partials
+@LGAMMA.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (digamma(x),)
 
 
-@DIGAMMA.partials
+@DIGAMMA.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (polygamma(x, 1),)
 

@@ -151,7 +151,7 @@ def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (_gaussian(x, -_TWO_OVER_ROOT_PI),)
 
 
-@ERF_INV.partials
+@ERF_INV.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     growth = ops.exponential(ops.multiply(out, out))
     return (ops.multiply(ops.full_like(x, 1 / _TWO_OVER_ROOT_PI), growth),)
@@ -161,23 +161,23 @@ def _gaussian(x: Var, factor: float) -> Var:
     return ops.multiply(ops.full_like(x, factor), ops.exponential(ops.negate(ops.multiply(x, x))))
 
 
-@SINH.partials
+@SINH.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (cosh(x),)
 
 
-@COSH.partials
+@COSH.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (sinh(x),)
 
 
-@ASIN.partials
+@ASIN.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     one, squared = _one_and_square(x)
     return (ops.rsqrt(ops.subtract(one, squared)),)
 
 
-@ACOS.partials
+@ACOS.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     one, squared = _one_and_square(x)
     return (ops.negate(ops.rsqrt(ops.subtract(one, squared))),)
@@ -195,13 +195,13 @@ def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.rsqrt(ops.add(squared, one)),)
 
 
-@ACOSH.partials
+@ACOSH.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     one, squared = _one_and_square(x)
     return (ops.rsqrt(ops.subtract(squared, one)),)
 
 
-@ATANH.partials
+@ATANH.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     one, squared = _one_and_square(x)
     return (ops.reciprocal(ops.subtract(one, squared)),)

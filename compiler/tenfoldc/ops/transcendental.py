@@ -111,37 +111,37 @@ def atan2(y: Var, x: Var) -> Var:
     return ATAN2.apply_one(y, x)
 
 
-@SQRT.partials
+@SQRT.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.divide(ops.full_like(x, 0.5), out),)
 
 
-@RSQRT.partials
+@RSQRT.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.multiply(ops.full_like(x, -0.5), ops.divide(out, x)),)
 
 
-@CBRT.partials
+@CBRT.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.reciprocal(ops.multiply(ops.full_like(x, 3.0), ops.multiply(out, out))),)
 
 
-@EXPONENTIAL.partials
+@EXPONENTIAL.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (out,)
 
 
-@EXPONENTIAL_MINUS_ONE.partials
+@EXPONENTIAL_MINUS_ONE.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.add(out, ops.ones_like(x)),)
 
 
-@LOG.partials
+@LOG.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.reciprocal(x),)
 
 
-@LOG_PLUS_ONE.partials
+@LOG_PLUS_ONE.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.reciprocal(ops.add(x, ops.ones_like(x))),)
 
@@ -166,12 +166,12 @@ def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.negate(sine(x)),)
 
 
-@TAN.partials
+@TAN.singular_partials
 def _(x: Var, out: Var) -> Sequence[Var | None]:
     return (ops.add(ops.multiply(out, out), ops.ones_like(x)),)
 
 
-@ATAN2.partials
+@ATAN2.singular_partials
 def _(y: Var, x: Var, out: Var) -> Sequence[Var | None]:
     squared = ops.add(ops.multiply(x, x), ops.multiply(y, y))
     return (ops.divide(x, squared), ops.negate(ops.divide(y, squared)))

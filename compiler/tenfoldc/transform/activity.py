@@ -5,9 +5,11 @@ A loop hands a dependence on from turn to turn, so its body is looked at until n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from tenfoldc.ir.core import Operation, Region, Value, captured
+from tenfoldc.ir.op import Kind
+from tenfoldc.ops.comparison import SELECT
 from tenfoldc.transform.loops import BRANCHES, LOOPS, Loop
 
 
@@ -29,6 +31,20 @@ def dependent(region: Region, sources: Iterable[Value], counts: Callable[[Value]
     search.mark(sources)
     search.region(region)
     return search.found
+
+
+def masked(region: Region, among: Set[Value]) -> set[Value]:
+    """The values of `region`, of those `among`, that reach the choices of a `select` element by element.
+
+    Where an element is not chosen its cotangent is 0, and must stay 0 whatever was computed of it.
+    """
+    found: set[Value] = set()
+    for operation in reversed(region.operations):
+        if operation.op is SELECT:
+            found.update(operation.operands[1:])
+        elif operation.op.kind in (Kind.ELEMENTWISE, Kind.MOVEMENT) and not found.isdisjoint(operation.results):
+            found.update(operation.operands)
+    return found & among
 
 
 class _Search:

@@ -10,7 +10,10 @@ from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, build_region
 from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ir.op import Op, Site
+from tenfoldc.ops.arithmetic import MULTIPLY
+from tenfoldc.ops.elementwise import Elementwise
 from tenfoldc.ops.loops import is_tape
+from tenfoldc.transform.activity import masked
 from tenfoldc.transform.replay import Replay, no_rule
 
 Pull: TypeAlias = Callable[[Builder, Sequence[Var | None]], Iterable[tuple[Value, Var | None]]]
@@ -32,6 +35,7 @@ class Reverse:
         self.active = active
         self.turns = turns
         self.rules = rules
+        self.masked: Set[Value] = frozenset()
         self._tape: list[tuple[Operation, Pull]] = []
 
     def inside(self) -> Reverse:
@@ -40,6 +44,7 @@ class Reverse:
 
     def forward(self, region: Region) -> None:
         """Emit the operations of `region` and remember how to pull back through the active ones."""
+        self.masked = masked(region, self.active)
         for operation in region.operations:
             self.operation(operation)
 
@@ -115,13 +120,34 @@ def zeros(builder: Builder, reverse: Reverse, value: Value) -> Var:
 
 def _by_rule(reverse: Reverse, operation: Operation) -> Pull:
     site = reverse.replay.repeat(operation)
+    guarded = _is_guarded(reverse, operation)
 
     def pull(builder: Builder, outgoing: Sequence[Var | None]) -> Iterable[tuple[Value, Var | None]]:
         if operation.op.vjp_rule is None:
             raise no_rule(operation, "reverse derivative")
-        return zip(operation.operands, operation.op.vjp_rule(_moved(site, builder), outgoing), strict=True)
+        incoming = operation.op.vjp_rule(_moved(site, builder), outgoing)
+        if guarded:
+            (cotangent,) = outgoing
+            incoming = [None if value is None else _where_any(cotangent, value) for value in incoming]
+        return zip(operation.operands, incoming, strict=True)
 
     return pull
+
+
+def _is_guarded(reverse: Reverse, operation: Operation) -> bool:
+    """Whether a cotangent of 0 is to pass an operation as 0, though its derivative may be infinite or NaN there."""
+    op = operation.op
+    if not isinstance(op, Elementwise) or not op.singular or operation.results[0] not in reverse.masked:
+        return False
+    return op is not MULTIPLY or all(operand in reverse.active for operand in operation.operands)
+
+
+def _where_any(cotangent: Var | None, value: Var) -> Var:
+    """`value` where the result's cotangent is not 0, which it is computed from."""
+    if cotangent is None:
+        return value
+    nothing = ops.compare(cotangent, ops.zeros_like(cotangent), ops.Direction.EQ)
+    return ops.select(nothing, ops.zeros_like(value), value)
 
 
 def _moved(site: Site[Any], builder: Builder) -> Site[Any]:

@@ -18,7 +18,7 @@ from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ir.op import Kind
 from tenfoldc.ops.control import CASE, IF, WHILE
 from tenfoldc.ops.loops import RECORD, SCAN
-from tenfoldc.transform.activity import dependent, is_anything
+from tenfoldc.transform.activity import dependent, is_anything, masked
 from tenfoldc.transform.loops import Loop
 from tenfoldc.transform.replay import builder_inside
 from tenfoldc.transform.residuals import Residuals, residuals
@@ -32,6 +32,7 @@ class _Halves:
         self._region = region
         self._inner = inner = reverse.inside()
         parameters = inner.replay.parameters(region.parameters)
+        inner.masked = masked(region, inner.active)
         local = {*region.parameters}
         for operation in region.operations:
             if invariant(operation):
