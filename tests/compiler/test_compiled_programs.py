@@ -19,6 +19,7 @@ from tenfoldc.interpret import interpret
 from tenfoldc.ir.builder import Var, build_region
 from tenfoldc.ir.core import Module
 from tenfoldc.ir.printer import print_module
+from tenfoldc.ir.types import TensorType
 from tenfoldc.ops import Direction
 
 Program = tuple[Module, tuple[Array, ...]]
@@ -288,3 +289,21 @@ def test_a_value_read_whole_and_as_its_first_part_is_computed_whole(tmp_path: Pa
         return ops.multiply(first, first), rest, ops.slice_(joined, [6], [7])
 
     check([case("parts", build, np.arange(6.0), np.ones(1), compare=ROUNDINGS)], tmp_path)
+
+
+def test_a_carry_does_not_take_the_memory_of_a_value_that_the_loop_uses_too(tmp_path: Path) -> None:
+    def build(x: Var, y: Var) -> Var:
+        start = ops.sine(x)
+
+        def condition(turn: Var, _: Var) -> Sequence[Var]:
+            return (ops.compare(turn, ops.full_like(turn, 3), Direction.LT),)
+
+        def body(turn: Var, carry: Var) -> Sequence[Var]:
+            held = carry.builder.var(start.value)
+            return ops.add(turn, ops.ones_like(turn)), ops.add(ops.reverse(carry, (0,)), held)
+
+        zero = ops.full(x.builder, TensorType(dtypes.i32), 0)
+        regions = [build_region([zero.type, x.type], part, like=x.builder) for part in (condition, body)]
+        return ops.multiply(ops.while_([zero, start], *regions)[1], y)
+
+    check([case("held", lambda x, y: [build(x, y)], np.arange(5.0), np.ones(5), compare=ROUNDINGS)], tmp_path)

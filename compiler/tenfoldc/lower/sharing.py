@@ -70,7 +70,8 @@ class Sharing:
     def _readings(self, group: Group, root: Value) -> int:
         """How often `group` names the memory of `root`."""
         named = [operand for operation in group.operations for operand in operation.operands]
-        named.extend(value for value in read_by(group) if value not in named)
+        for operation in group.operations:
+            named.extend(value for region in operation.regions for value in captured(region))
         return sum(self.root(value) is root for value in named)
 
 
