@@ -146,9 +146,9 @@ def substitute(operation: Operation, replaced: dict[Value, Value]) -> Operation:
     return copy
 
 
-def copied(region: Region) -> Region:
-    """`region` with values of its own; those from around it stay."""
-    return _substitute_region(region, {})
+def copied(region: Region, replaced: dict[Value, Value] | None = None) -> Region:
+    """`region` with values of its own; those from around it stay, save for what `replaced` has, as for `substitute`."""
+    return _substitute_region(region, {} if replaced is None else replaced)
 
 
 def _substitute_region(region: Region, replaced: dict[Value, Value]) -> Region:

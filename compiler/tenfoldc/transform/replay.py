@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tenfold_rt.errors import UnsupportedError
-from tenfoldc.ir.builder import Builder, Var, substitute
+from tenfoldc.ir.builder import Builder, Var, copied, substitute
 from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ir.op import Site
 
@@ -53,7 +53,8 @@ class Replay:
 
     def site(self, operation: Operation) -> Site[Any]:
         """The site of `operation` without emitting it."""
-        return Site(tuple(self.vars(operation.operands)), operation.attributes, operation.regions)
+        regions = tuple(copied(region, self.values) for region in operation.regions)
+        return Site(tuple(self.vars(operation.operands)), operation.attributes, regions)
 
     def region(self, region: Region) -> Region:
         """A copy of `region`, which lies within this one."""

@@ -14,11 +14,11 @@ from typing import Any
 
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, substitute
-from tenfoldc.ir.core import Operation, Region, Value
+from tenfoldc.ir.core import Operation, Region, Value, captured
 from tenfoldc.ir.op import Kind
 from tenfoldc.ops.control import CASE, IF, WHILE
 from tenfoldc.ops.loops import RECORD, SCAN
-from tenfoldc.transform.activity import dependent, is_anything, masked
+from tenfoldc.transform.activity import masked
 from tenfoldc.transform.loops import Loop
 from tenfoldc.transform.replay import builder_inside
 from tenfoldc.transform.residuals import Residuals, residuals
@@ -28,14 +28,14 @@ from tenfoldc.transform.reverse import Cotangents, Pull, Reverse, Rules, zeros
 class _Halves:
     """A region's forward half and its backward half, which takes one cotangent per active result."""
 
-    def __init__(self, reverse: Reverse, region: Region, invariant: Callable[[Operation], bool]) -> None:
+    def __init__(self, reverse: Reverse, region: Region, *, is_loop: bool) -> None:
         self._region = region
         self._inner = inner = reverse.inside()
         parameters = inner.replay.parameters(region.parameters)
         inner.masked = masked(region, inner.active)
         local = {*region.parameters}
         for operation in region.operations:
-            if invariant(operation):
+            if is_loop and _is_invariant(operation, local):
                 reverse.operation(operation)
             else:
                 inner.operation(operation)
@@ -77,17 +77,13 @@ class _Halves:
         return Region(tuple(parameters), copies, tuple(replaced.get(value, value) for value in chosen))
 
 
-def _never(_: Operation) -> bool:
-    return False
-
-
 # --- branches -------------------------------------------------------------------------------------
 
 
 def _branches(reverse: Reverse, operation: Operation) -> Pull:
     """Branches that give their residuals too, in slots that several may use."""
     builder = reverse.replay.builder
-    halves = [_Halves(reverse, region, _never) for region in operation.regions]
+    halves = [_Halves(reverse, region, is_loop=False) for region in operation.regions]
     needs = [half.residuals() for half in halves]
     slots: list[Value] = []
     places: list[list[int]] = []
@@ -149,8 +145,7 @@ def _filled(region: Region, filled: dict[int, Value], slots: Sequence[Value], ou
 
 def _loop(reverse: Reverse, operation: Operation) -> Pull:
     loop = Loop.of(operation)
-    varying = dependent(loop.body, loop.body.parameters, is_anything)
-    halves = _Halves(reverse, loop.body, lambda inner: _is_invariant(inner, varying))
+    halves = _Halves(reverse, loop.body, is_loop=True)
     elements = loop.body.parameters[loop.carries :]
     need = halves.residuals(elements)
     body = halves.extended(need.kept)
@@ -163,9 +158,10 @@ def _loop(reverse: Reverse, operation: Operation) -> Pull:
     return _WayBack(reverse, loop, halves, need, stacks, ran.made[made:], ran.turns)
 
 
-def _is_invariant(operation: Operation, varying: set[Value]) -> bool:
-    """Whether an operation may as well be done before the loop, whose turns change the values `varying`."""
-    return operation.op.kind is not Kind.CONTROL and varying.isdisjoint(operation.operands)
+def _is_invariant(operation: Operation, local: set[Value]) -> bool:
+    """Whether an operation may as well be done before the loop, whose turns compute the values `local`."""
+    used = (value for region in operation.regions for value in captured(region))
+    return operation.op.kind is not Kind.CONTROL and local.isdisjoint(operation.operands) and local.isdisjoint(used)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from tenfold_rt import dtypes
 from tenfoldc import ops
 from tenfoldc.interpret import interpret_region
 from tenfoldc.ir.builder import Builder, Var, build_region
-from tenfoldc.ir.core import Region
+from tenfoldc.ir.core import Function, Module, Region
 from tenfoldc.ir.types import TensorType
+from tenfoldc.ir.verifier import verify
 from tenfoldc.ops import Direction
 from tenfoldc.transform import jvp, vjp, vmap
 
@@ -152,7 +153,10 @@ def gradient(body: Body, types: Sequence[TensorType]) -> Body:
 
 
 def run(body: Body, arrays: Sequence[Array]) -> tuple[Array, ...]:
-    return interpret_region(build_region(types_of(arrays), body), arrays)
+    """The results of the program that `body` makes, which keeps the rules of the IR."""
+    region = build_region(types_of(arrays), body)
+    verify(Module({"main": Function("main", region)}))
+    return interpret_region(region, arrays)
 
 
 def difference(body: Body, arrays: Sequence[Array], tangents: Sequence[Array]) -> list[Array]:
