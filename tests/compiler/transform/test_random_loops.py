@@ -19,11 +19,11 @@ from tenfoldc.transform import vmap
 BATCHES, PER_BATCH = 30, 10
 """Programs are compiled a batch at a time, as one library."""
 
-GRADIENTS = 3
+GRADIENTS = 1
 """Programs of a batch whose gradients are compiled too: these are many times larger."""
 
 CLOSE = close(f32=0, f64=1e-9)
-LANES = 3
+LANES = 2
 TYPES = [VECTOR, VECTOR]
 Body = Callable[..., list[Var]]
 
