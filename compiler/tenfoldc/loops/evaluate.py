@@ -17,13 +17,13 @@ from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, Load, Local, Pr
 from tenfoldc.loops.rounding import rounded_to_odd
 
 Array: TypeAlias = NDArray[Any]
-Bindings: TypeAlias = Mapping[Local | Axis, Array]
+Bindings: TypeAlias = Mapping[Local | Axis | Load, Array]
 
 
 def evaluate(expr: Expr, values: Bindings) -> Array:
     """`expr` with its locals and axes bound to arrays of one shape; `KeyError` for one that is not bound.
 
-    Loads have no memory to read here and raise `TypeError`.
+    Loads have no memory to read here: one that is not bound raises `TypeError`.
     """
     with np.errstate(all="ignore"):
         return _evaluate(expr, values)
@@ -59,6 +59,8 @@ def _step(expr: Expr, operands: list[Array], values: Bindings) -> Array:
         case Call():
             return _evaluate(expr.function.body, dict(zip(expr.function.parameters, operands, strict=True)))
         case Load():
+            if expr in values:
+                return values[expr]
             raise TypeError(f"a load from {expr.buffer.name} cannot be evaluated")
 
 

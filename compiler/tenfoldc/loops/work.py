@@ -1,9 +1,10 @@
 """How much a kernel has to do whatever the machine: its floating-point operations, and the bytes it must move.
 
-A kernel goes in; a `Work` comes out, or None where loops turn as often as data says.  An expression counts where a
-compiler would have it: in the innermost loop that it depends on.  A buffer counts once, however often its elements
-are read: what its elements take, at most all of them.  Scratch memory, and what the kernel itself has written before
-it reads it, is taken as free.  Where a condition depends on data, the branch with more to do counts.
+A kernel goes in; a `Work` comes out, or None where loops turn as often as data says: a `while` that counts in a cell of
+memory is followed, another is not.  An expression counts where a compiler would have it: in the innermost loop that it
+depends on.  A buffer counts once, however often its elements are read: what its elements take, at most all of them.
+Scratch memory, and what the kernel itself has written before it reads it, is taken as free.  Where a condition depends
+on data, the branch with more to do counts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfoldc.loops.evaluate import Bindings, evaluate
+from tenfoldc.loops.evaluate import evaluate
 from tenfoldc.loops.ir import (
     Apply,
     Axis,
@@ -32,6 +33,7 @@ from tenfoldc.loops.ir import (
     Load,
     Local,
     MultiplyPanels,
+    Prefetch,
     Primitive,
     ReadTape,
     Statement,
@@ -53,6 +55,9 @@ _OPERATIONS = {
     Primitive.FMA: 2,
 }
 """Arithmetic; to move, compare or choose numbers is none."""
+
+_MOST_TURNS = 10_000
+"""Turns of a `while` that are followed."""
 
 _MOST_STEPS = 100_000
 """Statements looked at, so that what has loops of many different lengths does not take long."""
@@ -125,8 +130,12 @@ class _Counter:
         self.tally = _Tally()
         self.level: dict[Expr, int] = {}
         self.changing = {buffer.storage for buffer in stored(body)}
+        self.cells: dict[Buffer, int] = {}
+        """What is known to be in integer buffers of one element."""
         self._functions: dict[Function, Counter[DType]] = {}
         self._controls: dict[For, frozenset[Expr]] = {}
+        self._leaves: dict[Expr, list[Axis | Local | Load]] = {}
+        self._numbers: dict[tuple[Expr, tuple[int, ...]], int] = {}
         self._steps = 0
 
     def block(self, statements: Sequence[Statement], scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
@@ -143,12 +152,13 @@ class _Counter:
             case For():
                 self._loop(statement, scopes, known)
             case While():
-                raise _UnknownError
+                self._while(statement, scopes, known)
             case If():
                 self._choice(statement, scopes, known)
             case Store():
                 self._values(roots_of(statement), scopes)
                 self.tally.written[statement.buffer.storage] += times
+                self._keep(statement, known)
             case MultiplyPanels():
                 depth = self._number(statement.depth, known)
                 area = statement.rows * statement.columns
@@ -164,6 +174,8 @@ class _Counter:
                 self.tally.written[statement.target.storage] += moved
             case WriteTape(source=moved) | ReadTape(target=moved):
                 self.tally.taped += math.prod(moved.shape) * moved.dtype.itemsize * times
+            case Prefetch():
+                pass
 
     def _loop(self, loop: For, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
         extent = self._number(loop.extent, known)
@@ -173,6 +185,8 @@ class _Counter:
             self.level[carry.result] = len(scopes) - 1
         self.level[loop.axis] = len(scopes)
         times = scopes[-1].times
+        if extent != 1:
+            self._forget(loop.body)
         if loop.axis in self._deciding(loop):
             turns = [(_Scope(times), {**known, loop.axis: turn}) for turn in range(extent)]
         else:
@@ -180,6 +194,45 @@ class _Counter:
         for scope, inside in turns:
             self.block(loop.body, [*scopes, scope], inside)
             self._values([carry.next for carry in loop.carries], [*scopes, scope])
+        if extent != 1:
+            self._forget(loop.body)
+
+    def _while(self, loop: While, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
+        """Count a loop whose turns end when a cell says so, all turns alike."""
+        before = dict(self.cells)
+        turns = 0
+        while self._number(loop.condition, known):
+            for statement in loop.body:
+                if isinstance(statement, Store):
+                    self._keep(statement, known)
+                else:
+                    self._forget((statement,))
+            turns += 1
+            if turns > _MOST_TURNS:
+                raise _UnknownError
+        after, self.cells = self.cells, before
+        self._forget(loop.body)
+        for carry in loop.carries:
+            self.level[carry.value] = len(scopes)
+            self.level[carry.result] = len(scopes) - 1
+        inside = [*scopes, _Scope(scopes[-1].times * turns)]
+        self._values(roots_of(loop), inside)
+        self.block(loop.body, inside, known)
+        self.cells = after
+
+    def _keep(self, store: Store, known: Mapping[Axis, int]) -> None:
+        """Take note of what a cell holds from now on."""
+        if math.prod(store.buffer.shape) != 1 or not store.buffer.dtype.is_integer:
+            return
+        try:
+            self.cells[store.buffer.storage] = self._number(store.value, known)
+        except _UnknownError:
+            self.cells.pop(store.buffer.storage, None)
+
+    def _forget(self, statements: Sequence[Statement]) -> None:
+        """What `statements` write is not known."""
+        for buffer in stored(statements):
+            self.cells.pop(buffer.storage, None)
 
     def _deciding(self, loop: For) -> frozenset[Expr]:
         """What decides how much is done in a turn: extents, depths and conditions come from it."""
@@ -195,6 +248,7 @@ class _Counter:
         except _UnknownError:
             branches = [self._apart(branch, scopes, known) for branch in (statement.then, statement.otherwise)]
             self.tally.add(max(branches, key=lambda tally: tally.size))
+            self._forget((statement,))
         else:
             self.block(statement.then if is_chosen else statement.otherwise, scopes, known)
 
@@ -205,14 +259,27 @@ class _Counter:
         return apart
 
     def _number(self, expression: Expr, known: Mapping[Axis, int]) -> int:
-        """The value of an extent, a depth or a condition."""
+        """The value of an extent, a depth, a condition, or what goes into a cell."""
         if isinstance(expression, Constant):
             return int(expression.value)
-        values: Bindings = {axis: np.asarray(index) for axis, index in known.items()}
-        try:
-            return int(evaluate(expression, values))
-        except (KeyError, TypeError):
-            raise _UnknownError from None
+        leaves = self._leaves.get(expression)
+        if leaves is None:
+            leaves = [each for each in expressions((expression,)) if isinstance(each, Axis | Local | Load)]
+            self._leaves[expression] = leaves
+        found = [self._leaf(leaf, known) for leaf in leaves]
+        key = (expression, tuple(found))
+        if key not in self._numbers:
+            values = {leaf: np.asarray(value, leaf.dtype.numpy) for leaf, value in zip(leaves, found, strict=True)}
+            self._numbers[key] = int(evaluate(expression, values))
+        return self._numbers[key]
+
+    def _leaf(self, leaf: Axis | Local | Load, known: Mapping[Axis, int]) -> int:
+        """The value of an index or a cell."""
+        if isinstance(leaf, Axis) and leaf in known:
+            return known[leaf]
+        if isinstance(leaf, Load) and leaf.buffer.storage in self.cells:
+            return self.cells[leaf.buffer.storage]
+        raise _UnknownError
 
     def _values(self, roots: Sequence[Expr], scopes: list[_Scope]) -> None:
         """Count what `roots` are computed from, each expression in the scope that it depends on."""
@@ -272,7 +339,7 @@ def _controls(statement: Statement) -> tuple[Expr, ...]:
             return (statement.depth,)
         case TransposeTile():
             return (statement.rows, statement.columns)
-        case Store() | While() | WriteTape() | ReadTape():
+        case Store() | While() | WriteTape() | ReadTape() | Prefetch():
             return ()
 
 
@@ -310,6 +377,8 @@ def _touched(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, bool]]:
                 yield statement.target, True
             case Store():
                 yield statement.buffer, True
+            case Prefetch():
+                pass
 
 
 def _loaded(roots: Sequence[Expr]) -> Iterator[tuple[Buffer, bool]]:

@@ -111,3 +111,27 @@ def test_a_gather_moves_the_rows_that_it_takes() -> None:
     (counted,) = of_program(lambda x, i: x[i], tn.f32[100_000, 64], tn.i32[10])
     assert counted is not None
     assert counted.bytes == 2 * 10 * 64 * 4 + 10 * 4
+
+
+def test_a_loop_that_counts_is_followed() -> None:
+    """Sines of 100 numbers, ten times over: the numbers are moved once."""
+    (once,) = of_program(lambda x: tn.sin(x), tn.f32[100])
+    (counted,) = of_program(lambda x: tn.fori_loop(0, 10, lambda i, x: tn.sin(x), x), tn.f32[100])
+    assert once is not None
+    assert counted is not None
+    assert counted.f32_flops == 10 * once.f32_flops
+
+
+def test_a_scan_does_its_body_for_each_row() -> None:
+    def step(carry: tn.Tensor, row: tn.Tensor) -> tuple[tn.Tensor, tn.Tensor]:
+        return carry + row, carry
+
+    counts = of_program(lambda x: tn.scan(step, tn.zeros(8), x), tn.f32[20, 8])
+    assert sum(count.f32_flops for count in counts if count is not None) == 20 * 8
+
+
+def test_a_loop_that_sums_up_data_to_end_is_not_known() -> None:
+    def is_small(x: tn.Tensor) -> tn.Tensor:
+        return tn.sum(x) < 10
+
+    assert None in of_program(lambda x: tn.while_loop(is_small, lambda x: x + 1, x), tn.f32[100])
