@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tenfold_rt.errors import VerificationError
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.outlined import outlined_call
 from tenfoldc.emit.primitives import write_primitive
 from tenfoldc.emit.scalar_types import literal, memory_type, register_type
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Call, Constant, Expr, Function, Load, Local
@@ -71,13 +72,19 @@ class ExpressionText:
             case Load():
                 return self._load(expression)
             case Call():
-                arguments = ", ".join(self.typed(operand) for operand in expression.operands)
-                symbol = scalar_function(self.module, expression.function)
-                return self.text.pure(f"call {register_type(expression.dtype)} {symbol}({arguments})")
+                return self._call(expression)
             case Constant():
                 return literal(expression.value, expression.dtype)
             case Axis() | Local():
                 raise VerificationError(f"{expression.name} is used outside the loop or function that binds it")
+
+    def _call(self, call: Call) -> str:
+        function = call.function
+        arguments = ", ".join(self.typed(operand) for operand in call.operands)
+        if function.rare is not None or function in self.module.called:
+            return self.text.pure(outlined_call(self.module, function, arguments, scalar_function))
+        symbol = scalar_function(self.module, function)
+        return self.text.pure(f"call {register_type(call.dtype)} {symbol}({arguments})")
 
     def _load(self, load: Load) -> str:
         kind = memory_type(load.dtype)
@@ -151,7 +158,7 @@ class ExpressionText:
 
 
 def scalar_function(module: ModuleText, function: Function) -> str:
-    """The symbol of a scalar function, whose definition is written at its first use."""
+    """The symbol of a scalar function that is inlined, whose definition is written at its first use."""
 
     def write(symbol: str) -> str:
         text = FunctionText()
@@ -159,7 +166,8 @@ def scalar_function(module: ModuleText, function: Function) -> str:
         for number, parameter in enumerate(function.parameters):
             text.bind(parameter, f"%p{number}")
             parameters.append(f"{register_type(parameter.dtype)} %p{number}")
-        result = ExpressionText(module, text, {}).typed(function.body)
+        with module.calling(frozenset()):
+            result = ExpressionText(module, text, {}).typed(function.body)
         text.effect(f"ret {result}")
         kind = register_type(function.body.dtype)
         attributes = f"alwaysinline memory(none) {module.function_attributes}"

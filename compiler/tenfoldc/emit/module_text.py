@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfoldc.loops.ir import Function
 from tenfoldc.target import Target
 
 INLINE_DATA_BYTES = 4096
@@ -50,6 +51,8 @@ class ModuleText:
         self.metadata: list[str] = []
         """The nodes, which refer to each other by number."""
         self._unit = LIBRARY
+        self.called: frozenset[Function] = frozenset()
+        """Functions that what is being written calls, instead of inlining them."""
 
     @property
     def function_attributes(self) -> str:
@@ -71,6 +74,13 @@ class ModuleText:
         yield
         self._unit = before
 
+    @contextmanager
+    def calling(self, functions: frozenset[Function]) -> Generator[None]:
+        """Meanwhile these functions, and no others, are called instead of inlined."""
+        before, self.called = self.called, functions
+        yield
+        self.called = before
+
     def symbol(self, name: str) -> str:
         """A global name as text, `@"name"`, with a number added where it is taken."""
         unique, number = name, 1
@@ -79,15 +89,18 @@ class ModuleText:
         self._taken.add(unique)
         return f'@"{"".join(_escaped(byte) for byte in unique.encode())}"'
 
-    def once(self, key: Hashable, name: str, write: Callable[[str], str], *, is_tile: bool = False) -> str:
+    def once(
+        self, key: Hashable, name: str, write: Callable[[str], str], *, unit: str = SHARED, is_tile: bool = False
+    ) -> str:
         """The symbol of the function known by `key`; `write(symbol)` gives its text the first time.
 
-        It is shared; that of a tile, whose instructions are chosen already, is a unit of its own.
+        It is shared, or belongs to the `unit` named; that of a tile, whose instructions are chosen already, is a unit
+        of its own.
         """
         known = self._names.get(key)
         if known is None:
             known = self._names[key] = self.symbol(name)
-            with self.unit(known if is_tile else SHARED):
+            with self.unit(known if is_tile else unit):
                 self.parts.append(Part(self._unit, write(known), is_tile))
         return known
 

@@ -10,12 +10,14 @@ appended.  Numbered metadata in appended text would clash and is not to be used.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tenfoldc.emit.expressions import operands_of
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText, Part
+from tenfoldc.emit.outlined import MOST_INLINED_CALLS, MOST_OPTIMISED_CALLS, kept_alive, vector_forms_in
 from tenfoldc.emit.parallel import Surroundings
 from tenfoldc.emit.statements import StatementText
 from tenfoldc.emit.tapes import begin_tape, end_tape
@@ -23,9 +25,11 @@ from tenfoldc.emit.timing import KernelTimer
 from tenfoldc.loops.ir import (
     Allocation,
     Buffer,
+    Call,
     Carry,
     Expr,
     For,
+    Function,
     If,
     Kernel,
     Load,
@@ -39,7 +43,7 @@ from tenfoldc.loops.ir import (
     While,
     WriteTape,
 )
-from tenfoldc.loops.traversal import roots_of
+from tenfoldc.loops.traversal import all_expressions, roots_of
 from tenfoldc.target import Target
 
 
@@ -69,7 +73,8 @@ def emit_programs(
     module = ModuleText(target, inline_data=inline_data)
     for program, allocation in programs:
         _ProgramText(module, program, allocation).write(timed=timed)
-    return LlvmText(str(module), module.external_data, module.parts, module.metadata)
+    text = str(module)
+    return LlvmText(f"{kept_alive(vector_forms_in(text))}{text}", module.external_data, module.parts, module.metadata)
 
 
 class _ProgramText:
@@ -82,6 +87,8 @@ class _ProgramText:
         self.text = FunctionText()
         self.arguments = {buffer.storage: f"%p{number}" for number, buffer in enumerate(program.parameters)}
         self.arguments |= {buffer.storage: f"%r{number}" for number, buffer in enumerate(program.results)}
+        calls = _calls(program.kernels)
+        self.called_by_many = {function for function, count in calls.items() if count > MOST_OPTIMISED_CALLS}
         self.constants = {buffer.storage: array for buffer, array in program.constants.items()}
 
     def write(self, *, timed: bool) -> None:
@@ -153,7 +160,9 @@ class _ProgramText:
                 attributes[local] = self._pointer_attributes(buffers, is_alone)
         surroundings = Surroundings(name, attributes, self.allocation.private_bytes)
         writer = StatementText(self.module, FunctionText(), pointers, self.program.name, surroundings)
-        writer.statements(kernel.body)
+        often = {function for function, count in _calls([kernel]).items() if count > MOST_INLINED_CALLS}
+        with self.module.calling(frozenset(often & self.called_by_many)):
+            writer.statements(kernel.body)
         writer.text.effect("ret void")
         symbol = self.module.symbol(name)
         signature = ", ".join(["ptr %team", *(f"ptr {about} {local}" for local, about in attributes.items())])
@@ -189,6 +198,16 @@ class _ProgramText:
                 if offset != start:
                     overlapping |= {first, second}
         return overlapping
+
+
+def _calls(kernels: Sequence[Kernel]) -> Counter[Function]:
+    """How often each scalar function is called."""
+    return Counter(
+        expression.function
+        for kernel in kernels
+        for expression in all_expressions(kernel.body)
+        if isinstance(expression, Call)
+    )
 
 
 def _bytes(buffer: Buffer) -> int:

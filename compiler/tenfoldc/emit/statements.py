@@ -8,6 +8,7 @@ from tenfoldc.emit.expressions import ExpressionText, operands_of
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.micro_kernel import multiply_panels
 from tenfoldc.emit.module_text import ModuleText
+from tenfoldc.emit.outlined import lanes_properties
 from tenfoldc.emit.parallel import Surroundings, write_parallel_loop
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.emit.tapes import read_tape, write_tape
@@ -213,14 +214,7 @@ class StatementText(ExpressionText):
     def _loop_metadata(self, loop: For, group: str = "") -> str:
         if loop.mode is Mode.LANES:
             assert isinstance(loop.extent, Constant)
-            properties = [
-                f'!"llvm.loop.parallel_accesses", {group}',
-                '!"llvm.loop.vectorize.enable", i1 true',
-                f'!"llvm.loop.vectorize.width", i32 {loop.extent.value}',
-                '!"llvm.loop.interleave.count", i32 1',
-                '!"llvm.loop.unroll.disable"',
-            ]
-            return self.module.loop_metadata(properties)
+            return self.module.loop_metadata(lanes_properties(group, int(loop.extent.value)))
         if loop.mode is Mode.UNROLLED:
             return self.module.loop_metadata(['!"llvm.loop.unroll.full"'])
         if loop.mode is Mode.VECTOR and _size(loop) > _LONG_BODY:

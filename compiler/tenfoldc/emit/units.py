@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tenfoldc.emit.module_text import LIBRARY, SHARED, Part
+from tenfoldc.emit.outlined import kept_alive, names_in_calls, vector_forms_in
 
 _SYMBOL = re.compile(r'@(?:"[^"]*"|[-\w$.]+)')
 _DEFINED = re.compile(rf"^(?:define [^@]*)?({_SYMBOL.pattern})(?: =|\()", re.MULTILINE)
@@ -78,14 +79,14 @@ class _Division:
                 header = part.text.partition(" {\n")[0]
                 self.declarations[symbol] = header.replace("define internal", "declare hidden", 1)
         self.references = {
-            symbol: dict.fromkeys(_SYMBOL.findall(text))
+            symbol: dict.fromkeys([*_SYMBOL.findall(text), *vector_forms_in(text)])
             for texts in (self.shared, *self.of_unit.values())
             for symbol, text in texts.items()
         }
         owners = {symbol: unit for unit, texts in self.of_unit.items() for symbol in texts}
         self.visible = {
             used
-            for unit, texts in self.of_unit.items()
+            for unit, texts in (*self.of_unit.items(), (SHARED, self.shared))
             for symbol in texts
             for used in self.references[symbol]
             if owners.get(used, unit) != unit
@@ -100,9 +101,10 @@ class _Division:
     def unit(self, name: str, effort: Effort) -> Unit:
         text = self._text(name)
         numbers: dict[str, str] = {}
+        kept = names_in_calls(text)
         for symbol in _SYMBOL.findall(text):
             is_copied = symbol in self.shared and " = external" not in self.shared[symbol]
-            if not is_copied and not symbol.startswith("@llvm."):
+            if not is_copied and symbol not in kept and not symbol.startswith("@llvm."):
                 numbers.setdefault(symbol, f"s{len(numbers)}")
         text = _SYMBOL.sub(lambda found: f"@{numbers[found[0]]}" if found[0] in numbers else found[0], text)
         return Unit(text, {number: _name(symbol) for symbol, number in numbers.items()}, effort)
@@ -120,7 +122,8 @@ class _Division:
                 elif symbol in self.declarations and symbol not in own:
                     declared[symbol] = self.declarations[symbol]
         defined = [_visible(text) if symbol in self.visible else text for symbol, text in own.items()]
-        return _with_metadata("\n\n".join([*declared.values(), *copied.values(), *defined]), self.metadata)
+        text = "\n\n".join([*declared.values(), *copied.values(), *defined])
+        return _with_metadata(kept_alive(vector_forms_in(text)) + text, self.metadata)
 
 
 def _visible(definition: str) -> str:

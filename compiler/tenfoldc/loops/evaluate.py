@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold_rt.dtypes import DType
-from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, Load, Local, Primitive
+from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, Function, Load, Local, Primitive
 from tenfoldc.loops.rounding import rounded_to_odd
 
 Array: TypeAlias = NDArray[Any]
@@ -57,11 +57,19 @@ def _step(expr: Expr, operands: list[Array], values: Bindings) -> Array:
         case Apply():
             return np.asarray(_apply(expr, operands)).astype(expr.dtype.numpy, copy=False)
         case Call():
-            return _evaluate(expr.function.body, dict(zip(expr.function.parameters, operands, strict=True)))
+            return _call(expr.function, operands)
         case Load():
             if expr in values:
                 return values[expr]
             raise TypeError(f"a load from {expr.buffer.name} cannot be evaluated")
+
+
+def _call(function: Function, operands: list[Array]) -> Array:
+    value = _evaluate(function.body, dict(zip(function.parameters, operands, strict=True)))
+    if function.rare is None:
+        return value
+    is_rare = _call(function.rare.condition, operands)
+    return np.where(is_rare, _call(function.rare.result, operands), value)
 
 
 def _apply(expr: Apply, operands: list[Array]) -> Array:

@@ -168,11 +168,23 @@ Expr: TypeAlias = Constant | Axis | Local | Load | Apply | Call
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Function:
-    """A scalar function with one result, inlined where it is called; `name` is unique, as in `exp.f32`."""
+    """A scalar function with one result; `name` is unique, as in `exp.f32`.
+
+    A back end inlines it where it is called, or calls it: always where it has a `rare` case.
+    """
 
     name: str
     parameters: tuple[Local, ...]
     body: Expr
+    rare: RareCase | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RareCase:
+    """Where `condition` holds, the `result` is that of another function, which is seldom computed at all."""
+
+    condition: Function
+    result: Function
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ import pytest
 from tenfold_rt import dtypes
 from tenfoldc.loops import math, scalar
 from tenfoldc.loops.evaluate import evaluate
-from tenfoldc.loops.ir import Axis, Buffer, For, Kernel, Load, Mode, Program, Store
+from tenfoldc.loops.ir import Axis, Buffer, Call, For, Kernel, Load, Mode, Program, Store
 
 FUNCTIONS = [value for value in vars(math).values() if isinstance(value, math.ScalarFunction)]
 COUNT = 2003
@@ -38,6 +38,6 @@ def test_native_code_equals_the_evaluator(function, dtype, load_program):
     program = load_program(loop_over(function, dtype))
     assert not any(line.startswith("declare") and "@llvm." not in line for line in program.text.splitlines())
     definition = function.definition(dtype)
-    expected = evaluate(definition.body, dict(zip(definition.parameters, arrays, strict=True)))
+    expected = evaluate(Call(definition, definition.parameters), dict(zip(definition.parameters, arrays, strict=True)))
     (actual,) = program(*arrays)
     np.testing.assert_array_equal(actual, expected)

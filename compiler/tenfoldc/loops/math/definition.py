@@ -8,12 +8,12 @@ target lacks, and leaves the integer in the low bits of the sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfoldc.loops.ir import Apply, Call, Constant, Expr, Function, Local, Primitive
+from tenfoldc.loops.ir import Apply, Call, Constant, Expr, Function, Local, Primitive, RareCase
 from tenfoldc.loops.scalar import (
     add,
     apply,
@@ -38,14 +38,22 @@ INFINITY = float("inf")
 NAN = float("nan")
 
 
-class ScalarFunction:
-    """A mathematical function of floats, called on expressions: `exp(x)` is a `Call` of `exp.f32` or `exp.f64`."""
+Rule = Callable[..., Expr]
+"""Gives an expression for a function's value of its operands."""
 
-    def __init__(self, name: str, rule: Callable[..., Expr]) -> None:
+
+class ScalarFunction:
+    """A mathematical function of floats, called on expressions: `exp(x)` is a `Call` of `exp.f32` or `exp.f64`.
+
+    `rare` gives, by dtype, when another rule holds than `rule`, and that rule.
+    """
+
+    def __init__(self, name: str, rule: Rule, rare: Mapping[DType, tuple[Rule, Rule]] | None = None) -> None:
         self.name = name
         self.arity = rule.__code__.co_argcount
         self.__doc__ = rule.__doc__
         self._rule = rule
+        self._rare = rare or {}
         self._definitions: dict[DType, Function] = {}
 
     def __call__(self, *operands: Expr) -> Expr:
@@ -54,14 +62,25 @@ class ScalarFunction:
     def definition(self, dtype: DType) -> Function:
         """The one function of this name for operands of `dtype`, f32 or f64."""
         if dtype not in self._definitions:
-            parameters = tuple(Local(f"x{number}", dtype) for number in range(self.arity))
-            self._definitions[dtype] = Function(f"{self.name}.{dtype.name}", parameters, self._rule(*parameters))
+            function = self._written(f"{self.name}.{dtype.name}", self._rule, dtype)
+            if dtype in self._rare:
+                holds, result = self._rare[dtype]
+                condition = self._written(f"{self.name}.is_rare.{dtype.name}", holds, dtype)
+                case = RareCase(condition, self._written(f"{self.name}.rare.{dtype.name}", result, dtype))
+                function = replace(function, rare=case)
+            self._definitions[dtype] = function
         return self._definitions[dtype]
 
+    def _written(self, name: str, rule: Rule, dtype: DType) -> Function:
+        parameters = tuple(Local(f"x{number}", dtype) for number in range(self.arity))
+        return Function(name, parameters, rule(*parameters))
 
-def scalar_function(name: str) -> Callable[[Callable[..., Expr]], ScalarFunction]:
+
+def scalar_function(
+    name: str, rare: Mapping[DType, tuple[Rule, Rule]] | None = None
+) -> Callable[[Rule], ScalarFunction]:
     """Make a `ScalarFunction` of a rule that gives the result for operands of one dtype."""
-    return lambda rule: ScalarFunction(name, rule)
+    return lambda rule: ScalarFunction(name, rule, rare)
 
 
 def through_f64(function: ScalarFunction, *operands: Expr) -> Expr:

@@ -6,9 +6,9 @@ For f32 that is done in f64 after Payne and Hanek (1983), without a table: |x| 2
 a place that depends on the magnitude of x, and four places serve all floats, chosen by comparison.  The first piece
 gives multiples of 4 and the integer part, the rest the fraction, so every f32 is reduced right.
 
-For f64 it is done after Cody and Waite with pi/2 in pieces whose products with n are exact, in two steps (multiples
-of 2^26 pi/2, then of pi/2) that keep the result to twice the precision.  That is right for |x| < 2^52; from there
-on neighbouring numbers are whole radians apart, and the functions give NaN rather than a number that means nothing.
+For f64 it is done after Cody and Waite for |x| < 2^26, with pi/2 in pieces whose products with n are exact.  Larger
+ones, which are rare, are reduced after Payne and Hanek too, with 2/pi from one of 21 places and products as sums of
+two.
 
 The polynomials in r^2 are minimax fits (`coefficients`), on a range a little past pi/4, as the fraction is rounded
 before its last piece is added.
@@ -16,9 +16,9 @@ before its last piece is added.
 
 from __future__ import annotations
 
-import functools
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from tenfold_rt import dtypes
 from tenfoldc.loops.ir import Constant, Expr, Primitive
@@ -36,6 +36,7 @@ from tenfoldc.loops.math.definition import (
     round_with_bits,
     scalar_function,
     shift_left,
+    two_product,
     two_sum,
 )
 from tenfoldc.loops.scalar import (
@@ -46,7 +47,6 @@ from tenfoldc.loops.scalar import (
     div,
     fma,
     greater_equal,
-    less,
     mul,
     neg,
     select,
@@ -104,8 +104,21 @@ _HALF_PI_PIECES = tuple(
         "0x1.707344a409382p-105",
     )
 )
-_STEP = 2.0**26
-_LIMIT = 2.0**52
+_LIMIT = 2.0**26
+_FIRST_WIDE_WINDOW = 2.0**52
+
+_FRACTION_BITS = 1280
+_TWO_OVER_PI_DIGITS = (
+    "A2F9836E4E441529FC2757D1F534DDC0DB6295993C439041FE5163ABDEBBC561B7246E3A424DD2E0"
+    "06492EEA09D1921CFE1DEB1CB129A73EE88235F52EBB4484E99C7026B45F7E413991D639835339F4"
+    "9C845F8BBDF9283B1FF897FFDE05980FEF2F118B5A0A6D1F6D367ECF27CB09B74F463F669E5FEA2D"
+    "7527BAC7EBE5F17B3D0739F78A5292EA6BFB5FB11F8D5D0856033046FC7B6BABF0CFBC209AF4361D"
+)
+"""The first 1280 bits of 2/pi."""
+_WIDE_WINDOW_BITS = 48
+_WIDE_WINDOWS = 21
+_WIDE_PIECES = 5
+_HALF_PI_REST = 6.123233995736766e-17
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +128,9 @@ class _Reduced:
     high: Expr
     low: Expr
     quadrant: Expr
+
+
+Reduction = Callable[[Expr], _Reduced]
 
 
 def _reduce_f32(x: Expr) -> tuple[Expr, Expr]:
@@ -136,32 +152,63 @@ def _reduce_f32(x: Expr) -> tuple[Expr, Expr]:
     return mul(fraction, number(_HALF_PI, magnitude)), add(bits_of(shifted), more)
 
 
-def _subtract_multiple(high: Expr, times: Expr, scale: float) -> tuple[Expr, list[Expr]]:
-    """high - times * scale * pi/2, for a whole `times` up to 2^26 that leaves little of `high`.
-
-    The result is the first value and the sum of the others, which together are right to four times the precision.
-    """
-    first, *middle, last = (number(-piece * scale, high) for piece in _HALF_PI_PIECES)
-    high = add(high, mul(times, first))
-    errors: list[Expr] = []
-    for piece in middle:
-        high, error = two_sum(high, mul(times, piece))
-        errors.append(error)
-    return high, [*errors, mul(times, last)]
-
-
 def _reduce_f64(x: Expr) -> _Reduced:
     magnitude = abs_(x)
-    magnitude = select(less(magnitude, number(_LIMIT, x)), magnitude, number(math.nan, x))
-    steps, _ = round_with_bits(mul(magnitude, number(_TWO_OVER_PI_F64 / _STEP, x)))
-    high, errors = _subtract_multiple(magnitude, steps, _STEP)
-    turns, quadrant = round_with_bits(mul(high, number(_TWO_OVER_PI_F64, x)))
-    high, rests = _subtract_multiple(high, turns, 1.0)
-    for error in errors:
-        high, rest = two_sum(high, error)
-        rests.append(rest)
-    low = functools.reduce(add, rests)
+    turns, quadrant = round_with_bits(mul(magnitude, number(_TWO_OVER_PI_F64, x)))
+    first, *middle, last = (number(-piece, x) for piece in _HALF_PI_PIECES)
+    high = add(magnitude, mul(turns, first))
+    low = mul(turns, last)
+    for piece in middle:
+        high, error = two_sum(high, mul(turns, piece))
+        low = add(low, error)
     return _Reduced(*fast_two_sum(high, low), quadrant)
+
+
+def _wide_window(window: int) -> list[float]:
+    """2^(48 window) 2/pi, less what gives multiples of 4 with whole numbers, as a sum of floats, largest first."""
+    unit = 1 << _FRACTION_BITS
+    rest = Fraction((int(_TWO_OVER_PI_DIGITS, 16) << (_WIDE_WINDOW_BITS * window)) % (4 * unit), unit)
+    pieces: list[float] = []
+    for _ in range(_WIDE_PIECES):
+        pieces.append(float(rest))
+        rest -= Fraction(pieces[-1])
+    return pieces
+
+
+def _is_large(x: Expr) -> Expr:
+    return greater_equal(abs_(x), number(_LIMIT, x))
+
+
+def _modulo_4(x: Expr) -> Expr:
+    """`x` less the multiple of 4 nearest to it."""
+    turns = apply(Primitive.ROUND_EVEN, mul(x, number(0.25, x)))
+    return sub(x, mul(turns, number(4.0, x)))
+
+
+def _reduce_large_f64(x: Expr) -> _Reduced:
+    """For all x, their powers of two taken to 2/pi by steps of 2^48."""
+    magnitude = abs_(x)
+    constants: list[Expr] = [number(value, x) for value in (1.0, *_wide_window(0))]
+    for window in range(1, _WIDE_WINDOWS):
+        places = _WIDE_WINDOW_BITS * window
+        beyond = greater_equal(magnitude, number(_FIRST_WIDE_WINDOW * 2.0**places, x))
+        later = (2.0**-places, *_wide_window(window))
+        constants = [select(beyond, number(new, x), old) for new, old in zip(later, constants, strict=True)]
+    scale, *pieces = constants
+    scaled = mul(magnitude, scale)
+    terms = [term for piece in pieces for term in two_product(scaled, piece)]
+    high: Expr = number(0.0, x)
+    middle, low = high, high
+    for term in [*map(_modulo_4, terms[:4]), *terms[4:]]:
+        high, error = two_sum(high, term)
+        middle, error = two_sum(middle, error)
+        low = add(low, error)
+    whole, quadrant = round_with_bits(high)
+    fraction, error = two_sum(sub(high, whole), middle)
+    fraction, rest = fast_two_sum(fraction, add(error, low))
+    product, error = two_product(fraction, number(_HALF_PI, x))
+    rest = fma(rest, number(_HALF_PI, x), fma(fraction, number(_HALF_PI_REST, x), error))
+    return _Reduced(*fast_two_sum(product, rest), quadrant)
 
 
 def _sine_and_cosine_f32(r: Expr) -> tuple[Expr, Expr]:
@@ -183,14 +230,14 @@ def _sine_and_cosine_f64(r: Expr, tail: Expr) -> tuple[Double, Double]:
     return (r, correction), (most, rest)
 
 
-def _turned(x: Expr, *, quarter_turns: int) -> Expr:
-    """The sine of |x| + `quarter_turns` * pi/2."""
+def _turned(x: Expr, *, quarter_turns: int, reduce: Reduction) -> Expr:
+    """The sine of |x| + `quarter_turns` * pi/2; `reduce` is how an f64 is reduced."""
     if x.dtype == dtypes.f32:
         r, wide_quadrant = _reduce_f32(x)
         sine, cosine = _sine_and_cosine_f32(convert(r, dtypes.f32))
         quadrant = convert(wide_quadrant, dtypes.u32)
     else:
-        reduced = _reduce_f64(x)
+        reduced = reduce(x)
         sine, cosine = (add(*parts) for parts in _sine_and_cosine_f64(reduced.high, reduced.low))
         quadrant = reduced.quadrant
     quadrant = add(quadrant, integer(quarter_turns, x))
@@ -213,21 +260,11 @@ def _sign_bit(x: Expr) -> Expr:
     return apply(Primitive.AND, bits_of(x), integer(1 << (format_of(x).integer.bits - 1), x))
 
 
-@scalar_function("sin")
-def sin(x: Expr) -> Expr:
-    """Sine; of -0, -0; NaN where x is infinite, and for f64 from |x| = 2^52 on."""
-    return _with_sign_flipped(_turned(x, quarter_turns=0), _sign_bit(x))
+def _sine(x: Expr, reduce: Reduction) -> Expr:
+    return _with_sign_flipped(_turned(x, quarter_turns=0, reduce=reduce), _sign_bit(x))
 
 
-@scalar_function("cos")
-def cos(x: Expr) -> Expr:
-    """Cosine; NaN where x is infinite, and for f64 from |x| = 2^52 on."""
-    return _turned(x, quarter_turns=1)
-
-
-@scalar_function("tan")
-def tan(x: Expr) -> Expr:
-    """Tangent, as a quotient: sin / cos in even quadrants and -cos / sin in odd ones; for f32, formed in f64."""
+def _tangent(x: Expr, reduce: Reduction) -> Expr:
     if x.dtype == dtypes.f32:
         r, quadrant = _reduce_f32(x)
         z = mul(r, r)
@@ -236,7 +273,7 @@ def tan(x: Expr) -> Expr:
         odd = _odd(quadrant)
         tangent = convert(div(select(odd, neg(cosine), sine), select(odd, sine, cosine)), x.dtype)
     else:
-        reduced = _reduce_f64(x)
+        reduced = reduce(x)
         sines, cosines = (fast_two_sum(*parts) for parts in _sine_and_cosine_f64(reduced.high, reduced.low))
         odd = _odd(reduced.quadrant)
         pairs = list(zip(sines, cosines, strict=True))
@@ -244,3 +281,33 @@ def tan(x: Expr) -> Expr:
         denominator, denominator_low = (select(odd, sine, cosine) for sine, cosine in pairs)
         tangent = add(*quotient((numerator, numerator_low), (denominator, denominator_low)))
     return _with_sign_flipped(tangent, _sign_bit(x))
+
+
+def _sine_of_large(x: Expr) -> Expr:
+    return _sine(x, _reduce_large_f64)
+
+
+def _cosine_of_large(x: Expr) -> Expr:
+    return _turned(x, quarter_turns=1, reduce=_reduce_large_f64)
+
+
+def _tangent_of_large(x: Expr) -> Expr:
+    return _tangent(x, _reduce_large_f64)
+
+
+@scalar_function("sin", {dtypes.f64: (_is_large, _sine_of_large)})
+def sin(x: Expr) -> Expr:
+    """Sine; of -0, -0; NaN where x is infinite."""
+    return _sine(x, _reduce_f64)
+
+
+@scalar_function("cos", {dtypes.f64: (_is_large, _cosine_of_large)})
+def cos(x: Expr) -> Expr:
+    """Cosine; NaN where x is infinite."""
+    return _turned(x, quarter_turns=1, reduce=_reduce_f64)
+
+
+@scalar_function("tan", {dtypes.f64: (_is_large, _tangent_of_large)})
+def tan(x: Expr) -> Expr:
+    """Tangent, as a quotient: sin / cos in even quadrants and -cos / sin in odd ones; for f32, formed in f64."""
+    return _tangent(x, _reduce_f64)
