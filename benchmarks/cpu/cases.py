@@ -7,6 +7,7 @@ from benchmarks.cpu import (
     convolutions,
     elementwise,
     indexed,
+    loops,
     products,
     programs,
     reductions,
@@ -23,6 +24,7 @@ CASES: tuple[Case, ...] = (
     *indexed.CASES,
     *convolutions.CASES,
     *attention.CASES,
+    *loops.CASES,
     *programs.CASES,
     *training.CASES,
 )

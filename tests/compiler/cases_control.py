@@ -148,7 +148,7 @@ def _running_sums(x: Var, stack: Var, reverse: bool) -> Sequence[Var]:
     return ops.scan([x], [stack], body, turns=stack.sizes[0], reverse=reverse)
 
 
-@shows(ops.RECORD, ops.EMPTY_TAPE, ops.TAPE_READ, ops.TAPE_WRITE)
+@shows(ops.RECORD, ops.EMPTY_STACK, ops.TAPE_READ, ops.TAPE_WRITE)
 def _record(rng: np.random.Generator) -> Iterator[Case]:
     """What a loop of unknown length tapes, read from the last element to the first by another one."""
     for start, shape in ((27, (3,)), (1, (3,)), (97, ()), (7, (0, 2)), (27, (100, 100))):

@@ -22,7 +22,7 @@ from tenfoldc.lower.sharing import Sharing, unchanged
 from tenfoldc.lower.storage import Destination, Storage
 from tenfoldc.ops.control import IF
 from tenfoldc.ops.loops import is_tape
-from tenfoldc.ops.tapes import EMPTY_TAPE, TAPE_WRITE
+from tenfoldc.ops.tapes import EMPTY_STACK, TAPE_WRITE
 
 LowerRegion: TypeAlias = Callable[[Region, Sequence[Destination], Set[Value]], Sequence[Kernel]]
 Lowered: TypeAlias = tuple[list[Statement], list[Buffer]]
@@ -80,11 +80,11 @@ def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_
     return [*statements, start, loop], [*scratch, *used]
 
 
-def lower_tape(operation: Operation, storage: Storage) -> list[Statement]:
-    """A new tape, which is empty already, or an element moved to or from one."""
+def lower_stack(operation: Operation, storage: Storage) -> list[Statement]:
+    """A new stack, which is as it is, or an element moved to or from a tape."""
     result, operands = operation.results[0], operation.operands
-    if operation.op is EMPTY_TAPE:
-        storage.buffers[result] = storage.tape()
+    if operation.op is EMPTY_STACK:
+        storage.buffers[result] = storage.tape() if is_tape(result.type) else storage.result(result)
         return []
     place = Elements(storage, IndexAlgebra(), ()).read(operands[-1], ())
     if operation.op is TAPE_WRITE:

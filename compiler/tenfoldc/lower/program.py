@@ -10,7 +10,7 @@ from tenfoldc.ir.groups import Group, GroupKind, Plan
 from tenfoldc.ir.op import Kind
 from tenfoldc.loops.ir import Buffer, Kernel, Program, Statement
 from tenfoldc.lower.anchor import AnchorContext
-from tenfoldc.lower.control import lower_branches, lower_tape, lower_while
+from tenfoldc.lower.control import lower_branches, lower_stack, lower_while
 from tenfoldc.lower.copying import copy_value, lower_update
 from tenfoldc.lower.donation import protect_donated
 from tenfoldc.lower.nest_loops import lower_nest
@@ -20,7 +20,7 @@ from tenfoldc.lower.sharing import Sharing
 from tenfoldc.lower.storage import Destination, Storage, reshaped
 from tenfoldc.ops.control import WHILE
 from tenfoldc.ops.movement import DYNAMIC_UPDATE_SLICE
-from tenfoldc.ops.tapes import EMPTY_TAPE, TAPE_READ, TAPE_WRITE
+from tenfoldc.ops.tapes import EMPTY_STACK, TAPE_READ, TAPE_WRITE
 from tenfoldc.target import Target
 
 _NAMED_OPERATIONS = 3
@@ -118,7 +118,7 @@ class _Lowering:
         else:
             assert group.anchor is not None
             statements, scratch = self._anchor(group, group.anchor, sharing)
-        return [self._kernel(_describe(group), statements, scratch, group)]
+        return [self._kernel(_describe(group), statements, scratch, group)] if statements else []
 
     def _share(self, value: Value, sharing: Sharing) -> None:
         """Give `value` the memory of the value that it views or replaces."""
@@ -134,8 +134,8 @@ class _Lowering:
     ) -> tuple[Sequence[Statement], Sequence[Buffer]]:
         if anchor.op is WHILE:
             return lower_while(anchor, self.storage, sharing, self.region)
-        if anchor.op in (EMPTY_TAPE, TAPE_READ, TAPE_WRITE):
-            return lower_tape(anchor, self.storage), ()
+        if anchor.op in (EMPTY_STACK, TAPE_READ, TAPE_WRITE):
+            return lower_stack(anchor, self.storage), ()
         if anchor.op.kind is Kind.CONTROL:
             return lower_branches(anchor, self.storage, self.region)
         context = AnchorContext(group, anchor, self.storage)

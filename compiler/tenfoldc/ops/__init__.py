@@ -261,7 +261,15 @@ from tenfoldc.ops.special import (
     next_after,
     sinh,
 )
-from tenfoldc.ops.tapes import EMPTY_TAPE, TAPE_READ, TAPE_WRITE, EmptyTapeAttributes, empty_tape, tape_read, tape_write
+from tenfoldc.ops.tapes import (
+    EMPTY_STACK,
+    TAPE_READ,
+    TAPE_WRITE,
+    EmptyStackAttributes,
+    empty_stack,
+    tape_read,
+    tape_write,
+)
 from tenfoldc.ops.transcendental import (
     ATAN2,
     CBRT,
@@ -334,7 +342,7 @@ __all__ = [
     "DOT_GENERAL",
     "DYNAMIC_SLICE",
     "DYNAMIC_UPDATE_SLICE",
-    "EMPTY_TAPE",
+    "EMPTY_STACK",
     "ERF",
     "ERFC",
     "ERF_INV",
@@ -409,7 +417,7 @@ __all__ = [
     "DotDimensionNumbers",
     "DotGeneralAttributes",
     "DynamicSliceAttributes",
-    "EmptyTapeAttributes",
+    "EmptyStackAttributes",
     "GatherAttributes",
     "GatherDimensionNumbers",
     "IotaAttributes",
@@ -473,7 +481,7 @@ __all__ = [
     "dot_general",
     "dynamic_slice",
     "dynamic_update_slice",
-    "empty_tape",
+    "empty_stack",
     "erf",
     "erf_inv",
     "erfc",

@@ -1,7 +1,8 @@
-"""Tapes: stacks that grow by one element a turn, for loops whose number of turns only the running program knows.
+"""Stacks that loops fill: arrays, and tapes where only the running program knows how many turns a loop takes.
 
-Simplification writes loops that stack as plain loops over tapes; no program holds these ops before.  A tape is a
-value like any other, but each one is written to only once, so that all of them can be one piece of memory.
+Simplification writes loops that stack as plain loops over these; no program holds these ops before.  A tape grows by
+one element a turn.  It is a value like any other, but each one is written to only once, so that all of them can be one
+piece of memory.
 """
 
 from __future__ import annotations
@@ -20,38 +21,36 @@ from tenfoldc.ops.loops import COUNT, TURNS, is_tape
 
 
 @dataclass(frozen=True, slots=True)
-class EmptyTapeAttributes(Attributes):
-    """The tape's type, and a number by which it differs from all other tapes of the program."""
+class EmptyStackAttributes(Attributes):
+    """The stack's type, and a number by which it differs from all other stacks of the program."""
 
     number: int
     type: TensorType
 
 
 def _infer_empty(
-    types: Sequence[TensorType], attributes: EmptyTapeAttributes, regions: Sequence[Region]
+    types: Sequence[TensorType], attributes: EmptyStackAttributes, regions: Sequence[Region]
 ) -> tuple[TensorType, ...]:
-    if not is_tape(attributes.type):
-        raise ShapeError(f"empty_tape: {attributes.type} is not the type of a tape")
     return (attributes.type,)
 
 
 def _empty_reference(
-    arrays: Sequence[Array], attributes: EmptyTapeAttributes, functions: Sequence[RegionFunction]
+    arrays: Sequence[Array], attributes: EmptyStackAttributes, functions: Sequence[RegionFunction]
 ) -> Sequence[Array]:
-    element = tuple(dim for dim in attributes.type.shape[1:] if isinstance(dim, int))
-    return (np.empty((0, *element), attributes.type.dtype.numpy),)
+    type_ = attributes.type
+    sizes = (0, *type_.with_shape(type_.shape[1:]).sizes) if is_tape(type_) else type_.sizes
+    return (np.zeros(sizes, type_.dtype.numpy),)
 
 
-EMPTY_TAPE = Op(
-    "tenfold.empty_tape", Kind.CONTROL, attributes=EmptyTapeAttributes, infer=_infer_empty, reference=_empty_reference
+EMPTY_STACK = Op(
+    "tenfold.empty_stack", Kind.CONTROL, attributes=EmptyStackAttributes, infer=_infer_empty, reference=_empty_reference
 )
 
 
-def empty_tape(builder: Builder, element: TensorType, number: int) -> Var:
-    """A tape for elements of a type."""
-    type_ = element.with_shape((TURNS, *element.shape))
-    (tape,) = builder.emit(EMPTY_TAPE, (), EmptyTapeAttributes(number, type_))
-    return tape
+def empty_stack(builder: Builder, type_: TensorType, number: int) -> Var:
+    """A tape, or an array of which every element is written before it is read: what it holds is not said."""
+    (stack,) = builder.emit(EMPTY_STACK, (), EmptyStackAttributes(number, type_))
+    return stack
 
 
 def _infer_write(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]) -> tuple[TensorType, ...]:

@@ -23,10 +23,10 @@ def without_scans(region: Region) -> Region:
 
 
 class _Writer:
-    """Rewrites regions; tapes are numbered through."""
+    """Rewrites regions; stacks are numbered through."""
 
     def __init__(self) -> None:
-        self._tapes = itertools.count()
+        self._stacks = itertools.count()
 
     def region(self, region: Region, replaced: dict[Value, Value]) -> Region:
         """`region` rewritten; `replaced` says what stands for values by now."""
@@ -99,14 +99,8 @@ class _Writer:
         return ops.while_(start, *(build_region(types, part, like=builder) for part in (condition, body)))
 
     def _empty(self, builder: Builder, types: Iterable[TensorType]) -> list[Var]:
-        """Stacks to be filled."""
-        made: list[Var] = []
-        for type_ in types:
-            if is_tape(type_):
-                made.append(ops.empty_tape(builder, type_.with_shape(type_.shape[1:]), next(self._tapes)))
-            else:
-                made.append(ops.full(builder, type_, 0))
-        return made
+        """Stacks to be filled: the turns write all of each."""
+        return [ops.empty_stack(builder, type_, next(self._stacks)) for type_ in types]
 
 
 def _with(operation: Operation, operands: tuple[Value, ...], regions: tuple[Region, ...]) -> Operation:

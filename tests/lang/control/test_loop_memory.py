@@ -12,6 +12,8 @@ from tenfoldc import ops
 from tenfoldc.allocate import allocate
 from tenfoldc.fuse import fuse
 from tenfoldc.ir.core import Function, walk
+from tenfoldc.loops.ir import Buffer, Program, While
+from tenfoldc.loops.traversal import stored
 from tenfoldc.lower import lower
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
@@ -43,8 +45,12 @@ def gradient(checkpoint: int | str | None) -> Function:
     return simplify(module, next(iter(module.entries)))
 
 
+def loops_of(function: Function) -> Program:
+    return schedule(lower(function, fuse(function), host()), host())
+
+
 def workspace(function: Function) -> int:
-    return allocate(schedule(lower(function, fuse(function), host()), host())).workspace_bytes
+    return allocate(loops_of(function)).workspace_bytes
 
 
 @pytest.mark.parametrize("checkpoint", ["sqrt", 16, 64])
@@ -56,3 +62,16 @@ def test_gradients_of_weights_are_not_added_up_turn_by_turn() -> None:
     loops = [each for each in walk(gradient(None).body) if each.op is ops.WHILE]
     assert len(loops) == 2
     assert all(carry.type.shape != (HIDDEN, 4 * HIDDEN) for loop in loops for carry in loop.results)
+
+
+def test_stacks_are_written_by_the_turns_alone() -> None:
+    """Before a loop begins, only what it carries is set."""
+    program = loops_of(gradient(None))
+    stacks = {buffer for buffer in program.temporaries if buffer.shape[:1] == (STEPS,)}
+    before: set[Buffer] = set()
+    for kernel in program.kernels:
+        if any(isinstance(statement, While) for statement in kernel.body):
+            before.update(stored([statement for statement in kernel.body if not isinstance(statement, While)]))
+    assert stacks
+    assert before
+    assert {buffer.storage for buffer in before}.isdisjoint(stacks)
