@@ -85,7 +85,7 @@ class Profile:
         cached = self.programs - self.compiled
         yield self._total("kernels", self.kernel_seconds, f"{len(self.kernels)} kernels, called {calls} times")
         yield self._total(
-            "compiler", self.compile_seconds, f"{self.compiled} programs compiled, {cached} from the cache"
+            "compiler", self.compile_seconds, f"programs: {self.compiled} compiled, {cached} from the cache"
         )
         for stage, seconds in self.stages.items():
             yield self._total(f"  {stage}", seconds, "")
