@@ -17,7 +17,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Expr, For, Statement
 from tenfoldc.lower.folding import accumulate, has_neutral, in_pairs, is_float_sum, neutral, zero
 from tenfoldc.lower.nest import Nest, around, inits_of
-from tenfoldc.lower.parts import ENOUGH_ROWS, SUM_BLOCK, block_size
+from tenfoldc.lower.parts import ENOUGH_ROWS, ROW_BLOCK, row_block_size
 from tenfoldc.lower.passes import Passes, runs_inside
 from tenfoldc.lower.space import Space
 from tenfoldc.lower.storage import Storage
@@ -238,10 +238,10 @@ class Columns(Nest):
     ) -> list[Statement]:
         """Add the rows of `spans` to `targets`: long sums in blocks of rows, each added when it is complete."""
         sums = [op for op in self.passes.reductions.get(number, []) if is_float_sum(op)]
-        if not spans or not sums or spans[-1].extent <= 2 * SUM_BLOCK:
+        if not spans or not sums or spans[-1].extent <= 2 * ROW_BLOCK:
             return self._rows_of(number, row, spans, {}, targets)
         outer, (loop, start, extent) = spans[:-1], spans[-1]
-        size = block_size(extent)
+        size = row_block_size(extent)
         blocks, rest = divmod(extent, size)
         partial = {op.results[0]: self.new_scratch("block", op.results[0], [self.width]) for op in sums}
         block = self.axis(None, blocks, "b")

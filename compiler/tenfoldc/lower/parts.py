@@ -10,6 +10,13 @@ from __future__ import annotations
 SUM_BLOCK = 1024
 """Elements summed one after the other, in the lanes of several vectors, before the sum is added to a total."""
 
+ROW_BLOCK = 128
+"""Rows added one after the other, column by column, before the sums are added to totals.
+
+A block costs one more addition per column, and blocks are few: with the square root of the usual number of rows, both
+chains of additions are short.
+"""
+
 _FAN = 16
 """Blocks that make a block of the next level."""
 
@@ -21,16 +28,16 @@ ENOUGH_ROWS = 8
 """Rows from which threads have enough to share without parts."""
 
 
-def block_size(extent: int) -> int:
-    """The length of the blocks of a long sum: one that divides it if there is one of about the right size."""
-    return _divisor(extent, SUM_BLOCK)
+def row_block_size(extent: int) -> int:
+    """How many rows the blocks of a long sum of rows have: a divisor of `extent` if there is one of about that size."""
+    return _divisor(extent, ROW_BLOCK)
 
 
 def block_sizes(extent: int) -> list[int]:
     """The lengths of blocks, of blocks of blocks and so on, ascending; none for a sum that is short."""
     if extent <= 2 * SUM_BLOCK:
         return []
-    sizes = [block_size(extent)]
+    sizes = [_divisor(extent, SUM_BLOCK)]
     while (count := -(-extent // sizes[-1])) > 2 * _FAN:
         sizes.append(sizes[-1] * _divisor(count, _FAN))
     return sizes
