@@ -29,6 +29,7 @@ THEMES = {
     "Indexing": ("functions.indexing",),
     "Sorting and running totals": ("functions.sorting",),
     "Linear algebra": ("functions.linear_algebra",),
+    "Random numbers": ("random.keys", "random.distributions", "random.gamma", "random.orders"),
     "Convolution and pooling": ("functions.convolution",),
     "Neural networks": ("functions.neural",),
 }
@@ -60,10 +61,11 @@ def page() -> str:
 def public_functions() -> dict[Callable[..., Any], list[str]]:
     """Each public function with all its names."""
     names: dict[Callable[..., Any], list[str]] = {}
-    for name in tn.__all__:
-        value = getattr(tn, name)
-        if inspect.isfunction(value):
-            names.setdefault(value, []).append(name)
+    for prefix, module in (("", tn), ("random.", tn.random)):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value):
+                names.setdefault(value, []).append(prefix + name)
     return names
 
 

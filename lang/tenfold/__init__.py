@@ -10,6 +10,7 @@ Calling `predict` runs native code; `predict.export("libpredict.so")` writes it 
 have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and `keepdim`.
 """
 
+from tenfold import random
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
@@ -416,6 +417,7 @@ __all__ = [
     "permute",
     "pow",
     "prod",
+    "random",
     "ravel",
     "reciprocal",
     "relu",
