@@ -70,7 +70,7 @@ def test_numbers_are_distributed_so(name: str) -> None:
 
 
 def test_categories_are_as_likely_as_their_softmax() -> None:
-    drawn = tn.random.categorical(KEY, np.log(np.float32([1, 2, 5])), shape=COUNT)
+    drawn = tn.random.categorical(KEY, np.log(np.array([1, 2, 5], np.float32)), shape=COUNT)
     np.testing.assert_allclose(np.bincount(np.asarray(drawn), minlength=3) / COUNT, [1 / 8, 2 / 8, 5 / 8], atol=0.01)
 
 

@@ -26,7 +26,7 @@ BITS: dict[str, tuple[Callable[[], Any], Any]] = {
     "bits u64": (lambda: tn.random.bits(KEY, 2, tn.u64), [15571024786774969728, 837714335556982463]),
     "uniform": (
         lambda: tn.random.uniform(KEY, (5,)),
-        np.float32([0.67408991, 0.97461689, 0.30284357, 0.44395852, 0.73088656]),
+        np.array([0.67408991, 0.97461689, 0.30284357, 0.44395852, 0.73088656], np.float32),
     ),
     "uniform f16": (lambda: tn.random.uniform(KEY, 4, tn.f16), [0.16015625, 0.4921875, 0.162109375, 0.26953125]),
     "uniform bf16": (lambda: tn.to(tn.random.uniform(KEY, 4, tn.bf16), tn.f32), [0.0390625, 0.0, 0.6640625, 0.1875]),
@@ -36,7 +36,7 @@ BITS: dict[str, tuple[Callable[[], Any], Any]] = {
     ),
     "bernoulli": (lambda: tn.random.bernoulli(KEY, 0.3, (10,)), [False] * 8 + [True] * 2),
     "categorical": (
-        lambda: tn.random.categorical(KEY, np.float32([0, 1, 2, 1]), shape=10),
+        lambda: tn.random.categorical(KEY, np.array([0, 1, 2, 1], np.float32), shape=10),
         [1, 2, 3, 2, 3, 0, 2, 2, 3, 2],
     ),
     "randint": (lambda: tn.random.randint(KEY, 8, -5, 100), [44, 12, 85, 17, 52, 36, 59, 69]),
@@ -70,7 +70,7 @@ ROUNDED: dict[str, tuple[Callable[[], Any], list[float]]] = {
         [0.9304105043411255, 3.6608431339263916, -0.17776018381118774, 0.20822525024414062],
     ),
     "gamma": (
-        lambda: tn.random.gamma(KEY, np.float32([0.3, 1.0, 2.5])),
+        lambda: tn.random.gamma(KEY, np.array([0.3, 1.0, 2.5], np.float32)),
         [5.715880888601532e-07, 0.2179168313741684, 1.315557837486267],
     ),
 }
