@@ -31,7 +31,22 @@ def place(buffers: Sequence[Buffer]) -> Allocation:
     return Allocation(offsets, end)
 
 
-NO_TEAM = "\ndefine internal void @tenfold.parallel(ptr %team, ptr %task, ptr %arguments, i64 %count) { unreachable }\n"
+NO_TEAM = """
+define internal void @tenfold.parallel(ptr %team, ptr %task, ptr %arguments, i64 %count) {
+entry:
+  br label %test
+test:
+  %index = phi i64 [ 0, %entry ], [ %next, %turn ]
+  %more = icmp slt i64 %index, %count
+  br i1 %more, label %turn, label %done
+turn:
+  call void %task(ptr %arguments, i64 %index, i32 0)
+  %next = add i64 %index, 1
+  br label %test
+done:
+  ret void
+}
+"""
 
 
 def _aligned(nbytes: int) -> Array:

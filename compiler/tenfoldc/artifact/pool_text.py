@@ -2,8 +2,8 @@
 
 **A call.**  `tenfold.threads` reads how many threads the context allows; `tenfold.team` makes of them a team, or null
 for one thread.  `tenfold.parallel(team, task, arguments, count)` runs `task(arguments, index, worker)` for each index
-below `count`: each of the team's workers takes the next index until there are none.  So a worker that comes late, or
-never, costs nothing, and one that is interrupted costs as much as its one task.
+below `count`, in order where the team is null; else each of the team's workers takes the next index until there are
+none.  So a worker that comes late, or never, costs nothing, and one that is interrupted costs as much as its one task.
 
 **The pool.**  Its `parallel_for` is the host's without the promise: index 0 runs on the calling thread and the others
 where a thread is free, which is all that a team needs.  A *ticket* holds the number of the job, the next index and how
@@ -350,7 +350,19 @@ alone:
 # A region is { task, arguments, count, next index }.
 _PARALLEL = """\
 define internal void @tenfold.parallel(ptr %team, ptr %task, ptr %arguments, i64 %count) noinline nounwind {
+entry:
   %region = alloca { ptr, ptr, i64, i64 }, align 64
+  %alone = icmp eq ptr %team, null
+  br i1 %alone, label %test, label %share
+test:
+  %index = phi i64 [ 0, %entry ], [ %following, %turn ]
+  %more = icmp slt i64 %index, %count
+  br i1 %more, label %turn, label %done
+turn:
+  call void %task(ptr %arguments, i64 %index, i32 0)
+  %following = add nuw nsw i64 %index, 1
+  br label %test
+share:
   store ptr %task, ptr %region
   %arguments.at = getelementptr i8, ptr %region, i64 8
   store ptr %arguments, ptr %arguments.at
@@ -367,6 +379,8 @@ define internal void @tenfold.parallel(ptr %team, ptr %task, ptr %arguments, i64
   %user.at = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 2
   %user = load ptr, ptr %user.at
   call void %for(ptr %user, ptr @tenfold.work, ptr %region, i32 %workers)
+  br label %done
+done:
   ret void
 }
 define internal void @tenfold.work(ptr %region, i32 %worker) nounwind {

@@ -32,6 +32,7 @@ class FunctionText:
         """Names that are a truncated quotient, with dividend and constant divisor."""
         self.remainders: dict[str, tuple[str, int]] = {}
         """Names that are a truncated remainder, with dividend and constant divisor."""
+        self._blocks: list[str] = []
         self._scopes: list[_Scope] = [_Scope()]
         self._values = 0
         self._labels = 0
@@ -58,6 +59,12 @@ class FunctionText:
             if known is not None:
                 return known
         name = self._scopes[-1].instructions[instruction] = self.fresh(instruction)
+        return name
+
+    def words(self, count: int) -> str:
+        """A pointer to memory of the function's own, `count` words of eight bytes."""
+        name = self.name()
+        self._blocks.append(f"  {name} = alloca [{count} x i64], align 8")
         return name
 
     def label(self, hint: str) -> str:
@@ -107,4 +114,5 @@ class FunctionText:
         self._scopes[-1].expressions[expression] = name
 
     def __str__(self) -> str:
-        return "\n".join(self.lines)
+        entry, *lines = self.lines
+        return "\n".join([entry, *self._blocks, *lines])

@@ -3,7 +3,7 @@
 Each turn of k loads one row of the rhs panel as vectors and multiplies it by every element of the lhs
 panel's column (an outer product), as in BLIS (F. Van Zee and R. van de Geijn, "BLIS: A Framework for
 Rapidly Instantiating BLAS Functionality", 2015).  One function is written per tile shape and memory
-layout.
+layout.  Strides that a tile's inner loop has in registers at no cost are arguments, so that programs have few tiles.
 """
 
 from __future__ import annotations
@@ -29,18 +29,22 @@ _ROWS_AHEAD = 8
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """All that a tile's function depends on.  Strides count elements."""
+    """All that a tile's function depends on.  Strides count elements; that of the target's rows is an argument."""
 
     dtype: DType
     rows: int
     columns: int
-    lhs_row_stride: int
-    lhs_depth_stride: int
+    lhs_width: int | None
+    """Elements of a column of the lhs panel; of an lhs in place the columns lie side by side, and how far apart the
+    rows are is an argument."""
     rhs_depth_stride: int
     rhs_padded: bool
-    target_stride: int
     packed_width: int | None
     """Elements of a row of the panel that the rhs is copied to, if it is."""
+
+    @property
+    def lhs_depth_stride(self) -> int:
+        return 1 if self.lhs_width is None else self.lhs_width
 
     @property
     def name(self) -> str:
@@ -58,11 +62,9 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
         dtype=dtype,
         rows=statement.rows,
         columns=statement.columns,
-        lhs_row_stride=1 if lhs_packed else lhs.shape[-1],
-        lhs_depth_stride=lhs.shape[-1] if lhs_packed else 1,
+        lhs_width=lhs.shape[-1] if lhs_packed else None,
         rhs_depth_stride=rhs.shape[-1],
         rhs_padded=rhs_packed and rhs.shape[-1] % (caller.module.target.vector_bytes // dtype.itemsize) == 0,
-        target_stride=target.shape[-1],
         packed_width=None if statement.packed is None else statement.packed.shape[-1],
     )
     lhs_panel, rhs_panel, row, column, lhs_first, rhs_first = caller.values(
@@ -86,16 +88,17 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
         for buffer, terms in (
             (lhs, lhs_terms),
             (rhs, rhs_terms),
-            (target, [(row, tile.target_stride), (column, 1)]),
+            (target, [(row, target.shape[-1]), (column, 1)]),
         )
     ]
     if statement.packed is not None:
         addresses.append(f"ptr {caller.pointers[statement.packed.storage]}")
-    depth = caller.typed(statement.depth)
+    strides = [target.shape[-1]] if lhs_packed else [target.shape[-1], lhs.shape[-1]]
+    given = ", ".join([*addresses, *(f"i64 {stride}" for stride in strides), caller.typed(statement.depth)])
     module = caller.module
     symbol = module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(module, tile, name), is_tile=True)
     accumulate = "true" if statement.accumulate else "false"
-    caller.text.effect(f"call fastcc void {symbol}({', '.join(addresses)}, {depth}, i1 {accumulate})")
+    caller.text.effect(f"call fastcc void {symbol}({given}, i1 {accumulate})")
 
 
 def _element(caller: ExpressionText, pointer: str, kind: str, terms: list[tuple[str, int]]) -> str:
@@ -104,13 +107,17 @@ def _element(caller: ExpressionText, pointer: str, kind: str, terms: list[tuple[
 
 
 def _define(module: ModuleText, tile: _Tile, symbol: str) -> str:
-    """The function `symbol(lhs, rhs, target, [packed,] depth, accumulate)`, given the first elements it touches."""
+    """The function `symbol(lhs, rhs, target, [packed,] target_stride, [lhs_stride,] depth, accumulate)`.
+
+    The pointers are to the first elements it touches.
+    """
     kernel = _MicroKernel(module.target, tile)
     kernel.write()
     pointers = "ptr noalias readonly %lhs, ptr noalias readonly %rhs, ptr noalias %target"
     if tile.packed_width is not None:
         pointers += ", ptr noalias %packed"
-    parameters = f"{pointers}, i64 %depth, i1 %accumulate"
+    strides = "i64 %target_stride" if tile.lhs_width is not None else "i64 %target_stride, i64 %lhs_stride"
+    parameters = f"{pointers}, {strides}, i64 %depth, i1 %accumulate"
     attributes = f"noinline {module.function_attributes}"
     return f"define internal fastcc void {symbol}({parameters}) {attributes} {{\n{kernel.text}\n}}"
 
@@ -130,7 +137,7 @@ class _MicroKernel:
     def write(self) -> None:
         """Write all of the body."""
         text, tile = self.text, self.tile
-        rows = [self._offset("%target", row * tile.target_stride) for row in range(tile.rows)]
+        rows = [self._strided("%target", "%target_stride", row) for row in range(tile.rows)]
         for row in rows:
             text.effect(f"call void @llvm.prefetch.p0(ptr {row}, i32 1, i32 3, i32 1)")
         unrolled = text.pure(f"and i64 %depth, {-_UNROLL}")
@@ -183,7 +190,7 @@ class _MicroKernel:
             if packed:
                 self._pack_row(row, rhs, packed[0], turn)
             for i in range(tile.rows):
-                address = self._offset(lhs, i * tile.lhs_row_stride + turn * tile.lhs_depth_stride)
+                address = self._lhs(lhs, i, turn)
                 scalar = self.text.fresh(f"load {self.kind}, ptr {address}, align {tile.dtype.itemsize}")
                 for number, width in enumerate(self.widths):
                     place = i * len(self.widths) + number
@@ -195,6 +202,13 @@ class _MicroKernel:
             *(self._offset(pointer, turns * (tile.packed_width or 0)) for pointer in packed),
             *accumulators,
         ]
+
+    def _lhs(self, panel: str, row: int, turn: int) -> str:
+        """The address of an element of the lhs panel that begins at `panel`."""
+        width = self.tile.lhs_width
+        if width is not None:
+            return self._offset(panel, row + turn * width)
+        return self._offset(self._strided(panel, "%lhs_stride", row), turn)
 
     def _pack_row(self, row: list[str], rhs: str, packed: str, turn: int) -> None:
         """Store a row of the rhs for later tiles; rows far apart are fetched ahead, as no prefetcher follows them."""
@@ -270,6 +284,13 @@ class _MicroKernel:
         if elements == 0:
             return pointer
         return self.text.pure(f"{instruction} {self.kind}, ptr {pointer}, i64 {elements}")
+
+    def _strided(self, pointer: str, stride: str, number: int) -> str:
+        """The address of what lies `number` strides after `pointer`."""
+        if number == 0:
+            return pointer
+        elements = stride if number == 1 else self.text.pure(f"mul i64 {stride}, {number}")
+        return self.text.pure(f"getelementptr inbounds {self.kind}, ptr {pointer}, i64 {elements}")
 
     def _vector(self, width: int) -> str:
         return vector_type(self.tile.dtype, width)

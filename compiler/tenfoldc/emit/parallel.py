@@ -1,13 +1,13 @@
 """Parallel loops: the loop's body becomes a function of its own, which threads call for one turn after the other.
 
-For a loop L three functions are written:
+For a loop L two functions are written:
 
-    L.turn(pointers..., values..., index)           the body; `values` are what it uses of the code around it
-    L.task(arguments, index, worker)                reads pointers and values from memory and calls L.turn
-    L.region(team, pointers..., values..., count)   all turns: by a plain loop where `team` is null, else by
-                                                    `@tenfold.parallel(team, L.task, arguments, count)`
+    L.turn(pointers..., values..., index)   the body, which knows what its pointers are to each other; `values` are what
+                                            it uses of the code around it
+    L.task(arguments, index, worker)        reads pointers and values from memory and calls L.turn
 
-A worker's private memory lies `stride` bytes after that of the one before it.
+and in the loop's place `@tenfold.parallel(team, L.task, arguments, count)`, which runs all turns, by itself where the
+team is null.  A worker's private memory lies `stride` bytes after that of the one before it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_parallel_loop(
     count: str,
     write_body: Callable[[FunctionText, Mapping[Buffer, str], Sequence[Statement]], None],
 ) -> None:
-    """Write `loop` as a call of its region; `write_body` writes statements into a new function."""
+    """Write `loop` as a call that runs all its turns; `write_body` writes statements into a new function."""
     captured = _captured(text, loop.body)
     used = dict.fromkeys(buffer.storage for buffer in (*loaded(loop.body), *stored(loop.body)))
     private = {pointers[buffer.storage] for buffer in loop.private if buffer in used}
@@ -68,16 +68,18 @@ def write_parallel_loop(
     body.effect("ret void")
 
     base = f"{around.name}.{loop.axis.name}"
-    turn, task, region = (module.symbol(f"{base}.{part}") for part in ("turn", "task", "region"))
+    turn, task = (module.symbol(f"{base}.{part}") for part in ("turn", "task"))
     signature = ", ".join(f"{a.kind} {a.attributes} %a{number}" for number, a in enumerate(arguments))
     attributes = module.function_attributes
     module.append(
         f"define internal fastcc void {turn}({_with(signature, 'i64 %index')}) noinline {attributes} {{\n{body}\n}}"
     )
     module.append(_task(task, turn, arguments, around.stride, attributes))
-    module.append(_region(region, turn, task, arguments, attributes))
-    given = ", ".join(f"{a.kind} {a.outside}" for a in arguments)
-    text.effect(f"call fastcc void {region}({_with('ptr %team', given)}, i64 {count})")
+    block = text.words(max(1, len(arguments)))
+    for number, argument in enumerate(arguments):
+        place = text.fresh(f"getelementptr i8, ptr {block}, i64 {8 * number}")
+        text.effect(f"store {argument.kind} {argument.outside}, ptr {place}, align 8")
+    text.effect(f"call void @tenfold.parallel(ptr %team, ptr {task}, ptr {block}, i64 {count})")
 
 
 def _with(first: str, second: str) -> str:
@@ -126,33 +128,3 @@ def _task(symbol: str, turn: str, arguments: Sequence[_Argument], stride: int, a
     text.effect(f"call fastcc void {turn}({', '.join([*values, 'i64 %index'])})")
     text.effect("ret void")
     return f"define internal void {symbol}(ptr %arguments, i64 %index, i32 %worker) {attributes} {{\n{text}\n}}"
-
-
-def _region(symbol: str, turn: str, task: str, arguments: Sequence[_Argument], attributes: str) -> str:
-    """The function that runs all turns."""
-    parameters = ", ".join(f"{argument.kind} %a{number}" for number, argument in enumerate(arguments))
-    stores = "".join(
-        f"  %at{number} = getelementptr i8, ptr %arguments, i64 {8 * number}\n"
-        f"  store {argument.kind} %a{number}, ptr %at{number}, align 8\n"
-        for number, argument in enumerate(arguments)
-    )
-    return f"""\
-define internal fastcc void {symbol}({_with("ptr %team", parameters)}, i64 %count) noinline {attributes} {{
-entry:
-  %alone = icmp eq ptr %team, null
-  br i1 %alone, label %test, label %shared
-test:
-  %index = phi i64 [ 0, %entry ], [ %next, %turn ]
-  %more = icmp slt i64 %index, %count
-  br i1 %more, label %turn, label %done
-turn:
-  call fastcc void {turn}({_with(parameters, "i64 %index")})
-  %next = add nuw nsw i64 %index, 1
-  br label %test
-shared:
-  %arguments = alloca [{max(1, len(arguments))} x i64], align 8
-{stores}  call void @tenfold.parallel(ptr %team, ptr {task}, ptr %arguments, i64 %count)
-  br label %done
-done:
-  ret void
-}}"""

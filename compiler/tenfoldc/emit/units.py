@@ -28,7 +28,8 @@ _OF_LIBRARY = {"@tenfold.parallel": "declare hidden void @tenfold.parallel(ptr, 
 
 _LONG_INTERFACE = 400_000
 """Characters, some 200 parameters, from which LLVM's optimiser, whose time grows with the square of a function's
-length, costs more than it can save in code that runs once a call."""
+length, costs more than it can save in code that runs once a call.  Nor is it worth while where work is shared between
+threads: such calls take long."""
 
 
 class Effort(Enum):
@@ -96,7 +97,8 @@ class _Division:
         for symbol in _OF_LIBRARY:
             interface = interface.replace(f"define internal void {symbol}(", f"define hidden void {symbol}(")
         text = f"{self._text(LIBRARY)}\n{interface}"
-        return Unit(text, {}, Effort.NONE if len(text) > _LONG_INTERFACE else Effort.TIDY)
+        is_long = len(text) > _LONG_INTERFACE or any(f" {symbol}(" in interface for symbol in _OF_LIBRARY)
+        return Unit(text, {}, Effort.NONE if is_long else Effort.TIDY)
 
     def unit(self, name: str, effort: Effort) -> Unit:
         text = self._text(name)

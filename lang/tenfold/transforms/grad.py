@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from tenfold import tree as pytree
-from tenfold.rewrite.convert import rewritten
 from tenfold.tracing import TensorLike, TensorValue, current, here, lift, trace_region, wrap
 from tenfold.transforms.parts import Chosen, callable_anywhere, name_of
 from tenfold.tree import Tree
@@ -55,7 +54,7 @@ def _value_and_grad(
     args: Sequence[Any],
     kwargs: dict[str, Any],
 ) -> tuple[Any, Any]:
-    name, function = name_of(function), rewritten(function)
+    name = name_of(function)
     arguments = Chosen.of("grad", name, args, argnums)
     arguments.require_floats("grad")
     aux_tree: list[Tree] = []

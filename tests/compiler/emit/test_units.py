@@ -97,3 +97,27 @@ def test_many_parameters_are_an_interface_that_llvm_does_not_optimise():
     parts = [Part(LIBRARY, 'define internal i32 @"f.impl"() {\n  ret i32 0\n}')]
     assert divide(parts, [], "")[0].effort is Effort.TIDY
     assert divide(parts, [], "; " + "x" * 500_000)[0].effort is Effort.NONE
+
+
+def test_the_interface_of_a_program_with_threads_is_generated_fast():
+    parts = [Part(LIBRARY, 'define internal i32 @"f.impl"() {\n  ret i32 0\n}')]
+    defined = (
+        "define internal void @tenfold.parallel(ptr %team, ptr %task, ptr %arguments, i64 %count) {\n  ret void\n}"
+    )
+    assert divide(parts, [], defined)[0].effort is Effort.NONE
+
+
+def test_tiles_are_given_the_stride_of_what_they_write(monkeypatch):
+    units = []
+
+    def note(given, target, store):
+        units.extend(given)
+        return compile_units(given, target, store)
+
+    monkeypatch.setattr(pipeline, "compile_units", note)
+
+    build(lambda x, y: x @ y, 2, Kept())
+    tiles = [unit.text for unit in units if "multiply" in str(unit.names) and unit.effort is Effort.TIDY]
+    assert tiles
+    for text in tiles:
+        assert "i64 %target_stride" in text

@@ -1,1 +1,0 @@
-"""Python's `if`, `while` and `for` over traced values: the source rewritten to calls that trace them."""
