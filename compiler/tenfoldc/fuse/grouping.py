@@ -10,7 +10,7 @@ one gains results that another reads, it is checked that the other does not come
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from itertools import count
 
 from tenfoldc.fuse.cluster import Cluster
@@ -40,26 +40,28 @@ _UPDATE_SHARE = 4
 
 def fuse(function: Function) -> Plan:
     """Partition the operations of `function`, and of all regions inside, into groups."""
-    return _fuse_region(function.body, ReadsOf())
+    return _fuse_region(function.body, ReadsOf(), frozenset())
 
 
-def _fuse_region(region: Region, reads_of: ReadsOf) -> Plan:
+def _fuse_region(region: Region, reads_of: ReadsOf, carried: Set[Value]) -> Plan:
+    """`carried` are values that a loop hands from turn to turn."""
     nested: dict[Region, Plan] = {}
     for operation in region.operations:
         if operation.op.kind is Kind.CONTROL:
             for inner in operation.regions:
-                plan = _fuse_region(inner, reads_of)
+                plan = _fuse_region(inner, reads_of, frozenset(inner.parameters))
                 nested[inner] = plan
                 nested |= plan.nested
-    groups = _Fusion(region, reads_of).run()
+    groups = _Fusion(region, reads_of, carried).run()
     return Plan(merge_row_blocks(region, groups, reads_of), nested)
 
 
 class _Fusion:
     """The fusion of one region."""
 
-    def __init__(self, region: Region, reads_of: ReadsOf) -> None:
+    def __init__(self, region: Region, reads_of: ReadsOf, carried: Set[Value]) -> None:
         self.region = region
+        self.carried = carried
         self.definitions = {result: operation for operation in region.operations for result in operation.results}
         self.reads: dict[Operation, Reads] = {}
         self.weights: dict[Value, int] = {}
@@ -181,11 +183,11 @@ class _Fusion:
         return source is None or source.op is not CONSTANT
 
     def _updates_in_place(self, operation: Operation) -> bool:
-        """Whether only a small part of a large tensor changes."""
+        """Whether only a small part of a large tensor changes, or a part of what a loop carries."""
         if operation.op is not DYNAMIC_UPDATE_SLICE:
             return False
         whole, update = operation.operands[:2]
-        return update.type.size * _UPDATE_SHARE <= whole.type.size
+        return whole in self.carried or update.type.size * _UPDATE_SHARE <= whole.type.size
 
     def _merge_readers(self, value: Value) -> None:
         """Make one cluster of those that run over the same axes and read `value` along them."""
