@@ -74,7 +74,7 @@ _CUBE_ROOT = (
 _CUBE_ROOTS = (1.2599210498948732, 1.5874010519681994)
 
 
-def _log_to_double(x: Expr) -> Double:
+def log_to_double(x: Expr) -> Double:
     """The logarithm of a positive finite f64 as a sum of two, right to about 2^-65 of itself."""
     scaled, places = normalised(x)
     exponent, _, m = split_exponent(scaled)
@@ -100,7 +100,7 @@ def _log_to_double(x: Expr) -> Double:
 
 def _power_of_magnitude(x: Expr, y: Expr) -> Expr:
     """x^y for x >= 0, but for the cases where x or y is 0, 1 or infinite."""
-    high, low = _log_to_double(x)
+    high, low = log_to_double(x)
     product, product_low = two_product(y, high)
     low = fma(y, low, product_low)
     inside = less(abs_(product), number(800.0, x))

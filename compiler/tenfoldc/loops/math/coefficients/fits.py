@@ -12,7 +12,7 @@ import numpy as np
 from mpmath import mpf
 
 from tenfold_rt import dtypes
-from tenfoldc.loops.math import error_function, exponential, inverse_trigonometry, logarithm, trigonometry
+from tenfoldc.loops.math import error_function, exponential, gamma, inverse_trigonometry, logarithm, trigonometry
 from tenfoldc.loops.math.coefficients.remez import Problem, rounded
 
 _ONE = mpf(1)
@@ -79,6 +79,14 @@ def _asin_over_x(x: mpf) -> mpf:
     return mpmath.asin(x) / x if x > 0 else _ONE
 
 
+def _log_gamma_near_2(t: mpf) -> mpf:
+    return mpmath.loggamma(2 + t) / t if abs(t) > _TINY else mpmath.digamma(mpf(2))
+
+
+def _digamma_over_distance(x: mpf) -> mpf:
+    return mpmath.digamma(x) / (x - sum(map(mpf, gamma.DIGAMMA_ZERO)))
+
+
 def _sin_over_x(x: mpf) -> mpf:
     return mpmath.sin(x) / x if x > 0 else _ONE
 
@@ -128,6 +136,10 @@ FITS = {
     "erf.f32": Entry(Problem(_erf_bend, 0.0, 3.93, 13, weight=_erf_bend_weight), np.float32, error_function.ERF_F32),
     "asin.f64": Entry(
         Problem(_asin_over_x, 0.0, 0.5, 13, variable=_square, fixed=(_ONE,)), np.float64, inverse_trigonometry.ASIN
+    ),
+    "lgamma.f64": Entry(Problem(_log_gamma_near_2, -0.5, 0.5, 19), np.float64, gamma.LOG_GAMMA),
+    "digamma.f64": Entry(
+        Problem(_digamma_over_distance, 1.0, 2.25, 24, variable=lambda x: x - 1.5), np.float64, gamma.DIGAMMA
     ),
     "erf_inv.near": Entry(
         Problem(_erf_inv_bend, 0.0, 5.0, 9, weight=lambda w: 1 / (1 + _erf_inv_bend(w))),
