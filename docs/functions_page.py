@@ -28,7 +28,7 @@ THEMES = {
     "Shapes": ("functions.shapes",),
     "Indexing": ("functions.indexing",),
     "Sorting and running totals": ("functions.sorting",),
-    "Linear algebra": ("functions.linear_algebra",),
+    "Linear algebra": ("functions.linear_algebra", "functions.factorizations"),
     "Random numbers": ("random.keys", "random.distributions", "random.gamma", "random.orders"),
     "Convolution and pooling": ("functions.convolution",),
     "Neural networks": ("functions.neural",),
