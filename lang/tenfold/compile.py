@@ -17,6 +17,8 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.export import write_artifact
 from tenfold.program import COMPILING, Program, Traced, compile_traced, compiler, trace_function
+from tenfold.rewrite.convert import ControlFlow, rewritten
+from tenfold.rewrite.convert import control_flow as in_mode
 from tenfold.signature import Request, Signature, array_kinds, array_type, example_types, operands_of
 from tenfold.tracing import TensorValue, here, is_tracing
 from tenfold.tree import Tree
@@ -55,10 +57,12 @@ class Compiled(Generic[P, R]):
         static_argnames: Sequence[str],
         donate: Sequence[str],
         threads: int | None = None,
+        mode: ControlFlow = "rewrite",
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._static, self._donate = static_argnames, donate
+        self._mode: ControlFlow = mode
         self._threads = None if threads is None else checked(threads)
         self._programs: dict[Request, Program] = {}
         # By the structure of the arguments, and by that with the arrays' types: the first is quicker to look up.
@@ -89,7 +93,7 @@ class Compiled(Generic[P, R]):
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if is_tracing():
-            return self._function(*args, **kwargs)
+            return self._traced(*args, **kwargs)
         leaves: list[Any] = []
         record: list[Hashable] = []
         self.signature.scan(args, kwargs, leaves, record)
@@ -101,6 +105,11 @@ class Compiled(Generic[P, R]):
             if returned is not NotImplemented:
                 return latest.program.arranged(returned, as_tensors=latest.as_tensors)
         return self._call_with_others(args, kwargs, leaves, structure)
+
+    def _traced(self, *args: Any, **kwargs: Any) -> Any:
+        """A call of the function inside a trace."""
+        with in_mode(self._mode):
+            return rewritten(self._function)(*args, **kwargs)
 
     def _call_with_others(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any], structure: Hashable
@@ -154,7 +163,7 @@ class Compiled(Generic[P, R]):
 
     def _trace(self, request: Request) -> Traced:
         return trace_function(
-            lambda leaves: self.signature.call(self._function, request, leaves),
+            lambda leaves: self.signature.call(self._traced, request, leaves),
             self.signature.arguments(request),
             self.signature.name,
             self.__doc__ or "",
@@ -165,7 +174,7 @@ class Compiled(Generic[P, R]):
 
         `SpecError` where `count` is not from 1 to 256.
         """
-        other = Compiled(self._function, self._static, self._donate, count)
+        other = Compiled(self._function, self._static, self._donate, count, self._mode)
         other._programs = self._programs
         return other
 
@@ -239,6 +248,7 @@ def compile(  # noqa: A001 - what PyTorch calls it
     static_argnames: Sequence[str] = (),
     donate: Sequence[str] = (),
     threads: int | None = None,
+    control_flow: ControlFlow = "rewrite",
 ) -> Compiled[P, R]: ...
 @overload
 def compile(  # noqa: A001
@@ -247,6 +257,7 @@ def compile(  # noqa: A001
     static_argnames: Sequence[str] = (),
     donate: Sequence[str] = (),
     threads: int | None = None,
+    control_flow: ControlFlow = "rewrite",
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def compile(  # noqa: A001
     function: Callable[P, R] | None = None,
@@ -254,6 +265,7 @@ def compile(  # noqa: A001
     static_argnames: Sequence[str] = (),
     donate: Sequence[str] = (),
     threads: int | None = None,
+    control_flow: ControlFlow = "rewrite",
 ) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
     """Compile `function`; a decorator, with or without arguments.
 
@@ -262,12 +274,17 @@ def compile(  # noqa: A001
     memory.  Parameters may be tensors, Python numbers (rank-0 tensors), or pytrees of both.  Annotations that are
     specs are checked at every call.  All-NumPy arguments give NumPy results, a `Tensor` among them gives Tensors.
     `threads` is how many threads a call may use, where that is not to be the process's number; `with_threads` gives
-    the same for a function that is compiled already.
+    the same for a function that is compiled already.  With `control_flow` "rewrite" Python's `if`, `while` and `for`
+    over traced values are part of the program; with "python" they are refused.
     """
+    if control_flow not in ("rewrite", "python"):
+        raise ArgumentError(
+            f"compile: control_flow is {control_flow!r}", where=here(), mend="give 'rewrite' or 'python'"
+        )
     static = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     donated = (donate,) if isinstance(donate, str) else tuple(donate)
     if function is None:
-        return lambda given: Compiled(given, static, donated, threads)
+        return lambda given: Compiled(given, static, donated, threads, control_flow)
     if not callable(function):
         raise ArgumentError(f"compile: {function!r} is no function", where=here())
-    return Compiled(function, static, donated, threads)
+    return Compiled(function, static, donated, threads, control_flow)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tenfold import tree as pytree
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
+from tenfold.rewrite.convert import with_rewritten
 from tenfold.specs import array_element_type
 from tenfold.tracing import Array, TensorValue, array_from, here, is_tracing
 from tenfold_rt.errors import ArgumentError
@@ -42,7 +43,7 @@ def tensor_function(body: Callable[P, R]) -> Callable[P, R]:
 
 
 def higher_order_function(body: Callable[P, R]) -> Callable[P, R]:
-    """`body`, which takes functions, callable anywhere as a `tensor_function` is.
+    """`body`, which takes functions, callable anywhere as a `tensor_function` is; their control flow is rewritten.
 
     Outside a trace it is traced at each call: what the functions refer to may have changed since the last one.
     """
@@ -51,7 +52,8 @@ def higher_order_function(body: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(body)
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
         if is_tracing():
-            return body(*args, **kwargs)
+            positional, named = with_rewritten(args, kwargs)
+            return body(*positional, **named)
         return cast("R", _run_once(body, name, (args, kwargs)))
 
     return function
@@ -115,7 +117,7 @@ def _compile(
     def call(tensors: Any) -> object:
         remaining = iter(tensors)
         values = [leaf if array is None else next(remaining) for leaf, array in zip(leaves, arrays, strict=True)]
-        args, kwargs = pytree.unflatten(tree, values)
+        args, kwargs = with_rewritten(*pytree.unflatten(tree, values))
         return body(*args, **kwargs)
 
     return compile_traced(trace_function(call, arguments, name))

@@ -21,7 +21,7 @@ from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, array_from, 
 from tenfold.tracing import from_dlpack as shared_array
 from tenfold_rt.errors import ArgumentError
 
-_BRANCH = "use tn.where(condition, x, y), or mark the argument static with static_argnames"
+_BRANCH = "use tn.cond, tn.while_loop or tn.where(condition, x, y), or mark the argument static with static_argnames"
 _NUMBER = "keep it a tensor, or mark the argument static with static_argnames"
 _RETURN = "return it from the traced function and look at the result"
 

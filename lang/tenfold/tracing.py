@@ -81,6 +81,11 @@ def is_tracing() -> bool:
     return bool(_STATE.stack)
 
 
+def depth() -> int:
+    """How many traces this thread is inside."""
+    return len(_STATE.stack)
+
+
 def current() -> Trace:
     """The innermost trace."""
     return _STATE.stack[-1]

@@ -33,7 +33,7 @@ class Leaves:
         values: list[Var] = []
         for number, leaf in enumerate(leaves):
             dtype = like[number].dtype if number < len(like) and is_scalar(leaf) else None
-            values.append(lift(leaf, dtype if dtype is None or _holds(leaf, dtype) else None))
+            values.append(lift(leaf, dtype if dtype is None or holds(leaf, dtype) else None))
         return Leaves(tree, tuple(values), tuple(map(is_scalar, leaves)))
 
     @property
@@ -48,7 +48,7 @@ class Leaves:
         return pytree.unflatten(self.tree, [wrap(value) for value in values])
 
 
-def _holds(number: Any, dtype: dtypes.DType) -> bool:
+def holds(number: Any, dtype: dtypes.DType) -> bool:
     """Whether a Python number may take a dtype: a float no integer's, an integer no bool's."""
     if isinstance(number, bool):
         return True

@@ -9,6 +9,7 @@ from typing import Any, cast
 from tenfold import tree as pytree
 from tenfold.control.regions import Leaves, Traced, require_same_tree, require_same_type, trace
 from tenfold.eager import is_array
+from tenfold.rewrite.convert import rewritten
 from tenfold.tracing import current, here, is_scalar, lift, wrap
 from tenfold.transforms.parts import callable_anywhere, name_of
 from tenfold.tree import Tree
@@ -42,6 +43,7 @@ class _Operands:
 
     def trace(self, function: Callable[..., Any], *, positional: bool = False) -> Traced:
         """`function` of these arguments as a region."""
+        function = rewritten(function)
 
         def call(tensors: Sequence[Any]) -> object:
             args, kwargs = self.arguments(tensors)

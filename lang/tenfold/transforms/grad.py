@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from tenfold import tree as pytree
+from tenfold.rewrite.convert import rewritten
 from tenfold.tracing import TensorLike, TensorValue, current, here, lift, trace_region, wrap
 from tenfold.transforms.parts import Chosen, callable_anywhere, name_of
 from tenfold.tree import Tree
@@ -54,7 +55,7 @@ def _value_and_grad(
     args: Sequence[Any],
     kwargs: dict[str, Any],
 ) -> tuple[Any, Any]:
-    name = name_of(function)
+    name, function = name_of(function), rewritten(function)
     arguments = Chosen.of("grad", name, args, argnums)
     arguments.require_floats("grad")
     aux_tree: list[Tree] = []

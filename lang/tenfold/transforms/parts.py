@@ -10,6 +10,7 @@ from typing import Any
 from tenfold import tree as pytree
 from tenfold.compile import Compiled
 from tenfold.control.regions import Leaves, Traced, trace
+from tenfold.rewrite.convert import rewritten
 from tenfold.tracing import current, here, is_tracing, lift, wrap
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, DTypeError
@@ -84,6 +85,7 @@ class Chosen:
 
     def trace(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Traced:
         """`function` on these arguments as a region of their leaves."""
+        function = rewritten(function)
 
         def call(leaves: Sequence[Any]) -> object:
             return function(*self.put_into(args, leaves), **kwargs)

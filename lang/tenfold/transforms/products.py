@@ -8,6 +8,7 @@ from typing import Any
 from tenfold import tree as pytree
 from tenfold.control.regions import Leaves
 from tenfold.eager import higher_order_function
+from tenfold.rewrite.convert import rewritten
 from tenfold.tracing import current, is_tracing, wrap
 from tenfold.transforms.grad import grad
 from tenfold.transforms.parts import Chosen, callable_anywhere, matching, name_of, wrapped
@@ -67,7 +68,7 @@ def _vjp_outside(function: Callable[..., Any], primals: tuple[Any, ...]) -> tupl
 
     @higher_order_function
     def value(operands: tuple[Any, ...]) -> Any:
-        return function(*operands)
+        return rewritten(function)(*operands)
 
     return value(primals), lambda cotangent: pull(primals, cotangent)
 

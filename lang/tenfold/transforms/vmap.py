@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, cast
 from tenfold import tree as pytree
 from tenfold.control.regions import trace
 from tenfold.functions.axes import normalize_axis
+from tenfold.rewrite.convert import rewritten
 from tenfold.tracing import current, here, lift, wrap
 from tenfold.transforms.parts import callable_anywhere, name_of
 from tenfold.tree import Tree
@@ -37,7 +38,7 @@ def vmap(function: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) ->
 def _mapped(
     function: Callable[..., Any], in_axes: Axes, out_axes: Axes, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    name = name_of(function)
+    name, function = name_of(function), rewritten(function)
     leaves, tree = pytree.flatten((args, kwargs))
     args_tree, kwargs_tree = tree.children
     parts = args_tree.children

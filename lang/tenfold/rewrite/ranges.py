@@ -1,0 +1,49 @@
+"""`range` with a traced bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tenfold.functions.arithmetic import maximum
+from tenfold.rewrite.conditions import is_traced
+from tenfold.tracing import here
+from tenfold_rt.errors import DTypeError, TraceError
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRange:
+    """A range of which only the compiled code knows the end; iterated by a rewritten `for` alone."""
+
+    start: Any
+    step: int
+    count: Any
+
+    def item(self, turn: Any) -> Any:
+        """The number of a turn."""
+        return self.start + turn * self.step if self.step != 1 or is_traced(self.start) or self.start else turn
+
+    def __iter__(self) -> Any:
+        raise TraceError(
+            "a range over a traced number is iterated outside a `for` statement",
+            where=here(),
+            mend="iterate over it with a plain `for i in range(n)`, or use tn.fori_loop",
+        )
+
+
+def make_range(*bounds: Any) -> range | TracedRange:
+    """`range(*bounds)`, also with traced bounds."""
+    if not any(map(is_traced, bounds)):
+        return range(*bounds)
+    start, stop, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    for bound in (start, stop):
+        if is_traced(bound) and (bound.type.rank or not bound.type.dtype.is_integer):
+            raise DTypeError(f"range: a bound is {bound.type}, not an integer scalar", where=here())
+    if is_traced(step) or step == 0:
+        raise TraceError("range: the step must be a Python number, and not 0", where=here(), mend="scale the numbers")
+    distance = stop - start if step > 0 else start - stop
+    return TracedRange(start, step, maximum((_i64(distance) + (abs(step) - 1)) // abs(step), 0))
+
+
+def _i64(number: Any) -> Any:
+    return number.to("i64")
