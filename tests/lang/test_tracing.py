@@ -46,10 +46,10 @@ def test_a_captured_array_is_read_while_tracing(run) -> None:
 @pytest.mark.parametrize(
     ("use", "asked"),
     [
-        (lambda x: 1 if x.sum() > 0 else 2, "bool"),
+        (lambda x: bool(x.sum() > 0), "bool"),
         (lambda x: int(x.sum()), "int"),
         (lambda x: float(x.sum()), "float"),
-        (lambda x: range(x.sum().to("i64")), "integer"),
+        (lambda x: list(range(x.sum().to("i64"))), "range"),
         (lambda x: np.asarray(x), "NumPy array"),
         (lambda x: x.numpy(), "numpy"),
         (lambda x: x.item(), "item"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-import sysconfig
+import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 ControlFlow: TypeAlias = Literal["rewrite", "python"]
 
+_STANDARD_LIBRARY = str(Path(os.__file__).parent) + "/"
 _OURS = str(Path(__file__).parents[1]) + "/"
 
 
@@ -54,7 +55,8 @@ def rewritten(function: Any, *, given: bool = True) -> Any:
     if isinstance(function, functools.partial):
         whole = cast("functools.partial[Any]", function)
         return functools.partial(rewritten(whole.func, given=given), *whole.args, **whole.keywords)
-    call = None if isinstance(function, type) else getattr(type(function), "__call__", None)  # noqa: B004
+    kind = cast("type[Any]", type(function))
+    call: object = None if issubclass(kind, type) else getattr(kind, "__call__", None)  # noqa: B004
     if isinstance(call, FunctionType) and _is_users(call, given):
         return MethodType(rewritten(call, given=given), function)
     return function
@@ -68,9 +70,8 @@ def _is_users(function: FunctionType, given: bool) -> bool:
 @functools.cache
 def _is_installed(file: str) -> bool:
     """Whether a file belongs to the standard library or an installed package."""
-    places = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     parts = Path(file).parts
-    return "site-packages" in parts or "dist-packages" in parts or file.startswith(tuple(f"{p}/" for p in places))
+    return "site-packages" in parts or "dist-packages" in parts or file.startswith(_STANDARD_LIBRARY)
 
 
 @functools.cache
@@ -84,7 +85,8 @@ def with_rewritten(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tupl
 
 
 def _each(value: Any) -> Any:
-    if type(value) is list or type(value) is tuple:
-        items = cast("list[Any] | tuple[Any, ...]", value)
-        return type(value)(map(_each, items))
+    if type(value) is list:
+        return [_each(item) for item in cast("list[Any]", value)]
+    if type(value) is tuple:
+        return tuple(_each(item) for item in cast("tuple[Any, ...]", value))
     return rewritten(value) if isinstance(value, (FunctionType, MethodType, functools.partial)) else value

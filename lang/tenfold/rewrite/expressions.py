@@ -18,8 +18,11 @@ Node = TypeVar("Node", bound=ast.AST)
 
 
 def located(node: Node, like: ast.AST) -> Node:
-    """`node`, and what it holds that has no place yet, at the place of `like`."""
-    return ast.fix_missing_locations(ast.copy_location(node, like))
+    """`node`, and what it holds that has no place yet, at the beginning of `like`."""
+    ast.copy_location(node, like)
+    if node is not like and isinstance(node, (ast.expr, ast.stmt)):
+        node.end_lineno, node.end_col_offset = node.lineno, node.col_offset
+    return ast.fix_missing_locations(node)
 
 
 def runtime_call(name: str, like: ast.AST, *args: ast.expr) -> ast.Call:

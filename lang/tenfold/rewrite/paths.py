@@ -67,11 +67,11 @@ def merge(
     results = merger.results(pred)
     after = {name: template.filled(results) for name, template in contents.items()}
     for name, value in after.items():
-        untouched = value is MISSING and not any(path.values[name].why for path in paths)
-        if value is MISSING or name in kinds.get(Kind.NORMAL, ()):
-            whys = (path.values[name].why for path in paths if isinstance(path.values[name], Unset))
-            why = next(filter(None, whys), f"`{name}` is assigned in only one branch of the {what} at {place}")
-            after[name] = Unset(name, "" if untouched else why, value)
+        why = _reason([path.values[name] for path in paths])
+        if value is MISSING:
+            after[name] = Unset(name, why)
+        elif name in kinds.get(Kind.NORMAL, ()):
+            after[name] = Unset(name, why or f"`{name}` is assigned in only one branch of the {what} at {place}", value)
     for name, value in rest.items():
         if any(path.values[name] is not value for path in paths):
             rest[name] = _dead(name, [path.values[name] for path in paths])
@@ -84,6 +84,11 @@ def _dead(name: str, values: Sequence[Any]) -> Unset:
     if all(isinstance(value, Unset) and not value.why for value in values):
         return Unset(name)
     return Unset(name, f"`{name}` has no value here")
+
+
+def _reason(values: Sequence[Any]) -> str:
+    """Why a variable has no value that is one of `values` after a path."""
+    return next((value.why for value in values if isinstance(value, Unset) and value.why), "")
 
 
 @dataclass(frozen=True, slots=True)

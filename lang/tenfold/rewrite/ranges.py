@@ -7,7 +7,7 @@ from typing import Any
 
 from tenfold.functions.arithmetic import maximum
 from tenfold.rewrite.conditions import is_traced
-from tenfold.tracing import here
+from tenfold.tracing import here, refuse_value
 from tenfold_rt.errors import DTypeError, TraceError
 
 
@@ -24,18 +24,16 @@ class TracedRange:
         return self.start + turn * self.step if self.step != 1 or is_traced(self.start) or self.start else turn
 
     def __iter__(self) -> Any:
-        raise TraceError(
-            "a range over a traced number is iterated outside a `for` statement",
-            where=here(),
-            mend="iterate over it with a plain `for i in range(n)`, or use tn.fori_loop",
-        )
+        refuse_value("a range", self.count.type, "use it in `for i in range(n)`, or tn.fori_loop")
 
 
 def make_range(*bounds: Any) -> range | TracedRange:
     """`range(*bounds)`, also with traced bounds."""
     if not any(map(is_traced, bounds)):
         return range(*bounds)
-    start, stop, step = (0, bounds[0], 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    given: tuple[Any, ...] = (0, *bounds) if len(bounds) == 1 else bounds
+    start, stop = given[:2]
+    step = given[2] if len(given) > 2 else 1
     for bound in (start, stop):
         if is_traced(bound) and (bound.type.rank or not bound.type.dtype.is_integer):
             raise DTypeError(f"range: a bound is {bound.type}, not an integer scalar", where=here())

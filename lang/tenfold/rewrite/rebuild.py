@@ -95,7 +95,7 @@ def _code_of(node: Function, original: CodeType) -> CodeType:
     module = compile(ast.Module([factory], []), original.co_filename, "exec", flags=flags, dont_inherit=True)
     (outer,) = (each for each in module.co_consts if isinstance(each, CodeType))
     (code,) = (each for each in outer.co_consts if isinstance(each, CodeType))
-    return code.replace(co_firstlineno=original.co_firstlineno, co_qualname=original.co_qualname)
+    return code.replace(co_qualname=original.co_qualname)
 
 
 def _class_name(function: FunctionType) -> str:

@@ -63,12 +63,12 @@ class Signal:
     @property
     def falls_through(self) -> bool:
         """Whether the part certainly is not left by a jump."""
-        return self.kinds.keys() == {Kind.NORMAL}
+        return set(self.kinds) == {Kind.NORMAL}
 
     @property
     def goes_on(self) -> bool:
         """Whether a loop of which this is the body certainly goes on."""
-        return self.kinds.keys() <= {Kind.NORMAL, Kind.CONTINUE}
+        return set(self.kinds) <= {Kind.NORMAL, Kind.CONTINUE}
 
     @property
     def jumps(self) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import ast
 import linecache
 from types import CodeType
+from typing import TypeAlias
 
 from tenfold.rewrite.names import Function
 
-_Index = dict[tuple[int, str], list[Function]]
+_Index: TypeAlias = dict[tuple[int, str], list[Function]]
 _FILES: dict[str, tuple[list[str], _Index]] = {}
 
 
@@ -29,7 +30,7 @@ def _index(file: str, module_globals: dict[str, object]) -> _Index:
         try:
             known = lines, _functions(ast.parse("".join(lines)))
         except (SyntaxError, ValueError):
-            known = lines, {}
+            known = lines, _Index()
         _FILES[file] = known
     return known[1]
 

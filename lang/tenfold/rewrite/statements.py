@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from typing import Any, cast
 
 from tenfold.rewrite.expressions import RUNTIME, Expressions, deferred, located, runtime_call
 from tenfold.rewrite.liveness import Liveness
@@ -252,7 +253,7 @@ class _FunctionRewriter:
 
     def _visited(self, value: object) -> object:
         if isinstance(value, list):
-            return [self._visited(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+            return [self._visited(each) for each in cast("list[object]", value)]
         return self._expressions.visit(value) if isinstance(value, ast.AST) else value
 
 
@@ -304,4 +305,4 @@ def _optional(parts: Sequence[ast.stmt]) -> ast.expr:
 
 
 def _names(names: frozenset[str]) -> ast.expr:
-    return ast.Constant(tuple(sorted(names)))
+    return ast.Constant(cast("Any", tuple(sorted(names))))

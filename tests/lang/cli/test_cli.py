@@ -239,8 +239,8 @@ def test_a_bad_compile_request_gets_one_line(words: str, message: str) -> None:
         ("@tn.compile\ndef f(x): return x", "f: argument `x` has no spec; annotate it"),
         ("@tn.compile\ndef f(x: tn.f32[2]):\n  return x + y", "tracing f failed with NameError: .*, at bad.py:4"),
         (
-            "@tn.compile\ndef f(x: tn.f32[2]):\n  return x if x[0] > 0 else -x",
-            "needs the value of .*bad.py:4; use tn.where",
+            "@tn.compile\ndef f(x: tn.f32[2]):\n  return x * bool(x[0] > 0)",
+            "needs the value of .*bad.py:4; use tn.cond",
         ),
         ("@tn.compile\ndef f(x: tn.f32[2], y: tn.f32[3]):\n  return x + y", "add: shapes .*, at .*bad.py:4; reshape"),
         ("x = tn.zeros(2) @ tn.zeros(3)", "matmul: contracting sizes differ, 2 .* and 3 .*, at .*bad.py:2"),
