@@ -50,6 +50,12 @@ def test_import_loads_nothing_heavy(tmp_path: Path) -> None:
     assert loaded(IMPORT, tmp_path) & (HEAVY | STAGES) == set()
 
 
+def test_import_loads_nothing_that_rewrites(tmp_path: Path) -> None:
+    assert {name for name in loaded(IMPORT, tmp_path) if name.startswith("tenfold.rewrite.")} == {
+        "tenfold.rewrite.convert"
+    }
+
+
 def test_cached_call_loads_nothing_heavy(tmp_path: Path) -> None:
     assert "llvmlite" in loaded(CALL, tmp_path)
     assert loaded(CALL, tmp_path) & (HEAVY | STAGES) == set()

@@ -89,13 +89,17 @@ def _code_of(node: Function, original: CodeType) -> CodeType:
     """The code of `node`, compiled within a function that has its free variables."""
     names = [ast.arg(name) for name in (*original.co_freevars, RUNTIME)]
     signature = ast.arguments(posonlyargs=[], args=names, kwonlyargs=[], kw_defaults=[], defaults=[])
-    body: ast.stmt = ast.Return(node) if isinstance(node, ast.Lambda) else node
+    if isinstance(node, ast.Lambda):
+        body: ast.stmt = ast.Return(node)
+    else:
+        node.name = RUNTIME + "function"  # under its own name it would hide the global that it may call itself by
+        body = node
     factory = located(ast.FunctionDef(_FACTORY, signature, [located(body, node)], [], None), node)
     flags = original.co_flags & _FUTURE_FLAGS
     module = compile(ast.Module([factory], []), original.co_filename, "exec", flags=flags, dont_inherit=True)
     (outer,) = (each for each in module.co_consts if isinstance(each, CodeType))
     (code,) = (each for each in outer.co_consts if isinstance(each, CodeType))
-    return code.replace(co_qualname=original.co_qualname)
+    return code.replace(co_name=original.co_name, co_qualname=original.co_qualname)
 
 
 def _class_name(function: FunctionType) -> str:

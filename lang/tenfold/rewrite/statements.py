@@ -96,8 +96,9 @@ class _FunctionRewriter:
         for number, statement in enumerate(statements):
             rest = statements[number + 1 :]
             if isinstance(statement, CONTROL) or self._leaves_opaque(statement):
+                leaves = bool(jumps([statement]))  # asked now: parts are rewritten in place
                 made += self._statement_with_parts(statement, rest)
-                if jumps([statement]):
+                if leaves:
                     return made
             else:
                 made += self._plain(statement)

@@ -101,6 +101,23 @@ def within_try_and_with(x: Any) -> Any:
     return x
 
 
+def loop_left_from_within_try(x: Any) -> Any:
+    for _ in range(6):
+        try:
+            x = x * 2
+            if x > 20:
+                break
+        except ValueError:
+            continue
+    return x
+
+
+def recursive(x: Any, turns: int = 3) -> Any:
+    if turns == 0:
+        return x
+    return recursive(x + 1 if x > 3 else x - 1, turns - 1)
+
+
 def python_stays_python(x: Any, mode: Any = None) -> Any:
     names = []
     for number, name in enumerate(["a", "b", "c"]):
@@ -134,6 +151,8 @@ def deleted_and_closure(x: Any) -> Any:
         walrus,
         else_of_while,
         within_try_and_with,
+        loop_left_from_within_try,
+        recursive,
         python_stays_python,
         deleted_and_closure,
     ],
