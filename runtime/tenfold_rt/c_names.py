@@ -116,8 +116,9 @@ def argument_names(entry: Entry) -> tuple[str, ...]:
 def identifier(name: str, default: str) -> str:
     """`name` with what C does not allow replaced; `default` where nothing is left."""
     text = re.sub(r"[^0-9A-Za-z_]+", "_", name)
-    # C and C++ keep names that begin with an underscore or hold two together to themselves.
-    text = re.sub(r"_{2,}", "_", text.rstrip("_") if text != name else text).lstrip("_")
+    # C and C++ keep names that begin with an underscore or hold two together to themselves, as those of an entry's
+    # family would that ends with one.
+    text = re.sub(r"_{2,}", "_", text).strip("_")
     if not text:
         return default
     return f"n{text}" if text[0].isdigit() else text

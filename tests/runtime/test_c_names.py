@@ -47,6 +47,10 @@ def test_context_is_not_an_argument_s_name() -> None:
     assert argument_names(entry) == ("ctx_2", "x", "x_2")
 
 
+def test_no_name_of_a_family_holds_two_underscores() -> None:
+    assert names_of("step_", "0_") == ("step", "n0")
+
+
 @given(st.lists(NAMES, max_size=6), NAMES)
 def test_names_are_identifiers_and_differ(entries: list[str], library: str) -> None:
     manifest = Manifest(library, "0", "", "", (), tuple(Entry(name, (), ()) for name in entries))
