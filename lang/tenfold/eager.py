@@ -53,7 +53,7 @@ def higher_order_function(body: Callable[P, R]) -> Callable[P, R]:
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
         if is_tracing():
             positional, named = with_rewritten(args, kwargs)
-            return body(*positional, **named)
+            return cast("Callable[..., R]", body)(*positional, **named)
         return cast("R", _run_once(body, name, (args, kwargs)))
 
     return function
