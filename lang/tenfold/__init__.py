@@ -155,6 +155,7 @@ from tenfold.functions.reductions import (
     max,  # noqa: A004
     mean,
     min,  # noqa: A004
+    norm,
     prod,
     std,
     sum,  # noqa: A004
@@ -413,6 +414,7 @@ __all__ = [
     "nan_to_num",
     "negative",
     "nll_loss",
+    "norm",
     "not_equal",
     "one_hot",
     "ones",

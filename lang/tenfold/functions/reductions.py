@@ -346,6 +346,43 @@ def logsumexp(
     return wrap(result if kept(keepdim, keepdims) else _without(result, axes))
 
 
+@tensor_function
+@rounded_once()
+def norm(
+    x: TensorLike,
+    p: float = 2,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    axis: Axes = None,
+    keepdims: bool | None = None,
+) -> Tensor:
+    """The p-norm of the elements along axes, (sum |x|^p)^(1/p).
+
+    With p = inf it is the largest |x|, with -inf the smallest, with 0 how many are not 0.  Its gradient is 0 where it
+    is 0.  For a matrix it is the norm of its elements, for p = 2 Frobenius's.
+    """
+    value = _floating(None, lift(x))
+    axes = normalize_axes("norm", either("norm", dim, axis), value.rank)
+    result = with_axes_kept(_norm(ops.abs_(value), float(p), axes), value.sizes, axes)
+    return wrap(result if kept(keepdim, keepdims) else _without(result, axes))
+
+
+def _norm(size: Var, p: float, axes: tuple[int, ...]) -> Var:
+    """The p-norm of elements that are not negative."""
+    if math.isinf(p):
+        return ops.reduce_max(size, axes) if p > 0 else ops.reduce_min(size, axes)
+    if p == 0:
+        nonzero = ops.compare(size, ops.zeros_like(size), Direction.NE)
+        return ops.reduce_sum(ops.convert(nonzero, size.dtype), axes)
+    if p == 1:
+        return ops.reduce_sum(size, axes)
+    powers = ops.square(size) if p == 2 else ops.power(size, ops.full_like(size, p))
+    total = ops.reduce_sum(powers, axes)
+    root = ops.sqrt(total) if p == 2 else ops.power(total, ops.full_like(total, 1 / p))
+    return ops.select(ops.compare(total, ops.zeros_like(total), Direction.EQ), total, root)
+
+
 def _without(x: Var, axes: tuple[int, ...]) -> Var:
     return reshape_to(x, [size for number, size in enumerate(x.sizes) if number not in axes])
 
