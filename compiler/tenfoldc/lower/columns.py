@@ -84,8 +84,12 @@ class Columns(Nest):
             at[loop] = axis
         loops.extend(self._begin_tile())
         tile = self._tile(at)
-        private = [buffer for buffer in self.scratch if buffer not in self.partial.values()]
-        return [*body, *around([(axis, scalar.index(extent)) for axis, extent in loops], tile, private=private)]
+        rows = [(axis, scalar.index(extent)) for axis, extent in loops]
+        return [*body, *around(rows, tile, private=self._private())]
+
+    def _private(self) -> list[Buffer]:
+        """The scratch memory that holds nothing from one tile or chunk to the next."""
+        return [buffer for buffer in self.scratch if buffer not in self.partial.values()]
 
     def _begin_tile(self) -> list[tuple[Axis, int]]:
         """Let the columns be those of one tile; gives the loop over tiles, if there are several."""
@@ -215,7 +219,7 @@ class Columns(Nest):
 
         body += self._columns({}, leave)
         loops = [(chunk, scalar.index(count)), *((axis, scalar.index(extent)) for axis, extent in tiles)]
-        return around(loops, body, private=list(targets.values()))[0]
+        return around(loops, body, private=self._private())[0]
 
     def _combine_chunks(
         self, folded: Sequence[Operation], inits: Mapping[Value, Expr], at: Mapping[int, Expr], column: Expr

@@ -338,7 +338,7 @@ def test_variables_of_other_types_that_nothing_reads_do_not_matter(run: Run) -> 
 def test_rewriting_is_done_once_and_can_be_switched_off() -> None:
     compiled = tn.compile(relu, control_flow="python")
     with pytest.raises(
-        tn.TraceError, match=r"bool\(\) or `if` needs the value .*test_control_flow.py:\d+; use tn.cond"
+        tn.TraceError, match=r"bool\(\) or `if` needs the value .*test_rewritten_control_flow.py:\d+; use tn.cond"
     ):
         compiled(np.float64(1))
     with pytest.raises(tn.ArgumentError, match="control_flow is 'no'"):
