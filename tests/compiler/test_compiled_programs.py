@@ -307,3 +307,20 @@ def test_a_carry_does_not_take_the_memory_of_a_value_that_the_loop_uses_too(tmp_
         return ops.multiply(ops.while_([zero, start], *regions)[1], y)
 
     check([case("held", lambda x, y: [build(x, y)], np.arange(5.0), np.ones(5), compare=ROUNDINGS)], tmp_path)
+
+
+def test_a_row_of_parts_with_two_bounds_each_is_normalised(tmp_path: Path) -> None:
+    """LLVM's loop peeling aborted the process for this."""
+
+    def build(x: Var, w: Var) -> Var:
+        padded = ops.pad(x, ops.full(x.builder, TensorType(dtypes.f32), 1.0), [1], [2])
+        row = ops.concatenate([padded, ops.constant(x.builder, np.arange(8, dtype=np.float32))], 0)
+        share = ops.full(x.builder, TensorType(dtypes.f32), 1 / 16)
+        mean = ops.multiply(ops.reduce_sum(row, (0,)), share)
+        centred = ops.subtract(row, ops.broadcast_in_dim(mean, (16,), ()))
+        spread = ops.multiply(ops.reduce_sum(ops.multiply(centred, centred), (0,)), share)
+        scale = ops.rsqrt(ops.add(spread, ops.ones_like(spread)))
+        return ops.multiply(ops.multiply(centred, ops.broadcast_in_dim(scale, (16,), ())), w)
+
+    arrays = np.ones(5, np.float32), np.ones(16, np.float32)
+    check([case("parts", build, *arrays, compare=TOLERANCE)], tmp_path)

@@ -40,6 +40,8 @@ _OPTIONS = (
     "-x86-cmov-converter=false",
     # The scheduler compares each access to memory with those before it, in blocks of up to so many with all of them.
     "-dag-maps-huge-region=200",
+    # Peeling the last turn of a loop fails an assertion of LLVM's where a choice depends on two bounds of the index.
+    "-unroll-allow-peeling=false",
 )
 """LLVM has these for the whole process, and no attributes that would say them of a function."""
 
