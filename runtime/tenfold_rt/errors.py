@@ -2,6 +2,7 @@
 
 A message says what is wrong, where in the user's source, and how to mend it, in that order: `matmul:
 contracting sizes differ, 784 (x, axis 1) and 512 (w, axis 0), at mlp.py:12; transpose w or reshape x`.
+Each class is also the built-in one that NumPy or PyTorch would raise: `ValueError`, `RuntimeError`, `IndexError`.
 """
 
 from __future__ import annotations
@@ -30,16 +31,20 @@ class TenfoldError(Exception):
         return type(self)(self.what, where=str(where), mend=self.mend, excerpt=self.excerpt)
 
 
-class ShapeError(TenfoldError, ValueError):
+class ShapeError(TenfoldError, ValueError, RuntimeError):
     """Shapes that do not fit together.  Mend: reshape, transpose or broadcast as the message says."""
 
 
-class DTypeError(TenfoldError, TypeError):
+class DTypeError(TenfoldError, TypeError, RuntimeError):
     """Element types that an operation does not take.  Mend: convert with `x.to(dtype)`."""
 
 
-class ArgumentError(TenfoldError, ValueError):
-    """An argument with a value or of a kind that is not allowed (an axis out of range, an unknown mode)."""
+class ArgumentError(TenfoldError, ValueError, RuntimeError):
+    """An argument with a value or of a kind that is not allowed (an unknown mode, a negative size)."""
+
+
+class RangeError(ArgumentError, IndexError):
+    """An axis, or an index into one, that is out of range.  Mend: count from 0, or from the end with -1."""
 
 
 class TraceError(TenfoldError, TypeError):

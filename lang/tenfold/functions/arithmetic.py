@@ -23,6 +23,44 @@ from tenfoldc.ops import Direction
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "add",
+    "atan2",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
+    "clamp",
+    "clip",
+    "divide",
+    "equal",
+    "floor_divide",
+    "fmod",
+    "greater",
+    "greater_equal",
+    "isclose",
+    "left_shift",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "not_equal",
+    "pow",
+    "reciprocal",
+    "remainder",
+    "right_shift",
+    "square",
+    "stop_gradient",
+    "subtract",
+    "where",
+]
+
 
 def _binary(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorLike) -> Tensor:
     return wrap(op(*broadcast(name, *promoted(x, y))))
@@ -33,34 +71,34 @@ def _floating(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: Tensor
 
 
 @tensor_function
-def add(x: TensorLike, y: TensorLike) -> Tensor:
+def add(input: TensorLike, other: TensorLike) -> Tensor:
     """The sum, element by element; of two bools, their `or`."""
-    return _binary("add", ops.add, x, y)
+    return _binary("add", ops.add, input, other)
 
 
 @tensor_function
-def subtract(x: TensorLike, y: TensorLike) -> Tensor:
+def subtract(input: TensorLike, other: TensorLike) -> Tensor:
     """The difference, element by element; `DTypeError` for two bools."""
-    return _binary("subtract", ops.subtract, x, y)
+    return _binary("subtract", ops.subtract, input, other)
 
 
 @tensor_function
-def multiply(x: TensorLike, y: TensorLike) -> Tensor:
+def multiply(input: TensorLike, other: TensorLike) -> Tensor:
     """The product, element by element; of two bools, their `and`."""
-    return _binary("multiply", ops.multiply, x, y)
+    return _binary("multiply", ops.multiply, input, other)
 
 
 @tensor_function
-def divide(x: TensorLike, y: TensorLike) -> Tensor:
+def divide(input: TensorLike, other: TensorLike) -> Tensor:
     """The quotient, element by element; of integers as f32."""
-    return _floating("divide", ops.divide, x, y)
+    return _floating("divide", ops.divide, input, other)
 
 
 @tensor_function
 @rounded_once(2)
-def floor_divide(x: TensorLike, y: TensorLike) -> Tensor:
+def floor_divide(input: TensorLike, other: TensorLike) -> Tensor:
     """The quotient rounded toward minus infinity, as Python's `//`; an integer divided by 0 does not trap."""
-    a, b = broadcast("floor_divide", *promoted(x, y))
+    a, b = broadcast("floor_divide", *promoted(input, other))
     if a.dtype.is_float:
         return wrap(_floor_divided(a, b))
     quotient = ops.divide(a, b)
@@ -80,9 +118,9 @@ def _floor_divided(a: Var, b: Var) -> Var:
 
 @tensor_function
 @rounded_once(2)
-def remainder(x: TensorLike, y: TensorLike) -> Tensor:
+def remainder(input: TensorLike, other: TensorLike) -> Tensor:
     """The remainder with the sign of the divisor, as Python's `%`."""
-    a, b = broadcast("remainder", *promoted(x, y))
+    a, b = broadcast("remainder", *promoted(input, other))
     rest = ops.remainder(a, b)
     if a.dtype.is_unsigned or a.dtype.is_bool:
         return wrap(rest)
@@ -90,9 +128,9 @@ def remainder(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 @tensor_function
-def fmod(x: TensorLike, y: TensorLike) -> Tensor:
+def fmod(input: TensorLike, other: TensorLike) -> Tensor:
     """The remainder with the sign of the dividend, as C's `fmod`."""
-    return _binary("fmod", ops.remainder, x, y)
+    return _binary("fmod", ops.remainder, input, other)
 
 
 def _signs_differ(rest: Var, divisor: Var) -> Var:
@@ -104,14 +142,14 @@ def _signs_differ(rest: Var, divisor: Var) -> Var:
 
 @tensor_function
 @rounded_once(2)
-def pow(base: TensorLike, exponent: TensorLike) -> Tensor:  # noqa: A001 - PyTorch's name
-    """`base` to the power of `exponent`.  A Python number as exponent is taken apart where that is exact."""
+def pow(input: TensorLike, exponent: TensorLike) -> Tensor:  # noqa: A001 - PyTorch's name
+    """`input` to the power of `exponent`.  A Python number as exponent is taken apart where that is exact."""
     if is_scalar(exponent):
         assert isinstance(exponent, (bool, int, float))
-        simple = _simple_power(as_dtype((base,), result_type(base, exponent))[0], exponent)
+        simple = _simple_power(as_dtype((input,), result_type(input, exponent))[0], exponent)
         if simple is not None:
             return wrap(simple)
-    return _binary("pow", ops.power, base, exponent)
+    return _binary("pow", ops.power, input, exponent)
 
 
 def _simple_power(x: Var, exponent: Scalar) -> Var | None:
@@ -138,35 +176,35 @@ def _simple_power(x: Var, exponent: Scalar) -> Var | None:
 
 
 @tensor_function
-def atan2(y: TensorLike, x: TensorLike) -> Tensor:
+def atan2(input: TensorLike, other: TensorLike) -> Tensor:
     """The angle in radians of the point (x, y), in (-pi, pi]."""
-    return _floating("atan2", ops.atan2, y, x)
+    return _floating("atan2", ops.atan2, input, other)
 
 
 @tensor_function
-def maximum(x: TensorLike, y: TensorLike) -> Tensor:
+def maximum(input: TensorLike, other: TensorLike) -> Tensor:
     """The larger, element by element; NaN where either is."""
-    return _binary("maximum", ops.maximum, x, y)
+    return _binary("maximum", ops.maximum, input, other)
 
 
 @tensor_function
-def minimum(x: TensorLike, y: TensorLike) -> Tensor:
+def minimum(input: TensorLike, other: TensorLike) -> Tensor:
     """The smaller, element by element; NaN where either is."""
-    return _binary("minimum", ops.minimum, x, y)
+    return _binary("minimum", ops.minimum, input, other)
 
 
 @tensor_function
 def clamp(
-    x: TensorLike,
+    input: TensorLike,
     min: TensorLike | None = None,  # noqa: A002 - PyTorch's name
     max: TensorLike | None = None,  # noqa: A002
 ) -> Tensor:
-    """`x` no smaller than `min` and no larger than `max`; NaN stays.  `ArgumentError` where neither is given."""
+    """`input` no smaller than `min` and no larger than `max`; NaN stays.  `ArgumentError` where neither is given."""
     if min is None and max is None:
         raise ArgumentError("clamp: neither min nor max is given", where=here())
     bounds = [bound for bound in (min, max) if bound is not None]
-    dtype = result_type(x, *bounds)
-    (value,) = as_dtype((x,), dtype)
+    dtype = result_type(input, *bounds)
+    (value,) = as_dtype((input,), dtype)
     if min is not None and max is not None and is_scalar(min) and is_scalar(max):
         return wrap(ops.clamp(lift(min, dtype), value, lift(max, dtype)))
     if min is not None:
@@ -177,18 +215,18 @@ def clamp(
 
 
 def clip(
-    x: TensorLike,
+    input: TensorLike,
     min: TensorLike | None = None,  # noqa: A002 - NumPy's name
     max: TensorLike | None = None,  # noqa: A002
 ) -> Tensor:
     """`clamp` by NumPy's name."""
-    return clamp(x, min, max)
+    return clamp(input, min, max)
 
 
 @tensor_function
-def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Tensor:
-    """`x` where `condition` is true (or not 0), else `y`; all three broadcast."""
-    a, b = promoted(x, y)
+def where(condition: TensorLike, input: TensorLike, other: TensorLike) -> Tensor:
+    """`input` where `condition` is true (or not 0), else `other`; all three broadcast."""
+    a, b = promoted(input, other)
     return wrap(ops.select(*broadcast("where", truth(lift(condition)), a, b)))
 
 
@@ -202,39 +240,39 @@ def _compare(name: str, direction: Direction, x: TensorLike, y: TensorLike) -> T
 
 
 @tensor_function
-def equal(x: TensorLike, y: TensorLike) -> Tensor:
+def equal(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether elements are equal; NaN equals nothing.  Bool."""
-    return _compare("equal", Direction.EQ, x, y)
+    return _compare("equal", Direction.EQ, input, other)
 
 
 @tensor_function
-def not_equal(x: TensorLike, y: TensorLike) -> Tensor:
+def not_equal(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether elements differ; NaN differs from all.  Bool."""
-    return _compare("not_equal", Direction.NE, x, y)
+    return _compare("not_equal", Direction.NE, input, other)
 
 
 @tensor_function
-def less(x: TensorLike, y: TensorLike) -> Tensor:
+def less(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether x < y, element by element.  Bool."""
-    return _compare("less", Direction.LT, x, y)
+    return _compare("less", Direction.LT, input, other)
 
 
 @tensor_function
-def less_equal(x: TensorLike, y: TensorLike) -> Tensor:
+def less_equal(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether x <= y, element by element.  Bool."""
-    return _compare("less_equal", Direction.LE, x, y)
+    return _compare("less_equal", Direction.LE, input, other)
 
 
 @tensor_function
-def greater(x: TensorLike, y: TensorLike) -> Tensor:
+def greater(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether x > y, element by element.  Bool."""
-    return _compare("greater", Direction.GT, x, y)
+    return _compare("greater", Direction.GT, input, other)
 
 
 @tensor_function
-def greater_equal(x: TensorLike, y: TensorLike) -> Tensor:
+def greater_equal(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether x >= y, element by element.  Bool."""
-    return _compare("greater_equal", Direction.GE, x, y)
+    return _compare("greater_equal", Direction.GE, input, other)
 
 
 def _logical(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorLike) -> Tensor:
@@ -242,27 +280,27 @@ def _logical(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorL
 
 
 @tensor_function
-def logical_and(x: TensorLike, y: TensorLike) -> Tensor:
+def logical_and(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether both elements are true (not 0).  Bool."""
-    return _logical("logical_and", ops.and_, x, y)
+    return _logical("logical_and", ops.and_, input, other)
 
 
 @tensor_function
-def logical_or(x: TensorLike, y: TensorLike) -> Tensor:
+def logical_or(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether an element of the two is true (not 0).  Bool."""
-    return _logical("logical_or", ops.or_, x, y)
+    return _logical("logical_or", ops.or_, input, other)
 
 
 @tensor_function
-def logical_xor(x: TensorLike, y: TensorLike) -> Tensor:
+def logical_xor(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether exactly one element of the two is true (not 0).  Bool."""
-    return _logical("logical_xor", ops.xor, x, y)
+    return _logical("logical_xor", ops.xor, input, other)
 
 
 @tensor_function
-def logical_not(x: TensorLike) -> Tensor:
+def logical_not(input: TensorLike) -> Tensor:
     """Whether each element is false (0).  Bool."""
-    return wrap(ops.not_(truth(lift(x))))
+    return wrap(ops.not_(truth(lift(input))))
 
 
 def _bitwise(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorLike) -> Tensor:
@@ -272,70 +310,72 @@ def _bitwise(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: TensorL
 
 
 @tensor_function
-def bitwise_and(x: TensorLike, y: TensorLike) -> Tensor:
+def bitwise_and(input: TensorLike, other: TensorLike) -> Tensor:
     """The bits set in both; `DTypeError` for floats."""
-    return _bitwise("bitwise_and", ops.and_, x, y)
+    return _bitwise("bitwise_and", ops.and_, input, other)
 
 
 @tensor_function
-def bitwise_or(x: TensorLike, y: TensorLike) -> Tensor:
+def bitwise_or(input: TensorLike, other: TensorLike) -> Tensor:
     """The bits set in either; `DTypeError` for floats."""
-    return _bitwise("bitwise_or", ops.or_, x, y)
+    return _bitwise("bitwise_or", ops.or_, input, other)
 
 
 @tensor_function
-def bitwise_xor(x: TensorLike, y: TensorLike) -> Tensor:
+def bitwise_xor(input: TensorLike, other: TensorLike) -> Tensor:
     """The bits set in exactly one; `DTypeError` for floats."""
-    return _bitwise("bitwise_xor", ops.xor, x, y)
+    return _bitwise("bitwise_xor", ops.xor, input, other)
 
 
 @tensor_function
-def bitwise_not(x: TensorLike) -> Tensor:
+def bitwise_not(input: TensorLike) -> Tensor:
     """All bits flipped; of bools, `not`.  `DTypeError` for floats."""
-    return wrap(ops.not_(lift(x)))
+    return wrap(ops.not_(lift(input)))
 
 
 @tensor_function
-def left_shift(x: TensorLike, y: TensorLike) -> Tensor:
-    """`x` times 2 to the power `y`, within its bits; 0 where `y` is at least the width."""
-    return _bitwise("left_shift", ops.shift_left, x, y)
+def left_shift(input: TensorLike, other: TensorLike) -> Tensor:
+    """`input` times 2 to the power `other`, within its bits; 0 where `other` is at least the width."""
+    return _bitwise("left_shift", ops.shift_left, input, other)
 
 
 @tensor_function
-def right_shift(x: TensorLike, y: TensorLike) -> Tensor:
-    """`x` shifted right by `y` bits: signed integers keep their sign, unsigned get zeros."""
+def right_shift(input: TensorLike, other: TensorLike) -> Tensor:
+    """`input` shifted right by `other` bits: signed integers keep their sign, unsigned get zeros."""
 
     def shift(a: Var, b: Var) -> Var:
         return ops.shift_right_arithmetic(a, b) if a.dtype.is_signed else ops.shift_right_logical(a, b)
 
-    return _bitwise("right_shift", shift, x, y)
+    return _bitwise("right_shift", shift, input, other)
 
 
 @tensor_function
-def negative(x: TensorLike) -> Tensor:
+def negative(input: TensorLike) -> Tensor:
     """Each element's negative; `DTypeError` for bools."""
-    return wrap(ops.negate(lift(x)))
+    return wrap(ops.negate(lift(input)))
 
 
 @tensor_function
-def square(x: TensorLike) -> Tensor:
+def square(input: TensorLike) -> Tensor:
     """Each element times itself."""
-    value = lift(x)
+    value = lift(input)
     return wrap(ops.multiply(value, value))
 
 
 @tensor_function
-def reciprocal(x: TensorLike) -> Tensor:
+def reciprocal(input: TensorLike) -> Tensor:
     """1 divided by each element; of integers as f32."""
-    (value,) = promoted_floating(x)
+    (value,) = promoted_floating(input)
     return wrap(ops.divide(ops.ones_like(value), value))
 
 
 @tensor_function
 @rounded_once(2)
-def isclose(x: TensorLike, y: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+def isclose(
+    input: TensorLike, other: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
     """Whether |x - y| <= atol + rtol |y|, element by element; equal infinities are close.  Bool."""
-    a, b = broadcast("isclose", *promoted_floating(x, y))
+    a, b = broadcast("isclose", *promoted_floating(input, other))
     allowed = ops.add(ops.full_like(b, atol), ops.multiply(ops.full_like(b, rtol), ops.abs_(b)))
     near = ops.compare(ops.abs_(ops.subtract(a, b)), allowed, Direction.LE)
     near = ops.or_(ops.and_(near, ops.is_finite(b)), ops.compare(a, b, Direction.EQ))
@@ -345,12 +385,12 @@ def isclose(x: TensorLike, y: TensorLike, rtol: float = 1e-5, atol: float = 1e-8
 
 
 @tensor_function
-def stop_gradient(x: TensorLike) -> Tensor:
-    """`x`, whose derivative is taken to be zero from here on.
+def stop_gradient(input: TensorLike) -> Tensor:
+    """`input`, whose derivative is taken to be zero from here on.
 
     The float's bits pass through an integer, which has no derivative; compiled code does nothing for it.
     """
-    value = lift(x)
+    value = lift(input)
     if not value.dtype.is_float:
         return wrap(value)
     bits = {16: dtypes.i16, 32: dtypes.i32, 64: dtypes.i64}[value.dtype.bits]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from tenfold.tracing import here
-from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.errors import ArgumentError, RangeError, ShapeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 
@@ -31,10 +31,10 @@ def kept(keepdim: bool, keepdims: bool | None) -> bool:
 
 
 def normalize_axis(name: str, axis: int, rank: int) -> int:
-    """`axis` counted from 0; `ArgumentError` where it is out of range."""
+    """`axis` counted from 0; `RangeError` where it is out of range."""
     number = operator.index(axis)
     if not -rank <= number < rank:
-        raise ArgumentError(f"{name}: axis {number} is out of range for {rank} axes", where=here())
+        raise RangeError(f"{name}: axis {number} is out of range for {rank} axes", where=here())
     return number % rank
 
 

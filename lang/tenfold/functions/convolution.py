@@ -18,6 +18,13 @@ from tenfoldc.ops.reducer import Reducer, neutral_value
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "avg_pool2d",
+    "conv1d",
+    "conv2d",
+    "max_pool2d",
+]
+
 Sizes: TypeAlias = "int | Sequence[int]"
 Padding: TypeAlias = "int | Sequence[int] | Literal['same', 'valid']"
 
@@ -33,7 +40,7 @@ def _per_axis(name: str, value: Sizes, axes: int) -> tuple[int, ...]:
 
 @tensor_function
 def conv1d(
-    input: TensorLike,  # noqa: A002 - PyTorch's name
+    input: TensorLike,
     weight: TensorLike,
     bias: TensorLike | None = None,
     stride: Sizes = 1,
@@ -47,7 +54,7 @@ def conv1d(
 
 @tensor_function
 def conv2d(
-    input: TensorLike,  # noqa: A002 - PyTorch's name
+    input: TensorLike,
     weight: TensorLike,
     bias: TensorLike | None = None,
     stride: Sizes = 1,
@@ -66,7 +73,7 @@ def conv2d(
 def _convolution(
     name: str,
     axes: int,
-    input: TensorLike,  # noqa: A002
+    input: TensorLike,
     weight: TensorLike,
     bias: TensorLike | None,
     stride: Sizes,
@@ -155,7 +162,7 @@ def _window_sum(x: Var, geometry: dict[str, Sequence[int]], edges: list[tuple[in
 
 @tensor_function
 def max_pool2d(
-    input: TensorLike,  # noqa: A002 - PyTorch's name
+    input: TensorLike,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,
@@ -176,7 +183,7 @@ def max_pool2d(
 
 @tensor_function
 def avg_pool2d(
-    input: TensorLike,  # noqa: A002 - PyTorch's name
+    input: TensorLike,
     kernel_size: Sizes,
     stride: Sizes | None = None,
     padding: Sizes = 0,

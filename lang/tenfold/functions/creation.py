@@ -22,6 +22,20 @@ from tenfoldc.ops import Direction
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "arange",
+    "eye",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "tril",
+    "triu",
+    "zeros",
+    "zeros_like",
+]
+
 
 def _dtype(dtype: DTypeLike | None, default: DType) -> DType:
     return default if dtype is None else element_type(dtype)
@@ -66,21 +80,21 @@ def _like(x: TensorLike, value: Scalar, dtype: DTypeLike | None) -> Tensor:
 
 
 @tensor_function
-def zeros_like(x: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
-    """Zeros of the shape and, by default, the element type of `x`."""
-    return _like(x, 0, dtype)
+def zeros_like(input: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
+    """Zeros of the shape and, by default, the element type of `input`."""
+    return _like(input, 0, dtype)
 
 
 @tensor_function
-def ones_like(x: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
-    """Ones of the shape and, by default, the element type of `x`."""
-    return _like(x, 1, dtype)
+def ones_like(input: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
+    """Ones of the shape and, by default, the element type of `input`."""
+    return _like(input, 1, dtype)
 
 
 @tensor_function
-def full_like(x: TensorLike, fill_value: Scalar, dtype: DTypeLike | None = None) -> Tensor:
-    """A tensor of the shape and, by default, the element type of `x`, with every element `fill_value`."""
-    return _like(x, fill_value, dtype)
+def full_like(input: TensorLike, fill_value: Scalar, dtype: DTypeLike | None = None) -> Tensor:
+    """A tensor of the shape and, by default, the element type of `input`, with every element `fill_value`."""
+    return _like(input, fill_value, dtype)
 
 
 @tensor_function
@@ -153,12 +167,12 @@ def _triangle(x: TensorLike, diagonal: int, direction: Direction) -> Tensor:
 
 
 @tensor_function
-def tril(x: TensorLike, diagonal: int = 0) -> Tensor:
+def tril(input: TensorLike, diagonal: int = 0) -> Tensor:
     """The lower triangle of the last two axes, up to `diagonal`; zeros above."""
-    return _triangle(x, diagonal, Direction.LE)
+    return _triangle(input, diagonal, Direction.LE)
 
 
 @tensor_function
-def triu(x: TensorLike, diagonal: int = 0) -> Tensor:
+def triu(input: TensorLike, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two axes, from `diagonal`; zeros below."""
-    return _triangle(x, diagonal, Direction.GE)
+    return _triangle(input, diagonal, Direction.GE)

@@ -19,6 +19,40 @@ from tenfoldc.ops import Direction
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "abs",
+    "atan",
+    "cbrt",
+    "ceil",
+    "cos",
+    "cosh",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "nan_to_num",
+    "round",
+    "rsqrt",
+    "sigmoid",
+    "sign",
+    "sin",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+    "to",
+    "trunc",
+]
+
 
 def _floating(op: Callable[[Var], Var], x: TensorLike) -> Tensor:
     (value,) = promoted_floating(x)
@@ -31,95 +65,95 @@ def _rounding(op: Callable[[Var], Var], x: TensorLike) -> Tensor:
 
 
 @tensor_function
-def exp(x: TensorLike) -> Tensor:
+def exp(input: TensorLike) -> Tensor:
     """e to the power of each element."""
-    return _floating(ops.exponential, x)
+    return _floating(ops.exponential, input)
 
 
 @tensor_function
 @rounded_once()
-def exp2(x: TensorLike) -> Tensor:
+def exp2(input: TensorLike) -> Tensor:
     """2 to the power of each element."""
-    return _floating(lambda v: ops.power(ops.full_like(v, 2.0), v), x)
+    return _floating(lambda v: ops.power(ops.full_like(v, 2.0), v), input)
 
 
 @tensor_function
-def expm1(x: TensorLike) -> Tensor:
+def expm1(input: TensorLike) -> Tensor:
     """e to the power of each element, minus 1, precise near 0."""
-    return _floating(ops.exponential_minus_one, x)
+    return _floating(ops.exponential_minus_one, input)
 
 
 @tensor_function
-def log(x: TensorLike) -> Tensor:
+def log(input: TensorLike) -> Tensor:
     """The natural logarithm of each element; NaN below 0, minus infinity at 0."""
-    return _floating(ops.log, x)
+    return _floating(ops.log, input)
 
 
 @tensor_function
-def log1p(x: TensorLike) -> Tensor:
+def log1p(input: TensorLike) -> Tensor:
     """The natural logarithm of 1 plus each element, precise near 0."""
-    return _floating(ops.log_plus_one, x)
+    return _floating(ops.log_plus_one, input)
 
 
 @tensor_function
 @rounded_once()
-def log2(x: TensorLike) -> Tensor:
+def log2(input: TensorLike) -> Tensor:
     """The logarithm to base 2 of each element."""
-    return _floating(lambda v: ops.multiply(ops.log(v), ops.full_like(v, 1 / math.log(2))), x)
+    return _floating(lambda v: ops.multiply(ops.log(v), ops.full_like(v, 1 / math.log(2))), input)
 
 
 @tensor_function
 @rounded_once()
-def log10(x: TensorLike) -> Tensor:
+def log10(input: TensorLike) -> Tensor:
     """The logarithm to base 10 of each element."""
-    return _floating(lambda v: ops.multiply(ops.log(v), ops.full_like(v, 1 / math.log(10))), x)
+    return _floating(lambda v: ops.multiply(ops.log(v), ops.full_like(v, 1 / math.log(10))), input)
 
 
 @tensor_function
-def sqrt(x: TensorLike) -> Tensor:
+def sqrt(input: TensorLike) -> Tensor:
     """The square root of each element; NaN below 0."""
-    return _floating(ops.sqrt, x)
+    return _floating(ops.sqrt, input)
 
 
 @tensor_function
-def rsqrt(x: TensorLike) -> Tensor:
+def rsqrt(input: TensorLike) -> Tensor:
     """1 divided by the square root of each element."""
-    return _floating(ops.rsqrt, x)
+    return _floating(ops.rsqrt, input)
 
 
 @tensor_function
-def cbrt(x: TensorLike) -> Tensor:
+def cbrt(input: TensorLike) -> Tensor:
     """The cube root of each element."""
-    return _floating(ops.cbrt, x)
+    return _floating(ops.cbrt, input)
 
 
 @tensor_function
-def sin(x: TensorLike) -> Tensor:
+def sin(input: TensorLike) -> Tensor:
     """The sine of each element, in radians."""
-    return _floating(ops.sine, x)
+    return _floating(ops.sine, input)
 
 
 @tensor_function
-def cos(x: TensorLike) -> Tensor:
+def cos(input: TensorLike) -> Tensor:
     """The cosine of each element, in radians."""
-    return _floating(ops.cosine, x)
+    return _floating(ops.cosine, input)
 
 
 @tensor_function
-def tan(x: TensorLike) -> Tensor:
+def tan(input: TensorLike) -> Tensor:
     """The tangent of each element, in radians."""
-    return _floating(ops.tan, x)
+    return _floating(ops.tan, input)
 
 
 @tensor_function
-def atan(x: TensorLike) -> Tensor:
+def atan(input: TensorLike) -> Tensor:
     """The angle in radians whose tangent each element is."""
-    return _floating(lambda v: ops.atan2(v, ops.ones_like(v)), x)
+    return _floating(lambda v: ops.atan2(v, ops.ones_like(v)), input)
 
 
 @tensor_function
 @rounded_once()
-def sinh(x: TensorLike) -> Tensor:
+def sinh(input: TensorLike) -> Tensor:
     """The hyperbolic sine of each element, through expm1: (m + m / (m + 1)) / 2 with m = e^x - 1."""
 
     def of(v: Var) -> Var:
@@ -132,7 +166,7 @@ def sinh(x: TensorLike) -> Tensor:
         # At 0 the absolute value has no derivative and loses the sign; sinh x is x there.
         return ops.select(ops.compare(v, ops.zeros_like(v), Direction.EQ), v, signed)
 
-    return _floating(of, x)
+    return _floating(of, input)
 
 
 def _half_exponential(v: Var) -> Var:
@@ -143,7 +177,7 @@ def _half_exponential(v: Var) -> Var:
 
 @tensor_function
 @rounded_once()
-def cosh(x: TensorLike) -> Tensor:
+def cosh(input: TensorLike) -> Tensor:
     """The hyperbolic cosine of each element: (e^x + e^-x) / 2."""
 
     def of(v: Var) -> Var:
@@ -152,74 +186,74 @@ def cosh(x: TensorLike) -> Tensor:
         small = ops.multiply(ops.full_like(v, 0.5), sum_)
         return ops.select(ops.compare(size, ops.full_like(v, 20.0), Direction.GT), _half_exponential(size), small)
 
-    return _floating(of, x)
+    return _floating(of, input)
 
 
 @tensor_function
-def tanh(x: TensorLike) -> Tensor:
+def tanh(input: TensorLike) -> Tensor:
     """The hyperbolic tangent of each element."""
-    return _floating(ops.tanh, x)
+    return _floating(ops.tanh, input)
 
 
 @tensor_function
-def sigmoid(x: TensorLike) -> Tensor:
+def sigmoid(input: TensorLike) -> Tensor:
     """1 / (1 + e^-x) of each element."""
-    return _floating(ops.logistic, x)
+    return _floating(ops.logistic, input)
 
 
 @tensor_function
-def erf(x: TensorLike) -> Tensor:
+def erf(input: TensorLike) -> Tensor:
     """The error function of each element."""
-    return _floating(ops.erf, x)
+    return _floating(ops.erf, input)
 
 
 @tensor_function
-def erfc(x: TensorLike) -> Tensor:
+def erfc(input: TensorLike) -> Tensor:
     """1 minus the error function of each element."""
-    return _floating(ops.erfc, x)
+    return _floating(ops.erfc, input)
 
 
 @tensor_function
-def abs(x: TensorLike) -> Tensor:  # noqa: A001 - NumPy's name
+def abs(input: TensorLike) -> Tensor:  # noqa: A001 - NumPy's name
     """Each element without its sign."""
-    value = lift(x)
+    value = lift(input)
     return wrap(value if value.dtype.is_unsigned or value.dtype.is_bool else ops.abs_(value))
 
 
 @tensor_function
-def sign(x: TensorLike) -> Tensor:
+def sign(input: TensorLike) -> Tensor:
     """-1, 0 or 1 by each element's sign, in its element type; NaN stays NaN."""
-    value = lift(x)
+    value = lift(input)
     if value.dtype.is_bool:
         return wrap(value)
     return wrap(ops.minimum(value, ops.ones_like(value)) if value.dtype.is_unsigned else ops.sign(value))
 
 
 @tensor_function
-def floor(x: TensorLike) -> Tensor:
+def floor(input: TensorLike) -> Tensor:
     """Each element rounded toward minus infinity, in its element type."""
-    return _rounding(ops.floor, x)
+    return _rounding(ops.floor, input)
 
 
 @tensor_function
-def ceil(x: TensorLike) -> Tensor:
+def ceil(input: TensorLike) -> Tensor:
     """Each element rounded toward plus infinity, in its element type."""
-    return _rounding(ops.ceil, x)
+    return _rounding(ops.ceil, input)
 
 
 @tensor_function
-def trunc(x: TensorLike) -> Tensor:
+def trunc(input: TensorLike) -> Tensor:
     """Each element rounded toward 0, in its element type."""
 
     def toward_zero(v: Var) -> Var:
         return ops.select(ops.compare(v, ops.zeros_like(v), Direction.LT), ops.ceil(v), ops.floor(v))
 
-    return _rounding(toward_zero, x)
+    return _rounding(toward_zero, input)
 
 
 @tensor_function
 @rounded_once()
-def round(x: TensorLike, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's name
+def round(input: TensorLike, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's name
     """Each element rounded to `decimals` places, halves to the even neighbour, in its element type."""
 
     def to_even(v: Var) -> Var:
@@ -229,27 +263,27 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:  # noqa: A001 - NumPy's n
         grow, shrink = (ops.multiply, ops.divide) if decimals > 0 else (ops.divide, ops.multiply)
         return shrink(ops.round_nearest_even(grow(v, scale)), scale)
 
-    return _rounding(to_even, x)
+    return _rounding(to_even, input)
 
 
 @tensor_function
-def isfinite(x: TensorLike) -> Tensor:
+def isfinite(input: TensorLike) -> Tensor:
     """Whether each element is neither infinite nor NaN.  Bool."""
-    value = lift(x)
+    value = lift(input)
     return wrap(ops.is_finite(value) if value.dtype.is_float else _all(value, True))
 
 
 @tensor_function
-def isnan(x: TensorLike) -> Tensor:
+def isnan(input: TensorLike) -> Tensor:
     """Whether each element is NaN.  Bool."""
-    value = lift(x)
+    value = lift(input)
     return wrap(ops.compare(value, value, Direction.NE) if value.dtype.is_float else _all(value, False))
 
 
 @tensor_function
-def isinf(x: TensorLike) -> Tensor:
+def isinf(input: TensorLike) -> Tensor:
     """Whether each element is plus or minus infinity.  Bool."""
-    value = lift(x)
+    value = lift(input)
     if not value.dtype.is_float:
         return wrap(_all(value, False))
     return wrap(ops.compare(ops.abs_(value), ops.full_like(value, math.inf), Direction.EQ))
@@ -260,15 +294,15 @@ def _all(like: Var, answer: bool) -> Var:
 
 
 @tensor_function
-def to(x: TensorLike, dtype: DTypeLike) -> Tensor:
-    """`x` with elements of `dtype`.  Floats become integers toward 0, saturating, NaN becoming 0."""
-    return wrap(convert(lift(x), element_type(dtype)))
+def to(input: TensorLike, dtype: DTypeLike) -> Tensor:
+    """`input` with elements of `dtype`.  Floats become integers toward 0, saturating, NaN becoming 0."""
+    return wrap(convert(lift(input), element_type(dtype)))
 
 
 @tensor_function
-def nan_to_num(x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
-    """`x` with NaN and infinities replaced, the latter by default by the largest finite numbers."""
-    value = lift(x)
+def nan_to_num(input: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+    """`input` with NaN and infinities replaced, the latter by default by the largest finite numbers."""
+    value = lift(input)
     if not value.dtype.is_float:
         return wrap(value)
     largest = value.dtype.largest

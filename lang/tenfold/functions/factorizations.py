@@ -18,6 +18,16 @@ from tenfoldc.ops import Direction, Transpose
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "cholesky",
+    "cholesky_solve",
+    "det",
+    "inv",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+]
+
 POSITIVE = "pos"
 
 
@@ -54,12 +64,12 @@ def _require_fitting(name: str, a: Var, b: Var, axis: int) -> None:
 
 
 @tensor_function
-def cholesky(x: TensorLike, upper: bool = False) -> Tensor:
+def cholesky(input: TensorLike, upper: bool = False) -> Tensor:
     """The lower triangular L with x = L L^T, or where `upper` the U with x = U^T U.
 
-    Of `x` the symmetric part is taken; where that is not positive definite the factor is NaN.
+    Of `input` the symmetric part is taken; where that is not positive definite the factor is NaN.
     """
-    (a,) = promoted_floating(x)
+    (a,) = promoted_floating(input)
     factor = _factor("cholesky", a)
     return wrap(ops.matrix_transpose(factor) if upper else factor)
 
@@ -112,9 +122,9 @@ def solve(a: TensorLike, b: TensorLike, *, assume: str | None = None) -> Tensor:
 
 
 @tensor_function
-def inv(x: TensorLike, *, assume: str | None = None) -> Tensor:
+def inv(input: TensorLike, *, assume: str | None = None) -> Tensor:
     """The inverse of symmetric positive definite matrices, as `assume="pos"` promises; solve with it if you can."""
-    (a,) = promoted_floating(x)
+    (a,) = promoted_floating(input)
     _require_positive("inv", assume)
     factor = _factor("inv", a)
     return wrap(_solve_with(factor, convert(_on_diagonal(a), a.dtype)))
@@ -132,18 +142,18 @@ def _log_diagonal(factor: Var) -> Var:
 
 
 @tensor_function
-def slogdet(x: TensorLike, *, assume: str | None = None) -> tuple[Tensor, Tensor]:
+def slogdet(input: TensorLike, *, assume: str | None = None) -> tuple[Tensor, Tensor]:
     """Sign and logarithm of the determinant of positive definite matrices, as `assume="pos"` promises."""
-    (a,) = promoted_floating(x)
+    (a,) = promoted_floating(input)
     _require_positive("slogdet", assume)
     total = _log_diagonal(_factor("slogdet", a))
     return wrap(ops.ones_like(total)), wrap(ops.add(total, total))
 
 
 @tensor_function
-def det(x: TensorLike, *, assume: str | None = None) -> Tensor:
+def det(input: TensorLike, *, assume: str | None = None) -> Tensor:
     """The determinant of positive definite matrices, as `assume="pos"` promises."""
-    (a,) = promoted_floating(x)
+    (a,) = promoted_floating(input)
     _require_positive("det", assume)
     total = _log_diagonal(_factor("det", a))
     return wrap(ops.exponential(ops.add(total, total)))

@@ -3,7 +3,7 @@
 `x[index]` takes integers, slices of any step, `...`, None, integer arrays (which broadcast together), and
 boolean masks whose values are known while tracing.  `x.at[index].set(value)` is `x` with those elements replaced.
 
-An index that is known while tracing is checked: `ArgumentError` where it is out of range.  One that is known only
+An index that is known while tracing is checked: `RangeError` where it is out of range.  One that is known only
 at run time is moved into range when reading; when writing, a single integer is moved into range, and what arrays
 of integers would write outside is dropped.
 """
@@ -31,13 +31,20 @@ from tenfold.functions.shapes import sliced
 from tenfold.promotion import convert, type_of
 from tenfold.tracing import Array, TensorLike, TensorValue, here, lift, refuse_value, wrap
 from tenfold_rt import dtypes
-from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ops import Direction, GatherDimensionNumbers, ScatterAttributes, ScatterDimensionNumbers
 
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
+
+__all__ = [
+    "gather",
+    "index_select",
+    "take",
+    "take_along_axis",
+]
 
 Index: TypeAlias = Any
 """What may stand in brackets; see the module's description."""
@@ -73,7 +80,7 @@ def resolved(index: Index, sizes: Sequence[int]) -> tuple[Item, ...]:
     ellipses = sum(item is Ellipsis for item in given)
     if taken > len(sizes) or ellipses > 1:
         what = "more than one ..." if ellipses > 1 else f"{taken} indices for {len(sizes)} axes"
-        raise ArgumentError(f"indexing: {what}", where=here())
+        raise RangeError(f"indexing: {what}", where=here())
     if not ellipses:
         given.append(Ellipsis)
     items: list[Item] = []
@@ -127,7 +134,7 @@ def _resolved_item(item: Any, axis: int, length: int) -> Item:
     except TypeError:
         raise ArgumentError(f"indexing: a {type(item).__name__} is no index", where=here()) from None
     if not -length <= position < length:
-        raise ArgumentError(f"indexing: {position} is out of range for axis {axis} of size {length}", where=here())
+        raise RangeError(f"indexing: {position} is out of range for axis {axis} of size {length}", where=here())
     return position % length
 
 
@@ -141,12 +148,12 @@ def _resolved_slice(item: Any, length: int) -> Slice:
 
 
 def _checked(indices: Array, axis: int, length: int) -> Array:
-    """`indices` from 0 on; `ArgumentError` where one is out of range, `DTypeError` where they are no integers."""
+    """`indices` from 0 on; `RangeError` where one is out of range, `DTypeError` where they are no integers."""
     if indices.dtype.kind not in "iu":
         raise DTypeError(f"indexing: an index of dtype {indices.dtype} is not of integers", where=here())
     wrong = (indices < -length) | (indices >= length)
     if wrong.any():
-        raise ArgumentError(
+        raise RangeError(
             f"indexing: {indices[wrong].flat[0]} is out of range for axis {axis} of size {length}", where=here()
         )
     return np.where(indices < 0, indices + length, indices) if indices.dtype.kind == "i" else indices
@@ -431,26 +438,28 @@ def _put_back(x: Var, items: Sequence[Item | None], part: Var) -> Var:
 
 
 @tensor_function
-def take(x: TensorLike, indices: TensorLike, dim: int | None = None, *, axis: int | None = None) -> Tensor:
-    """The positions `indices` along an axis, or of the flattened tensor; the axis becomes those of `indices`."""
-    value = lift(x)
+def take(input: TensorLike, index: TensorLike, dim: int | None = None, *, axis: int | None = None) -> Tensor:
+    """The positions `index` along an axis, or of the flattened tensor; the axis becomes those of `index`."""
+    value = lift(input)
     place = dim if axis is None else axis
     if place is None:
         value, place = reshape_to(value, (math.prod(value.sizes),)), 0
     number = normalize_axis("take", place, value.rank)
-    array = indices if isinstance(indices, (TensorValue, np.ndarray, list, tuple)) else np.asarray(indices)
+    array = index if isinstance(index, (TensorValue, np.ndarray, list, tuple)) else np.asarray(index)
     return getitem(wrap(value), (*[slice(None)] * number, array))
 
 
-def index_select(x: TensorLike, dim: int, index: TensorLike) -> Tensor:
+def index_select(input: TensorLike, dim: int, index: TensorLike) -> Tensor:
     """`take` with PyTorch's order of arguments."""
-    return take(x, index, dim)
+    return take(input, index, dim)
 
 
 @tensor_function
-def take_along_axis(x: TensorLike, indices: TensorLike, dim: int | None = None, *, axis: int | None = None) -> Tensor:
+def take_along_axis(
+    input: TensorLike, indices: TensorLike, dim: int | None = None, *, axis: int | None = None
+) -> Tensor:
     """For each index its element along an axis, the other axes going in step and broadcasting (NumPy's)."""
-    value, places = lift(x), lift(indices)
+    value, places = lift(input), lift(indices)
     if dim is None and axis is None:
         value, axis = reshape_to(value, (math.prod(value.sizes),)), 0
     number = require_axis("take_along_axis", dim if axis is None else axis, value.rank)
@@ -475,9 +484,9 @@ def _taken_along(x: Var, indices: Var, axis: int) -> Var:
 
 
 @tensor_function
-def gather(x: TensorLike, dim: int, index: TensorLike) -> Tensor:
-    """`take_along_axis` where the other axes of `index` may be shorter than those of `x` (PyTorch's)."""
-    value, places = lift(x), lift(index)
+def gather(input: TensorLike, dim: int, index: TensorLike) -> Tensor:
+    """`take_along_axis` where the other axes of `index` may be shorter than those of `input` (PyTorch's)."""
+    value, places = lift(input), lift(index)
     axis = normalize_axis("gather", dim, value.rank)
     for other, size in enumerate(places.sizes):
         if other != axis:

@@ -19,14 +19,24 @@ from tenfoldc.ir.builder import Var
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "dot",
+    "einsum",
+    "matmul",
+    "outer",
+    "tensordot",
+    "trace",
+    "vdot",
+]
+
 
 @tensor_function
-def matmul(x: TensorLike, y: TensorLike) -> Tensor:
-    """The matrix product `x @ y` over the last axis of `x` and the last but one of `y` (the only one of a vector).
+def matmul(input: TensorLike, other: TensorLike) -> Tensor:
+    """The matrix product: over the last axis of `input` and the last but one of `other` (the only one of a vector).
 
     Axes before the last two are batches and broadcast.  `ShapeError` for rank 0 and where sizes differ.
     """
-    a, b = promoted(x, y)
+    a, b = promoted(input, other)
     if a.rank == 0 or b.rank == 0:
         raise ShapeError(f"matmul: takes no scalar, got {a.type} and {b.type}", where=here(), mend="multiply with *")
     contracted = b.rank - 2 if b.rank > 1 else 0
@@ -60,18 +70,18 @@ def _batched_matmul(a: Var, b: Var) -> Var:
 
 
 @tensor_function
-def dot(x: TensorLike, y: TensorLike) -> Tensor:
+def dot(input: TensorLike, tensor: TensorLike) -> Tensor:
     """The inner product of two vectors; of higher ranks, NumPy's `dot`: last axis with last but one."""
-    a, b = promoted(x, y)
+    a, b = promoted(input, tensor)
     if a.rank == 0 or b.rank == 0:
         return wrap(a) * wrap(b)
-    return tensordot(x, y, ((a.rank - 1,), (max(0, b.rank - 2),)))
+    return tensordot(input, tensor, ((a.rank - 1,), (max(0, b.rank - 2),)))
 
 
 @tensor_function
-def outer(x: TensorLike, y: TensorLike) -> Tensor:
-    """The products of each element of `x` with each of `y`, both flattened."""
-    a, b = (reshape_to(value, (-1 if value.rank == 0 else _size(value),)) for value in promoted(x, y))
+def outer(input: TensorLike, vec2: TensorLike) -> Tensor:
+    """The products of each element of `input` with each of `vec2`, both flattened."""
+    a, b = (reshape_to(value, (-1 if value.rank == 0 else _size(value),)) for value in promoted(input, vec2))
     shape = (_size(a), _size(b))
     return wrap(ops.multiply(ops.broadcast_in_dim(a, shape, (0,)), ops.broadcast_in_dim(b, shape, (1,))))
 
@@ -81,25 +91,25 @@ def _size(x: Var) -> int:
 
 
 @tensor_function
-def tensordot(x: TensorLike, y: TensorLike, axes: int | Sequence[int | Sequence[int]] = 2) -> Tensor:
-    """The sum of products over pairs of axes: the last `axes` of `x` with the first of `y`, or two lists of axes."""
-    a, b = promoted(x, y)
+def tensordot(a: TensorLike, b: TensorLike, axes: int | Sequence[int | Sequence[int]] = 2) -> Tensor:
+    """The sum of products over pairs of axes: the last `axes` of `a` with the first of `b`, or two lists."""
+    lhs, rhs = promoted(a, b)
     if isinstance(axes, int):
-        of_a, of_b = tuple(range(a.rank - axes, a.rank)), tuple(range(axes))
+        of_a, of_b = tuple(range(lhs.rank - axes, lhs.rank)), tuple(range(axes))
     else:
-        of_a = normalize_axes("tensordot", axes[0], a.rank)
-        of_b = normalize_axes("tensordot", axes[1], b.rank)
+        of_a = normalize_axes("tensordot", axes[0], lhs.rank)
+        of_b = normalize_axes("tensordot", axes[1], rhs.rank)
     for i, j in zip(of_a, of_b, strict=True):
-        if a.sizes[i] != b.sizes[j]:
+        if lhs.sizes[i] != rhs.sizes[j]:
             raise ShapeError(
-                f"tensordot: contracting sizes differ, {a.sizes[i]} (lhs, axis {i}) and {b.sizes[j]} (rhs, axis {j})",
+                f"tensordot: contracting sizes differ, {lhs.sizes[i]} (a, axis {i}) and {rhs.sizes[j]} (b, axis {j})",
                 where=here(),
             )
-    return wrap(ops.dot_general(a, b, lhs_contracting=of_a, rhs_contracting=of_b))
+    return wrap(ops.dot_general(lhs, rhs, lhs_contracting=of_a, rhs_contracting=of_b))
 
 
 @tensor_function
-def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
+def einsum(equation: str, *operands: TensorLike) -> Tensor:
     """Sums of products by labelled axes: `einsum("bij,bjk->bik", x, y)` (NumPy's and PyTorch's notation).
 
     Ellipses broadcast, a label that one operand repeats takes its diagonal, and without `->` the result has
@@ -107,7 +117,7 @@ def einsum(subscripts: str, *operands: TensorLike) -> Tensor:
     `ArgumentError` for subscripts that do not fit the operands, `ShapeError` for sizes that differ.
     """
     values = promoted(*operands)
-    inputs, output = _parse(subscripts, values)
+    inputs, output = _parse(equation, values)
     sizes = _label_sizes(inputs, values)
     terms = [_simplified(labels, value) for labels, value in zip(inputs, values, strict=True)]
     while len(terms) > 1:
@@ -257,13 +267,13 @@ def _finished(term: _Term, output: tuple[str, ...], sizes: dict[str, int]) -> Va
 
 
 @tensor_function
-def vdot(x: TensorLike, y: TensorLike) -> Tensor:
+def vdot(input: TensorLike, other: TensorLike) -> Tensor:
     """The inner product of both tensors, flattened."""
-    a, b = (reshape_to(lift(value), (_size(lift(value)),)) for value in (x, y))
+    a, b = (reshape_to(lift(value), (_size(lift(value)),)) for value in (input, other))
     return matmul(wrap(a), wrap(b))
 
 
 @tensor_function
-def trace(x: TensorLike) -> Tensor:
+def trace(input: TensorLike) -> Tensor:
     """The sum of the diagonal of a matrix."""
-    return einsum("ii", x)
+    return einsum("ii", input)

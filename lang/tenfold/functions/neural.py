@@ -23,6 +23,28 @@ from tenfoldc.ops import Direction
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "batch_norm",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "elu",
+    "embedding",
+    "gelu",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
+    "relu",
+    "rms_norm",
+    "scaled_dot_product_attention",
+    "silu",
+    "softmax",
+    "softplus",
+]
+
 Reduction = Literal["mean", "sum", "none"]
 
 
@@ -270,7 +292,7 @@ def _reduced(losses: Var, weights: Var | None, reduction: Reduction) -> Var:
 @tensor_function
 @rounded_once()
 def cross_entropy(
-    input: TensorLike,  # noqa: A002 - PyTorch's name
+    input: TensorLike,
     target: TensorLike,
     weight: TensorLike | None = None,
     ignore_index: int = -100,
@@ -363,7 +385,7 @@ def nll_loss(log_probabilities: TensorLike, target: TensorLike, reduction: Reduc
     return wrap(_of_indices(ops.negate(value), lift(target), None, value.rank and 1, -100, reduction, 0.0))
 
 
-def _pairwise(name: str, input: TensorLike, target: TensorLike) -> tuple[Var, Var]:  # noqa: A002
+def _pairwise(name: str, input: TensorLike, target: TensorLike) -> tuple[Var, Var]:
     x, y = as_dtype((input, target), result_type(input, target, 0.0))
     if x.sizes != y.sizes:
         raise ShapeError(f"{name}: input {x.type} and target {y.type} differ in shape", where=here())
@@ -372,7 +394,7 @@ def _pairwise(name: str, input: TensorLike, target: TensorLike) -> tuple[Var, Va
 
 @tensor_function
 @rounded_once(2)
-def mse_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:  # noqa: A002
+def mse_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
     """The squared differences, averaged."""
     x, y = _pairwise("mse_loss", input, target)
     difference = ops.subtract(x, y)
@@ -382,7 +404,7 @@ def mse_loss(input: TensorLike, target: TensorLike, reduction: Reduction = "mean
 @tensor_function
 @rounded_once(2)
 def binary_cross_entropy_with_logits(
-    input: TensorLike,  # noqa: A002 - PyTorch's name
+    input: TensorLike,
     target: TensorLike,
     reduction: Reduction = "mean",
 ) -> Tensor:

@@ -37,6 +37,26 @@ from tenfoldc.ops import Direction
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "Extremes",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]
+
 
 class Extremes(NamedTuple):
     """What `max` and `min` along a `dim` give: the values, and their indices along it (i64)."""
@@ -65,7 +85,7 @@ def _floating(dtype: DTypeLike | None, x: Var) -> Var:
 
 @tensor_function
 def sum(  # noqa: A001 - NumPy's name
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -74,13 +94,13 @@ def sum(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
 ) -> Tensor:
     """The sum over axes; of integers and bools in i64, unless `dtype` says otherwise."""
-    value = _accumulating(dtype, lift(x))
+    value = _accumulating(dtype, lift(input))
     return wrap(reduced("sum", ops.reduce_sum, value, either("sum", dim, axis), kept(keepdim, keepdims))[0])
 
 
 @tensor_function
 def prod(
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -89,13 +109,13 @@ def prod(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The product over axes; of integers and bools in i64, unless `dtype` says otherwise."""
-    value = _accumulating(dtype, lift(x))
+    value = _accumulating(dtype, lift(input))
     return wrap(reduced("prod", ops.reduce_prod, value, either("prod", dim, axis), kept(keepdim, keepdims))[0])
 
 
 @tensor_function
 def mean(
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -104,7 +124,7 @@ def mean(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The arithmetic mean over axes; of integers in f32.  NaN where there is nothing to average."""
-    value = _floating(dtype, lift(x))
+    value = _floating(dtype, lift(input))
     working = dtypes.f32 if value.dtype.is_half else value.dtype
     average = mean_of("mean", convert(value, working), either("mean", dim, axis), kept(keepdim, keepdims))
     return wrap(convert(average, value.dtype))
@@ -119,7 +139,7 @@ def mean_of(name: str, value: Var, axes: Axes, keep: bool) -> Var:
 @tensor_function
 @rounded_once()
 def var(
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
@@ -134,13 +154,13 @@ def var(
     The correction is 1 by default, as in PyTorch; `unbiased=False` or NumPy's `ddof=0` make it 0.
     """
     chosen = _correction(unbiased, correction, ddof)
-    return wrap(_variance("var", lift(x), either("var", dim, axis), kept(keepdim, keepdims), chosen))
+    return wrap(_variance("var", lift(input), either("var", dim, axis), kept(keepdim, keepdims), chosen))
 
 
 @tensor_function
 @rounded_once()
 def std(
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
@@ -152,7 +172,7 @@ def std(
 ) -> Tensor:
     """The standard deviation over axes, the square root of `var` with the same arguments."""
     chosen = _correction(unbiased, correction, ddof)
-    return wrap(ops.sqrt(_variance("std", lift(x), either("std", dim, axis), kept(keepdim, keepdims), chosen)))
+    return wrap(ops.sqrt(_variance("std", lift(input), either("std", dim, axis), kept(keepdim, keepdims), chosen)))
 
 
 def _correction(unbiased: bool | None, correction: float | None, ddof: float | None) -> float:
@@ -181,7 +201,7 @@ def _extreme(name: str, op: Callable[[Var, tuple[int, ...]], Var], x: Var, axes:
 
 @tensor_function
 def amax(
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -189,12 +209,12 @@ def amax(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The largest element over axes, NaN if there is one.  `ShapeError` where there is none to choose."""
-    return wrap(_extreme("amax", ops.reduce_max, lift(x), either("amax", dim, axis), kept(keepdim, keepdims)))
+    return wrap(_extreme("amax", ops.reduce_max, lift(input), either("amax", dim, axis), kept(keepdim, keepdims)))
 
 
 @tensor_function
 def amin(
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -202,12 +222,12 @@ def amin(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The smallest element over axes, NaN if there is one.  `ShapeError` where there is none to choose."""
-    return wrap(_extreme("amin", ops.reduce_min, lift(x), either("amin", dim, axis), kept(keepdim, keepdims)))
+    return wrap(_extreme("amin", ops.reduce_min, lift(input), either("amin", dim, axis), kept(keepdim, keepdims)))
 
 
 @overload
 def max(  # noqa: A001 - NumPy's name
-    x: TensorLike,
+    input: TensorLike,
     dim: None = None,
     keepdim: bool = False,
     *,
@@ -215,10 +235,10 @@ def max(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
 ) -> Tensor: ...
 @overload
-def max(x: TensorLike, dim: int, keepdim: bool = False) -> Extremes: ...  # noqa: A001
+def max(input: TensorLike, dim: int, keepdim: bool = False) -> Extremes: ...  # noqa: A001
 @tensor_function
 def max(  # noqa: A001
-    x: TensorLike,
+    input: TensorLike,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -227,13 +247,13 @@ def max(  # noqa: A001
 ) -> Tensor | Extremes:
     """The largest element: along PyTorch's `dim` as (values, indices), over NumPy's `axis` or all as values."""
     if dim is None:
-        return amax(x, axis=axis, keepdim=kept(keepdim, keepdims))
-    return Extremes(amax(x, dim, keepdim, axis=axis), argmax(x, dim, keepdim))
+        return amax(input, axis=axis, keepdim=kept(keepdim, keepdims))
+    return Extremes(amax(input, dim, keepdim, axis=axis), argmax(input, dim, keepdim))
 
 
 @overload
 def min(  # noqa: A001 - NumPy's name
-    x: TensorLike,
+    input: TensorLike,
     dim: None = None,
     keepdim: bool = False,
     *,
@@ -241,10 +261,10 @@ def min(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
 ) -> Tensor: ...
 @overload
-def min(x: TensorLike, dim: int, keepdim: bool = False) -> Extremes: ...  # noqa: A001
+def min(input: TensorLike, dim: int, keepdim: bool = False) -> Extremes: ...  # noqa: A001
 @tensor_function
 def min(  # noqa: A001
-    x: TensorLike,
+    input: TensorLike,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -253,8 +273,8 @@ def min(  # noqa: A001
 ) -> Tensor | Extremes:
     """The smallest element: along PyTorch's `dim` as (values, indices), over NumPy's `axis` or all as values."""
     if dim is None:
-        return amin(x, axis=axis, keepdim=kept(keepdim, keepdims))
-    return Extremes(amin(x, dim, keepdim, axis=axis), argmin(x, dim, keepdim))
+        return amin(input, axis=axis, keepdim=kept(keepdim, keepdims))
+    return Extremes(amin(input, dim, keepdim, axis=axis), argmin(input, dim, keepdim))
 
 
 def _index_of(name: str, op: Callable[[Var, int, DType], Var], x: Var, axis: int | None, keep: bool) -> Var:
@@ -271,7 +291,7 @@ def _index_of(name: str, op: Callable[[Var, int, DType], Var], x: Var, axis: int
 
 @tensor_function
 def argmax(
-    x: TensorLike,
+    input: TensorLike,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -279,12 +299,12 @@ def argmax(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The index of the largest element along an axis, or of all in row-major order; i64, the first of equals."""
-    return wrap(_index_of("argmax", ops.argmax, lift(x), dim if axis is None else axis, kept(keepdim, keepdims)))
+    return wrap(_index_of("argmax", ops.argmax, lift(input), dim if axis is None else axis, kept(keepdim, keepdims)))
 
 
 @tensor_function
 def argmin(
-    x: TensorLike,
+    input: TensorLike,
     dim: int | None = None,
     keepdim: bool = False,
     *,
@@ -292,12 +312,12 @@ def argmin(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The index of the smallest element along an axis, or of all in row-major order; i64, the first of equals."""
-    return wrap(_index_of("argmin", ops.argmin, lift(x), dim if axis is None else axis, kept(keepdim, keepdims)))
+    return wrap(_index_of("argmin", ops.argmin, lift(input), dim if axis is None else axis, kept(keepdim, keepdims)))
 
 
 @tensor_function
 def any(  # noqa: A001 - NumPy's name
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -305,13 +325,13 @@ def any(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
 ) -> Tensor:
     """Whether an element over the axes is true (not 0).  Bool."""
-    value = truth(lift(x))
+    value = truth(lift(input))
     return wrap(reduced("any", ops.reduce_or, value, either("any", dim, axis), kept(keepdim, keepdims))[0])
 
 
 @tensor_function
 def all(  # noqa: A001 - NumPy's name
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -319,20 +339,20 @@ def all(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
 ) -> Tensor:
     """Whether every element over the axes is true (not 0).  Bool."""
-    value = truth(lift(x))
+    value = truth(lift(input))
     return wrap(reduced("all", ops.reduce_and, value, either("all", dim, axis), kept(keepdim, keepdims))[0])
 
 
 @tensor_function
-def count_nonzero(x: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tensor:
+def count_nonzero(input: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tensor:
     """How many elements over the axes are not 0; i64."""
-    return sum(wrap(truth(lift(x))), either("count_nonzero", dim, axis))
+    return sum(wrap(truth(lift(input))), either("count_nonzero", dim, axis))
 
 
 @tensor_function
 @rounded_once()
 def logsumexp(
-    x: TensorLike,
+    input: TensorLike,
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -340,7 +360,7 @@ def logsumexp(
     keepdims: bool | None = None,
 ) -> Tensor:
     """log(sum(exp(x))) over axes, without overflow: the largest element is taken out first."""
-    value = _floating(None, lift(x))
+    value = _floating(None, lift(input))
     axes = normalize_axes("logsumexp", either("logsumexp", dim, axis), value.rank)
     result = log_sum_exp(value, axes)
     return wrap(result if kept(keepdim, keepdims) else _without(result, axes))
@@ -349,7 +369,7 @@ def logsumexp(
 @tensor_function
 @rounded_once()
 def norm(
-    x: TensorLike,
+    input: TensorLike,
     p: float = 2,
     dim: Axes = None,
     keepdim: bool = False,
@@ -362,7 +382,7 @@ def norm(
     With p = inf it is the largest |x|, with -inf the smallest, with 0 how many are not 0.  Its gradient is 0 where it
     is 0.  For a matrix it is the norm of its elements, for p = 2 Frobenius's.
     """
-    value = _floating(None, lift(x))
+    value = _floating(None, lift(input))
     axes = normalize_axes("norm", either("norm", dim, axis), value.rank)
     result = with_axes_kept(_norm(ops.abs_(value), float(p), axes), value.sizes, axes)
     return wrap(result if kept(keepdim, keepdims) else _without(result, axes))

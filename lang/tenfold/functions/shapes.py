@@ -30,11 +30,37 @@ from tenfoldc.ir.builder import Var
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "broadcast_to",
+    "cat",
+    "chunk",
+    "concatenate",
+    "diagonal",
+    "expand",
+    "expand_dims",
+    "flatten",
+    "flip",
+    "moveaxis",
+    "pad",
+    "permute",
+    "ravel",
+    "repeat_interleave",
+    "reshape",
+    "roll",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "tile",
+    "transpose",
+    "unsqueeze",
+]
+
 
 @tensor_function
-def reshape(x: TensorLike, *shape: int | Sequence[int]) -> Tensor:
-    """`x` with another shape of as many elements, in row-major order; one size may be -1 and is worked out."""
-    value = lift(x)
+def reshape(input: TensorLike, *shape: int | Sequence[int]) -> Tensor:
+    """`input` with another shape of as many elements, in row-major order; one size may be -1 and is worked out."""
+    value = lift(input)
     return wrap(reshape_to(value, _completed(value, shape_argument("reshape", shape))))
 
 
@@ -49,9 +75,9 @@ def _completed(x: Var, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @tensor_function
-def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """`x` with the axes from `start_dim` to `end_dim`, both included, made one."""
-    value = lift(x)
+def flatten(input: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """`input` with the axes from `start_dim` to `end_dim`, both included, made one."""
+    value = lift(input)
     if value.rank == 0:
         return wrap(reshape_to(value, (1,)))
     start = normalize_axis("flatten", start_dim, value.rank)
@@ -61,9 +87,9 @@ def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 @tensor_function
-def ravel(x: TensorLike) -> Tensor:
-    """`x` as one axis, in row-major order."""
-    value = lift(x)
+def ravel(input: TensorLike) -> Tensor:
+    """`input` as one axis, in row-major order."""
+    value = lift(input)
     return wrap(reshape_to(value, (math.prod(value.sizes),)))
 
 
@@ -73,9 +99,9 @@ def permuted(x: Var, permutation: Sequence[int]) -> Var:
 
 
 @tensor_function
-def permute(x: TensorLike, *dims: int | Sequence[int]) -> Tensor:
-    """`x` with its axes in the order `dims`, given as `permute(x, 1, 0)` or `permute(x, (1, 0))`."""
-    value = lift(x)
+def permute(input: TensorLike, *dims: int | Sequence[int]) -> Tensor:
+    """`input` with its axes in the order `dims`, given as `permute(x, 1, 0)` or `permute(x, (1, 0))`."""
+    value = lift(input)
     given = cast("Sequence[int]", dims[0] if len(dims) == 1 and isinstance(dims[0], Sequence) else dims)
     axes = normalize_axes("permute", given, value.rank)
     if len(axes) != value.rank:
@@ -84,32 +110,32 @@ def permute(x: TensorLike, *dims: int | Sequence[int]) -> Tensor:
 
 
 @tensor_function
-def transpose(x: TensorLike, *axes: int | Sequence[int]) -> Tensor:
+def transpose(input: TensorLike, *axes: int | Sequence[int]) -> Tensor:
     """`transpose(x)` reverses the axes, `transpose(x, 0, 1)` swaps two (PyTorch's), `transpose(x, (2, 0, 1))`
     orders them (NumPy's)."""
-    value = lift(x)
+    value = lift(input)
     if not axes or axes == (None,):
         return wrap(permuted(value, range(value.rank)[::-1]))
     if len(axes) == 2 and not isinstance(axes[0], Sequence):
-        return swapaxes(x, axes[0], cast("int", axes[1]))
-    return permute(x, *axes)
+        return swapaxes(input, axes[0], cast("int", axes[1]))
+    return permute(input, *axes)
 
 
 @tensor_function
-def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
-    """`x` with two axes exchanged."""
-    value = lift(x)
-    first = normalize_axis("swapaxes", axis1, value.rank)
-    second = normalize_axis("swapaxes", axis2, value.rank)
+def swapaxes(input: TensorLike, axis0: int, axis1: int) -> Tensor:
+    """`input` with two axes exchanged."""
+    value = lift(input)
+    first = normalize_axis("swapaxes", axis0, value.rank)
+    second = normalize_axis("swapaxes", axis1, value.rank)
     order = list(range(value.rank))
     order[first], order[second] = second, first
     return wrap(permuted(value, order))
 
 
 @tensor_function
-def moveaxis(x: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """`x` with the axes `source` moved to the places `destination`, the others staying in order."""
-    value = lift(x)
+def moveaxis(input: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """`input` with the axes `source` moved to the places `destination`, the others staying in order."""
+    value = lift(input)
     sources = normalize_axes("moveaxis", source, value.rank)
     destinations = normalize_axes("moveaxis", destination, value.rank)
     if len(sources) != len(destinations):
@@ -121,25 +147,25 @@ def moveaxis(x: TensorLike, source: int | Sequence[int], destination: int | Sequ
 
 
 @tensor_function
-def squeeze(x: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tensor:
-    """`x` without axes of size 1: all of them, or those named; a named axis of another size stays."""
-    value = lift(x)
+def squeeze(input: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tensor:
+    """`input` without axes of size 1: all of them, or those named; a named axis of another size stays."""
+    value = lift(input)
     axes = normalize_axes("squeeze", either("squeeze", dim, axis), value.rank)
     return wrap(reshape_to(value, [n for i, n in enumerate(value.sizes) if i not in axes or n != 1]))
 
 
 @tensor_function
-def unsqueeze(x: TensorLike, dim: int) -> Tensor:
-    """`x` with a new axis of size 1 at `dim`."""
-    value = lift(x)
+def unsqueeze(input: TensorLike, dim: int) -> Tensor:
+    """`input` with a new axis of size 1 at `dim`."""
+    value = lift(input)
     place = normalize_axis("unsqueeze", dim, value.rank + 1)
     return wrap(reshape_to(value, (*value.sizes[:place], 1, *value.sizes[place:])))
 
 
 @tensor_function
-def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Tensor:
-    """`x` with new axes of size 1 at the places `axis` of the result (NumPy's)."""
-    value = lift(x)
+def expand_dims(input: TensorLike, axis: int | Sequence[int]) -> Tensor:
+    """`input` with new axes of size 1 at the places `axis` of the result (NumPy's)."""
+    value = lift(input)
     new = 1 if isinstance(axis, int) else len(axis)
     places = normalize_axes("expand_dims", axis, value.rank + new)
     sizes = iter(value.sizes)
@@ -147,23 +173,23 @@ def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Tensor:
 
 
 @tensor_function
-def broadcast_to(x: TensorLike, *shape: int | Sequence[int]) -> Tensor:
-    """`x` repeated to `shape`, axes aligned at the end; `ShapeError` where a size is neither 1 nor the same."""
-    value, sizes = lift(x), shape_argument("broadcast_to", shape)
+def broadcast_to(input: TensorLike, *size: int | Sequence[int]) -> Tensor:
+    """`input` repeated to `size`, axes aligned at the end; `ShapeError` where a size is neither 1 nor the same."""
+    value, sizes = lift(input), shape_argument("broadcast_to", size)
     if broadcast_shape("broadcast_to", value.sizes, sizes) != sizes:
         raise ShapeError(f"broadcast_to: {value.type} does not broadcast to {sizes}", where=here())
     return wrap(expand_to(value, sizes))
 
 
 @tensor_function
-def expand(x: TensorLike, *sizes: int | Sequence[int]) -> Tensor:
+def expand(input: TensorLike, *sizes: int | Sequence[int]) -> Tensor:
     """`broadcast_to`, where -1 keeps an axis as it is (PyTorch's)."""
-    value, given = lift(x), shape_argument("expand", sizes)
+    value, given = lift(input), shape_argument("expand", sizes)
     lead = len(given) - value.rank
     if lead < 0 or -1 in given[:lead]:
         raise ShapeError(f"expand: {value.type} does not expand to {given}", where=here())
     shape = (value.sizes[i - lead] if size == -1 else size for i, size in enumerate(given))
-    return broadcast_to(x, tuple(shape))
+    return broadcast_to(input, tuple(shape))
 
 
 @tensor_function
@@ -215,10 +241,10 @@ def sliced(x: Var, axis: int, start: int, stop: int) -> Var:
 
 @tensor_function
 def split(
-    x: TensorLike, split_size_or_sections: int | Sequence[int], dim: int = 0, *, axis: int | None = None
+    input: TensorLike, split_size_or_sections: int | Sequence[int], dim: int = 0, *, axis: int | None = None
 ) -> tuple[Tensor, ...]:
-    """Pieces of `x` along an axis: of the given size, the last maybe smaller, or of the given sizes (PyTorch's)."""
-    value = lift(x)
+    """Pieces of `input` along an axis: of the given size, the last maybe smaller, or of the given sizes (PyTorch's)."""
+    value = lift(input)
     place = normalize_axis("split", dim if axis is None else axis, value.rank)
     length = value.sizes[place]
     if isinstance(split_size_or_sections, Sequence):
@@ -239,26 +265,26 @@ def _pieces(x: Var, axis: int, sizes: Sequence[int]) -> list[Var]:
 
 
 @tensor_function
-def chunk(x: TensorLike, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: TensorLike, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along an axis, the last maybe smaller."""
-    value = lift(x)
+    value = lift(input)
     length = value.sizes[normalize_axis("chunk", dim, value.rank)]
-    return split(x, max(1, -(-length // size_argument("chunk", chunks))), dim)
+    return split(input, max(1, -(-length // size_argument("chunk", chunks))), dim)
 
 
 @tensor_function
-def flip(x: TensorLike, dims: Axes = None, *, axis: Axes = None) -> Tensor:
-    """`x` reversed along axes; along all by default."""
-    value = lift(x)
+def flip(input: TensorLike, dims: Axes = None, *, axis: Axes = None) -> Tensor:
+    """`input` reversed along axes; along all by default."""
+    value = lift(input)
     axes = normalize_axes("flip", either("flip", dims, axis), value.rank)
     return wrap(ops.reverse(value, axes) if axes else value)
 
 
 @tensor_function
-def roll(x: TensorLike, shifts: int | Sequence[int], dims: Axes = None, *, axis: Axes = None) -> Tensor:
-    """`x` moved by `shifts` along axes, what leaves at the end coming in at the start; flattened where none is
+def roll(input: TensorLike, shifts: int | Sequence[int], dims: Axes = None, *, axis: Axes = None) -> Tensor:
+    """`input` moved by `shifts` along axes, what leaves at the end coming in at the start; flattened where none is
     given."""
-    value, axes = lift(x), either("roll", dims, axis)
+    value, axes = lift(input), either("roll", dims, axis)
     if axes is None:
         flat = reshape_to(value, (math.prod(value.sizes),))
         return wrap(reshape_to(_rolled(flat, 0, size_argument("roll", shifts)), value.sizes))
@@ -280,10 +306,10 @@ def _rolled(x: Var, axis: int, shift: int) -> Var:
 
 
 @tensor_function
-def tile(x: TensorLike, reps: int | Sequence[int]) -> Tensor:
-    """`x` repeated `reps` times along each axis; as many axes as the longer of the two has."""
-    value = lift(x)
-    counts = (reps,) if isinstance(reps, int) else tuple(reps)
+def tile(input: TensorLike, dims: int | Sequence[int]) -> Tensor:
+    """`input` repeated `dims` times along each axis; as many axes as the longer of the two has."""
+    value = lift(input)
+    counts = (dims,) if isinstance(dims, int) else tuple(dims)
     rank = max(value.rank, len(counts))
     counts = (1,) * (rank - len(counts)) + counts
     sizes = (1,) * (rank - value.rank) + value.sizes
@@ -293,9 +319,9 @@ def tile(x: TensorLike, reps: int | Sequence[int]) -> Tensor:
 
 
 @tensor_function
-def repeat_interleave(x: TensorLike, repeats: int, dim: int | None = None, *, axis: int | None = None) -> Tensor:
+def repeat_interleave(input: TensorLike, repeats: int, dim: int | None = None, *, axis: int | None = None) -> Tensor:
     """Each position along an axis (of the flattened tensor by default) `repeats` times in a row."""
-    value, given = lift(x), either("repeat_interleave", dim, axis)
+    value, given = lift(input), either("repeat_interleave", dim, axis)
     if given is None:
         value, given = reshape_to(value, (math.prod(value.sizes),)), 0
     place = require_axis("repeat_interleave", given, value.rank)
@@ -308,18 +334,18 @@ def repeat_interleave(x: TensorLike, repeats: int, dim: int | None = None, *, ax
 
 @tensor_function
 def pad(
-    x: TensorLike,
+    input: TensorLike,
     pad: Sequence[int] | Sequence[Sequence[int]] | int,
     mode: str = "constant",
     value: Scalar = 0,
 ) -> Tensor:
-    """`x` with its edges widened.
+    """`input` with its edges widened.
 
     `pad` is a flat list of (before, after) counts from the last axis backward (PyTorch's), or a list of such pairs
     for all axes in order, or one number for every edge (NumPy's).  The new elements are `value`, or by `mode`
     those that `numpy.pad` takes: `edge` (PyTorch's `replicate`), `reflect`, `wrap` (`circular`), `symmetric`.
     """
-    tensor = lift(x)
+    tensor = lift(input)
     widths = _widths(tensor, pad)
     if mode == "constant":
         filler = lift(value, tensor.dtype)
@@ -361,9 +387,9 @@ def _pad_from_within(x: Var, axis: int, low: int, high: int, mode: str) -> Var:
 
 
 @tensor_function
-def diagonal(x: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+def diagonal(input: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as the last axis of the result: a strided slice of the flattened pair."""
-    value = lift(x)
+    value = lift(input)
     first = normalize_axis("diagonal", dim1, value.rank)
     second = normalize_axis("diagonal", dim2, value.rank)
     if first == second:

@@ -21,6 +21,14 @@ from tenfoldc.ir.builder import Var
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
+__all__ = [
+    "argsort",
+    "cumprod",
+    "cumsum",
+    "sort",
+    "topk",
+]
+
 
 def _sorted(x: Var, axis: int, descending: bool) -> tuple[Var, Var]:
     """Values in order and where they were, equal ones in the order they had."""
@@ -29,7 +37,7 @@ def _sorted(x: Var, axis: int, descending: bool) -> tuple[Var, Var]:
 
 @tensor_function
 def sort(
-    x: TensorLike,
+    input: TensorLike,
     dim: int = -1,
     descending: bool = False,
     stable: bool = True,
@@ -40,7 +48,7 @@ def sort(
 
     NaN comes last, first where descending.  Always stable.
     """
-    value = lift(x)
+    value = lift(input)
     if value.rank == 0:
         return wrap(value) if axis is not None else Extremes(wrap(value), wrap(filled((), 0, dtypes.i64)))
     place = normalize_axis("sort", dim if axis is None else axis, value.rank)
@@ -50,7 +58,7 @@ def sort(
 
 @tensor_function
 def argsort(
-    x: TensorLike,
+    input: TensorLike,
     dim: int = -1,
     descending: bool = False,
     stable: bool = True,
@@ -58,16 +66,16 @@ def argsort(
     axis: int | None = None,
 ) -> Tensor:
     """The indices (i64) that put the elements in order along an axis; equal ones keep theirs."""
-    value = lift(x)
+    value = lift(input)
     if value.rank == 0:
         return wrap(filled((), 0, dtypes.i64))
     return wrap(_sorted(value, normalize_axis("argsort", dim if axis is None else axis, value.rank), descending)[1])
 
 
 @tensor_function
-def topk(x: TensorLike, k: int, dim: int = -1, largest: bool = True) -> Extremes:
+def topk(input: TensorLike, k: int, dim: int = -1, largest: bool = True) -> Extremes:
     """The `k` largest (or smallest) elements along an axis, in order, and their indices."""
-    value = lift(x)
+    value = lift(input)
     axis = normalize_axis("topk", dim, value.rank)
     if not 0 <= k <= value.sizes[axis]:
         raise ArgumentError(f"topk: {k} of an axis of size {value.sizes[axis]}", where=here())
@@ -87,16 +95,18 @@ def _accumulating(x: TensorLike, dtype: DTypeLike | None) -> Var:
 
 
 @tensor_function
-def cumsum(x: TensorLike, dim: int | None = None, *, dtype: DTypeLike | None = None, axis: int | None = None) -> Tensor:
+def cumsum(
+    input: TensorLike, dim: int | None = None, *, dtype: DTypeLike | None = None, axis: int | None = None
+) -> Tensor:
     """The running sum along an axis, which only a vector need not name; of integers in i64."""
-    value = _accumulating(x, dtype)
+    value = _accumulating(input, dtype)
     return _running("cumsum", ops.cumulative_sum, value, dim if axis is None else axis)
 
 
 @tensor_function
 def cumprod(
-    x: TensorLike, dim: int | None = None, *, dtype: DTypeLike | None = None, axis: int | None = None
+    input: TensorLike, dim: int | None = None, *, dtype: DTypeLike | None = None, axis: int | None = None
 ) -> Tensor:
     """The running product along an axis, which only a vector need not name; of integers in i64."""
-    value = _accumulating(x, dtype)
+    value = _accumulating(input, dtype)
     return _running("cumprod", ops.cumulative_product, value, dim if axis is None else axis)
