@@ -21,7 +21,7 @@ THEMES = {
     "Derivatives and batches": ("transforms.grad", "transforms.products", "transforms.custom", "transforms.vmap"),
     "Control flow": ("control.branches", "control.loops", "control.scans"),
     "Threads": ("threads",),
-    "Tensors": ("tensor", "functions.creation"),
+    "Tensors": ("tensor", "functions.creation", "default_dtype", "number_limits", "printing"),
     "Arithmetic, comparison and logic": ("functions.arithmetic",),
     "Mathematics, element by element": ("functions.elementwise",),
     "Reductions": ("functions.reductions",),

@@ -10,11 +10,13 @@ Calling `predict` runs native code; `predict.export("libpredict.so")` writes it 
 have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and `keepdim`.
 """
 
-from tenfold import random
+from tenfold import accelerator, cuda, random
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
 from tenfold.control.scans import associative_scan, map, scan  # noqa: A004
+from tenfold.default_dtype import get_default_dtype, set_default_dtype
+from tenfold.device import Device as device  # noqa: N813 - PyTorch's name
 from tenfold.export import export
 from tenfold.functions import (
     arithmetic,
@@ -41,6 +43,9 @@ from tenfold.functions.reductions import *  # noqa: F403
 from tenfold.functions.shapes import *  # noqa: F403
 from tenfold.functions.sorting import *  # noqa: F403
 from tenfold.library import LoadedLibrary, load
+from tenfold.number_limits import finfo, iinfo
+from tenfold.printing import set_printoptions
+from tenfold.size import Size
 from tenfold.specs import (
     ElementType,
     Spec,
@@ -76,6 +81,14 @@ from tenfold.specs import (
 )
 from tenfold.specs import ElementType as dtype  # noqa: N813 - as NumPy and PyTorch call it
 from tenfold.specs import bool_ as bool  # noqa: A004
+from tenfold.specs import complex64 as cfloat
+from tenfold.specs import complex128 as cdouble
+from tenfold.specs import float16 as half
+from tenfold.specs import float32 as float  # noqa: A004
+from tenfold.specs import float64 as double
+from tenfold.specs import int16 as short
+from tenfold.specs import int32 as int  # noqa: A004
+from tenfold.specs import int64 as long
 from tenfold.tensor import Tensor, asarray, from_dlpack, tensor
 from tenfold.threads import get_num_threads, set_num_threads, threads
 from tenfold.transforms.custom import checkpoint, custom_jvp, custom_vjp
@@ -111,6 +124,7 @@ __all__ = [
     "RangeError",
     "RequestError",
     "ShapeError",
+    "Size",
     "Spec",
     "SpecError",
     "TenfoldError",
@@ -119,6 +133,7 @@ __all__ = [
     "UnsupportedError",
     "VerificationError",
     "__version__",
+    "accelerator",
     "asarray",
     "associative_scan",
     "bf16",
@@ -127,32 +142,43 @@ __all__ = [
     "bool_",
     "c64",
     "c128",
+    "cdouble",
+    "cfloat",
     "checkpoint",
     "compile",
     "complex64",
     "complex128",
     "cond",
+    "cuda",
     "custom_jvp",
     "custom_vjp",
+    "device",
+    "double",
     "dtype",
     "errors",
     "export",
     "f16",
     "f32",
     "f64",
+    "finfo",
+    "float",
     "float16",
     "float32",
     "float64",
     "fori_loop",
     "from_dlpack",
+    "get_default_dtype",
     "get_num_threads",
     "grad",
+    "half",
     "hessian",
     "hvp",
     "i8",
     "i16",
     "i32",
     "i64",
+    "iinfo",
+    "int",
     "int8",
     "int16",
     "int32",
@@ -161,10 +187,14 @@ __all__ = [
     "jacrev",
     "jvp",
     "load",
+    "long",
     "map",
     "random",
     "scan",
+    "set_default_dtype",
     "set_num_threads",
+    "set_printoptions",
+    "short",
     "switch",
     "tensor",
     "threads",

@@ -42,6 +42,15 @@ class ElementType:
         return self.element.is_float
 
     @property
+    def is_complex(self) -> bool:
+        return self.element.is_complex
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it has negative numbers, or complex ones."""
+        return not (self.element.is_unsigned or self.element.is_bool)
+
+    @property
     def dtype(self) -> np.dtype[np.generic]:
         """The NumPy dtype; bfloat16's is that of ml_dtypes, which NumPy takes like its own."""
         return self.element.numpy
@@ -61,7 +70,7 @@ class ElementType:
         return hash(self.element.numpy)
 
     def __repr__(self) -> str:
-        return f"tn.{self.name}"
+        return f"torch.{self.element.numpy_name}"
 
 
 class Spec:

@@ -16,6 +16,8 @@ from tenfold import numpy_dispatch
 from tenfold.dlpack import capsule_over
 from tenfold.functions import arithmetic, elementwise, indexing, linear_algebra, neural, reductions, shapes, sorting
 from tenfold.functions.indexing import At, Index
+from tenfold.printing import tensor_text
+from tenfold.size import Size
 from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
 from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, array_from, here
 from tenfold.tracing import from_dlpack as shared_array
@@ -38,9 +40,9 @@ class Tensor(TensorValue):
         return ELEMENT_TYPES[self.type.dtype]
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Size:
         """The size of each axis."""
-        return self.type.sizes
+        return Size.of_shape(self.type.sizes)
 
     @property
     def ndim(self) -> int:
@@ -126,10 +128,12 @@ class Tensor(TensorValue):
     def __repr__(self) -> str:
         if self.array is None:
             return f"Tensor({self.type}, traced)"
-        return f"Tensor({np.array2string(self.array, separator=', ', prefix='Tensor(')}, {self.type})"
+        return tensor_text(self.array)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.ndim == 0 else repr(self)
+        if self.ndim > 0 or (self.array is None and not spec):
+            return super().__format__(spec)
+        return format(self.item(), spec)
 
     __hash__ = object.__hash__
 

@@ -17,6 +17,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from tenfold.size import Size
+
 T = TypeVar("T")
 U = TypeVar("U")
 IsLeaf: TypeAlias = Callable[[object], bool]
@@ -79,6 +81,8 @@ def scan(value: object, leaves: list[Any], record: list[Hashable], is_leaf: IsLe
         scan_each([mapping[key] for key in _sorted(order)], leaves, record, is_leaf)
     elif value is None:
         record += (kind, 0)
+    elif kind is Size:
+        scan(tuple(cast("Size", value)), leaves, record, is_leaf)
     elif (fields := _fields(kind)) is not None:
         record += (kind, tuple((name, cast("Hashable", getattr(value, name))) for name in fields.static))
         scan_each([getattr(value, name) for name in fields.names], leaves, record, is_leaf)
