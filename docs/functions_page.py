@@ -109,7 +109,7 @@ def _signature(function: Callable[..., Any], names: list[str]) -> str:
         for name, parameter in inspect.signature(function).parameters.items()
         if name != "self"
     ]
-    text = str(inspect.Signature(parameters)).replace("tn.", "")
+    text = str(inspect.Signature(parameters)).replace("tn.", "").replace("torch.", "")
     main = function.__name__ if function.__name__ in names else names[0]
     others = [f"`{name}`" for name in names if name != main]
     return f"`{main}{text}`" + (f", also {', '.join(others)}" if others else "")

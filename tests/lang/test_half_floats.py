@@ -74,7 +74,7 @@ def test_a_double_is_rounded_once() -> None:
 
 @pytest.mark.parametrize("half", [tn.f16, tn.bf16])
 def test_tensors_are_made_and_printed(half) -> None:
-    assert repr(tn.arange(0, 2, 0.5, dtype=half)).endswith(f"{half.name}[4])")
+    assert repr(tn.arange(0, 2, 0.5, dtype=half)) == f"tensor([0.0000, 0.5000, 1.0000, 1.5000], dtype={half})"
     assert tn.linspace(0, 1, 5, dtype=half).tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert tn.full((2,), 1.5, dtype=half).tolist() == [1.5, 1.5]
     assert tn.tensor([1.5, -2.0], dtype=half.name).tolist() == [1.5, -2.0]

@@ -70,8 +70,26 @@ def test_python_numbers_come_out() -> None:
     assert f"{tn.tensor(2.5):.3f}" == "2.500"
 
 
-def test_repr_shows_values_and_type() -> None:
-    assert repr(tn.tensor([1.0, 2.0])) == "Tensor([1., 2.], f32[2])"
+def test_a_tensor_is_shown_with_its_values() -> None:
+    assert repr(tn.tensor([1.0, 2.0])) == str(tn.tensor([1.0, 2.0])) == "tensor([1., 2.])"
+    assert f"{tn.tensor([1])} {tn.tensor(1)} {tn.tensor(0.5)}" == "tensor([1]) 1 0.5"
+
+
+def test_a_format_is_for_one_number() -> None:
+    with pytest.raises(TypeError, match="unsupported format string"):
+        format(tn.tensor([1.0]), ".2f")
+
+
+def test_a_traced_tensor_is_shown_by_its_type() -> None:
+    seen: list[str] = []
+
+    @tn.compile
+    def look(x):
+        seen.append(f"{x} {x!r}")
+        return x
+
+    look(np.ones((), np.float32))
+    assert seen == ["Tensor(f32[], traced) Tensor(f32[], traced)"]
 
 
 def test_a_scalar_has_no_length() -> None:
