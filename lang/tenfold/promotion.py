@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tenfold.default_dtype import default_float
 from tenfold.tracing import TensorLike, TensorValue, array_from, default_dtype, here, is_scalar, lift
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
@@ -85,7 +86,7 @@ def promoted(*operands: TensorLike) -> tuple[Var, ...]:
 
 
 def promoted_floating(*operands: TensorLike) -> tuple[Var, ...]:
-    """`promoted`, integers and bools becoming f32."""
+    """`promoted`, integers and bools becoming floats."""
     return as_dtype(operands, floating_dtype(result_type(*operands)))
 
 
@@ -100,8 +101,8 @@ def convert(x: Var, dtype: DType) -> Var:
 
 
 def floating_dtype(dtype: DType) -> DType:
-    """`dtype` where it is a float, else the default f32."""
-    return dtype if dtype.is_float or dtype.is_complex else dtypes.f32
+    """`dtype` where it is a float or complex, else the default float type."""
+    return dtype if dtype.is_float or dtype.is_complex else default_float()
 
 
 def accumulator_dtype(dtype: DType) -> DType:

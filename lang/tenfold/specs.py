@@ -72,6 +72,10 @@ class ElementType:
     def __repr__(self) -> str:
         return f"torch.{self.element.numpy_name}"
 
+    def __reduce__(self) -> tuple[Callable[[DType], ElementType], tuple[DType]]:
+        """There is one object for each element type, also after copying and pickling."""
+        return _of_element, (self.element,)
+
 
 class Spec:
     """The type that an argument must have.  Make one by indexing an element type: `tn.f32[32, 784]`."""
@@ -127,7 +131,12 @@ c128 = complex128 = ElementType(dtypes.c128)
 
 _ALL = (bool_, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, c64, c128)
 ELEMENT_TYPES: dict[DType, ElementType] = {each.element: each for each in _ALL}
-_PYTHON_TYPES: dict[object, DType] = {bool: dtypes.bool_, int: dtypes.i64, float: dtypes.f32}
+_PYTHON_TYPES: dict[object, DType] = {bool: dtypes.bool_, int: dtypes.i64, float: dtypes.f64, complex: dtypes.c128}
+
+
+def _of_element(element: DType) -> ElementType:
+    return ELEMENT_TYPES[element]
+
 
 DTypeLike: TypeAlias = "ElementType | np.dtype[Any] | type | str"
 SpecTree: TypeAlias = Any
@@ -135,9 +144,9 @@ SpecTree: TypeAlias = Any
 
 
 def element_type(dtype: DTypeLike | DType) -> DType:
-    """The element type that a user's `dtype` names: ours, NumPy's, a name, or Python's `float`, `int`, `bool`.
+    """The element type that a user's `dtype` names: ours, NumPy's, a name, or Python's `bool`, `int`, `float`.
 
-    Python's types mean the defaults f32, i64 and bool.  `DTypeError` where there is no such element type.
+    Python's types mean bool, i64 and f64, as in PyTorch and NumPy.  `DTypeError` where there is no such element type.
     """
     if isinstance(dtype, ElementType):
         return dtype.element

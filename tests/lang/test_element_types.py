@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -20,6 +23,11 @@ def test_names_and_aliases() -> None:
     assert (tn.float, tn.double, tn.half) == (tn.f32, tn.f64, tn.f16)
     assert (tn.short, tn.int, tn.long, tn.cfloat, tn.cdouble) == (tn.i16, tn.i32, tn.i64, tn.c64, tn.c128)
     assert (repr(tn.f32), str(tn.bool), f"{tn.i64}") == ("torch.float32", "torch.bool", "torch.int64")
+
+
+def test_a_copied_element_type_is_the_same_object() -> None:
+    for element_type in ELEMENT_TYPES.values():
+        assert copy.deepcopy(element_type) is pickle.loads(pickle.dumps(element_type)) is element_type
 
 
 @pytest.mark.parametrize("name", NAMES)

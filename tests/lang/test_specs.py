@@ -40,9 +40,14 @@ def test_a_size_that_is_none_is_refused(size) -> None:
         tn.f32[size]
 
 
-@pytest.mark.parametrize("name", ["f32", "float32", np.float32, np.dtype("f4"), tn.f32, float, ">f4"])
+@pytest.mark.parametrize("name", ["f32", "float32", np.float32, np.dtype("f4"), tn.f32, ">f4"])
 def test_an_element_type_has_many_names(name) -> None:
     assert element_type(name) is dtypes.f32
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [(bool, tn.bool), (int, tn.int64), (float, tn.float64), (complex, tn.c128)])
+def test_types_of_python_are_wide_as_in_torch_and_numpy(kind, dtype) -> None:
+    assert element_type(kind) is dtype.element
 
 
 def test_what_is_no_element_type_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Tensors made from sizes and numbers."""
+"""Tensors made from sizes and numbers.  "f32 by default" means the default float type."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tenfold.default_dtype import default_float
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import expand_to, shape_argument, size_argument
 from tenfold.promotion import convert, type_of
@@ -54,13 +55,13 @@ def counted(shape: Sequence[int], axis: int, dtype: DType) -> Var:
 @tensor_function
 def zeros(*shape: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
     """Zeros of `shape`, given as `zeros(2, 3)` or `zeros((2, 3))`; f32 by default."""
-    return wrap(filled(shape_argument("zeros", shape), 0, _dtype(dtype, dtypes.f32)))
+    return wrap(filled(shape_argument("zeros", shape), 0, _dtype(dtype, default_float())))
 
 
 @tensor_function
 def ones(*shape: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
     """Ones of `shape`, given as `ones(2, 3)` or `ones((2, 3))`; f32 by default."""
-    return wrap(filled(shape_argument("ones", shape), 1, _dtype(dtype, dtypes.f32)))
+    return wrap(filled(shape_argument("ones", shape), 1, _dtype(dtype, default_float())))
 
 
 @tensor_function
@@ -107,7 +108,7 @@ def arange(start: Scalar, stop: Scalar | None = None, step: Scalar = 1, dtype: D
     if step == 0:
         raise ArgumentError("arange: the step is 0", where=here())
     all_integers = all(isinstance(number, int) for number in (first, last, step))
-    chosen = _dtype(dtype, dtypes.i64 if all_integers else dtypes.f32)
+    chosen = _dtype(dtype, dtypes.i64 if all_integers else default_float())
     size = max(0, math.ceil((last - first) / step))
     working = chosen if all_integers and chosen.is_integer else _working(chosen)
     numbers = counted((size,), 0, working)
@@ -134,7 +135,7 @@ def linspace(start: Scalar, stop: Scalar, num: int = 50, dtype: DTypeLike | None
     size = size_argument("linspace", num)
     if size < 0:
         raise ArgumentError(f"linspace: num is {size}, less than 0", where=here())
-    chosen = _dtype(dtype, dtypes.f32)
+    chosen = _dtype(dtype, default_float())
     working = _working(chosen)
     step = (stop - start) / max(1, size - 1)
     index = counted((size,), 0, working)
@@ -152,7 +153,7 @@ def eye(n: int, m: int | None = None, dtype: DTypeLike | None = None, k: int = 0
     shape = (n, n if m is None else m)
     row, column = counted(shape, 0, dtypes.i64), counted(shape, 1, dtypes.i64)
     diagonal = ops.compare(ops.add(row, filled(shape, k, dtypes.i64)), column, Direction.EQ)
-    return wrap(convert(diagonal, _dtype(dtype, dtypes.f32)))
+    return wrap(convert(diagonal, _dtype(dtype, default_float())))
 
 
 def _triangle(x: TensorLike, diagonal: int, direction: Direction) -> Tensor:
