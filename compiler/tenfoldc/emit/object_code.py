@@ -42,6 +42,8 @@ _OPTIONS = (
     "-dag-maps-huge-region=200",
     # Peeling the last turn of a loop fails an assertion of LLVM's where a choice depends on two bounds of the index.
     "-unroll-allow-peeling=false",
+    # A load that the turn before has done is not taken over from it: the turns of a vector are to be independent.
+    "-enable-load-in-loop-pre=false",
 )
 """LLVM has these for the whole process, and no attributes that would say them of a function."""
 

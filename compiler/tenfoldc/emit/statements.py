@@ -146,7 +146,7 @@ class StatementText(ExpressionText):
             nexts = self.values(carry.next for carry in loop.carries)
             latch = text.block
             following = text.fresh(f"add nuw nsw i64 {axis}, 1")
-            text.effect(f"br label %{head}{self._loop_metadata(loop)}")
+            text.effect(f"br label %{head}{self._loop_metadata(loop) or self._own_metadata()}")
         text.fill(axis_phi, f"{axis} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]")
         self._fill_phis(loop.carries, carried, carry_phis, inits, before, nexts, latch)
         text.start(done)
@@ -167,7 +167,7 @@ class StatementText(ExpressionText):
             self.statements(loop.body)
             nexts = self.values(carry.next for carry in loop.carries)
             latch = text.block
-            text.branch(head)
+            text.effect(f"br label %{head}{self._own_metadata()}")
         self._fill_phis(loop.carries, carried, phis, inits, before, nexts, latch)
         text.start(done)
         for carry, name in zip(loop.carries, carried, strict=True):
@@ -210,6 +210,13 @@ class StatementText(ExpressionText):
         for carry, name, line, init, following in zip(carries, names, lines, inits, nexts, strict=True):
             kind = register_type(carry.value.dtype)
             self.text.fill(line, f"{name} = phi {kind} [ {init}, %{before} ], [ {following}, %{latch} ]")
+
+    def _own_metadata(self) -> str:
+        """Of a loop without properties whose last branch is all there is of a block.
+
+        LLVM would join that to the last branch of a loop before it, whose properties both loops would then have.
+        """
+        return self.module.loop_metadata(['!"tenfold.loop"'])
 
     def _loop_metadata(self, loop: For, group: str = "") -> str:
         if loop.mode is Mode.LANES:

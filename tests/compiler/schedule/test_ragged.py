@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compiled import Case, case, check, close
-from loop_programs import f32, function, lowered, softmax
+from loop_programs import along_rows, f32, function, lowered, softmax
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
@@ -49,6 +49,27 @@ def test_no_element_of_a_ragged_row_is_computed_alone() -> None:
     assert len(re.findall(r"store <8 x float>", kernel)) == 10
     assert "store float" not in kernel
     assert "@llvm.fma.f32" not in kernel
+
+
+def _neighbours(x: Var) -> Var:
+    rows, columns = x.shape
+    return ops.multiply(ops.slice_(x, [0, 1], [rows, columns]), ops.slice_(x, [0, 0], [rows, columns - 1]))
+
+
+def _bounded_softmax(x: Var) -> Var:
+    largest = ops.reduce_max(x, [1])
+    bound = ops.select(ops.is_finite(largest), largest, ops.zeros_like(largest))
+    exponentials = ops.exponential(ops.subtract(x, along_rows(bound, x)))
+    return ops.divide(exponentials, along_rows(ops.reduce_sum(exponentials, [1]), x))
+
+
+@pytest.mark.parametrize("columns", [9, 17, 2003])
+def test_llvm_makes_vectors_of_all_rows_and_has_nothing_to_say(columns: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of rows of k vectors and an element, one turn reads what the next reads again; rows of 2003 are shared out."""
+    llvm(function([f32(5, columns)], softmax))
+    llvm(function([f32(5, columns)], _bounded_softmax))
+    llvm(function([f32(5, columns + 2)], lambda x: ops.exponential(_neighbours(x))))
+    assert capfd.readouterr().err == ""
 
 
 def test_what_a_loop_reads_and_writes_in_place_is_written_once() -> None:
