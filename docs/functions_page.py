@@ -17,7 +17,8 @@ import tenfold as tn
 PAGE = Path(__file__).with_name("functions.md")
 
 THEMES = {
-    "Programs": ("compile", "export", "library"),
+    "Programs": ("compile", "export"),
+    "Files": ("saving.files",),
     "Derivatives and batches": ("transforms.grad", "transforms.products", "transforms.custom", "transforms.vmap"),
     "Control flow": ("control.branches", "control.loops", "control.scans"),
     "Threads": ("threads",),

@@ -42,9 +42,10 @@ from tenfold.functions.neural import *  # noqa: F403
 from tenfold.functions.reductions import *  # noqa: F403
 from tenfold.functions.shapes import *  # noqa: F403
 from tenfold.functions.sorting import *  # noqa: F403
-from tenfold.library import LoadedLibrary, load
+from tenfold.library import LoadedLibrary
 from tenfold.number_limits import finfo, iinfo
 from tenfold.printing import set_printoptions
+from tenfold.saving import load, save
 from tenfold.size import Size
 from tenfold.specs import (
     ElementType,
@@ -100,15 +101,19 @@ from tenfold_rt.errors import (
     ArgumentError,
     ArtifactError,
     DTypeError,
+    FileFormatError,
     ParseError,
     RangeError,
     RequestError,
+    SaveError,
     ShapeError,
     SpecError,
     TenfoldError,
     TraceError,
+    UnsafeFileError,
     UnsupportedError,
     VerificationError,
+    WorkerTimeoutError,
 )
 from tenfold_rt.version import __version__
 
@@ -118,11 +123,13 @@ __all__ = [
     "Compiled",
     "DTypeError",
     "ElementType",
+    "FileFormatError",
     "LoadedLibrary",
     "Lowered",
     "ParseError",
     "RangeError",
     "RequestError",
+    "SaveError",
     "ShapeError",
     "Size",
     "Spec",
@@ -130,8 +137,10 @@ __all__ = [
     "TenfoldError",
     "Tensor",
     "TraceError",
+    "UnsafeFileError",
     "UnsupportedError",
     "VerificationError",
+    "WorkerTimeoutError",
     "__version__",
     "accelerator",
     "asarray",
@@ -190,6 +199,7 @@ __all__ = [
     "long",
     "map",
     "random",
+    "save",
     "scan",
     "set_num_threads",
     "set_printoptions",

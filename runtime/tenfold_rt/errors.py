@@ -7,6 +7,7 @@ Each class is also the built-in one that NumPy or PyTorch would raise: `ValueErr
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
 from typing import Self
 
 
@@ -74,3 +75,19 @@ class RequestError(TenfoldError, ValueError):
 
 class ArtifactError(TenfoldError, OSError):
     """A shared library that cannot be made, loaded, or called with these arguments."""
+
+
+class SaveError(TenfoldError, OSError, RuntimeError):
+    """Tensors that cannot be written: no room, no directory, no permission.  The file is as it was before."""
+
+
+class FileFormatError(TenfoldError, ValueError, RuntimeError):
+    """A file of tensors that is damaged, cut short, or in a format that is not read."""
+
+
+class UnsafeFileError(FileFormatError, UnpicklingError):
+    """A file that names code to run, where only tensors and plain data are read."""
+
+
+class WorkerTimeoutError(TenfoldError, TimeoutError, RuntimeError):
+    """A worker of a `DataLoader` that took longer over a batch than its `timeout`."""
