@@ -31,8 +31,20 @@ THEMES = {
     "Sorting and running totals": ("functions.sorting",),
     "Linear algebra": ("functions.linear_algebra", "functions.factorizations"),
     "Random numbers": ("random.keys", "random.distributions", "random.gamma", "random.orders"),
-    "Convolution and pooling": ("functions.convolution",),
-    "Neural networks": ("functions.neural",),
+    "Convolution and pooling": (
+        "nn.functional.convolutions",
+        "nn.functional.pooling",
+        "nn.functional.adaptive_pooling",
+    ),
+    "Activations": ("functions.neural", "nn.functional.activations", "nn.functional.softmaxes"),
+    "Layers": (
+        "nn.functional.projections",
+        "nn.functional.embeddings",
+        "nn.functional.attention",
+        "nn.functional.dropouts",
+    ),
+    "Normalisation and distances": ("nn.functional.normalization", "nn.functional.distances"),
+    "Losses": ("nn.functional.losses", "nn.functional.classification"),
 }
 
 CLASSES = {
@@ -62,7 +74,7 @@ def page() -> str:
 def public_functions() -> dict[Callable[..., Any], list[str]]:
     """Each public function with all its names."""
     names: dict[Callable[..., Any], list[str]] = {}
-    for prefix, module in (("", tn), ("random.", tn.random)):
+    for prefix, module in (("", tn), ("random.", tn.random), ("nn.functional.", tn.nn.functional)):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isfunction(value):

@@ -10,7 +10,7 @@ Calling `predict` runs native code; `predict.export("libpredict.so")` writes it 
 have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and `keepdim`.
 """
 
-from tenfold import accelerator, cuda, random
+from tenfold import accelerator, cuda, nn, random
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
@@ -20,7 +20,6 @@ from tenfold.device import Device as device  # noqa: N813 - PyTorch's name
 from tenfold.export import export
 from tenfold.functions import (
     arithmetic,
-    convolution,
     creation,
     elementwise,
     factorizations,
@@ -32,7 +31,6 @@ from tenfold.functions import (
     sorting,
 )
 from tenfold.functions.arithmetic import *  # noqa: F403
-from tenfold.functions.convolution import *  # noqa: F403
 from tenfold.functions.creation import *  # noqa: F403
 from tenfold.functions.elementwise import *  # noqa: F403
 from tenfold.functions.factorizations import *  # noqa: F403
@@ -43,6 +41,28 @@ from tenfold.functions.reductions import *  # noqa: F403
 from tenfold.functions.shapes import *  # noqa: F403
 from tenfold.functions.sorting import *  # noqa: F403
 from tenfold.library import LoadedLibrary
+from tenfold.nn.functional import (
+    avg_pool2d,
+    batch_norm,
+    binary_cross_entropy_with_logits,
+    conv1d,
+    conv2d,
+    cross_entropy,
+    elu,
+    embedding,
+    gelu,
+    layer_norm,
+    leaky_relu,
+    linear,
+    max_pool2d,
+    mse_loss,
+    nll_loss,
+    one_hot,
+    rms_norm,
+    scaled_dot_product_attention,
+    silu,
+    softplus,
+)
 from tenfold.number_limits import finfo, iinfo
 from tenfold.printing import set_printoptions
 from tenfold.saving import load, save
@@ -145,8 +165,11 @@ __all__ = [
     "accelerator",
     "asarray",
     "associative_scan",
+    "avg_pool2d",
+    "batch_norm",
     "bf16",
     "bfloat16",
+    "binary_cross_entropy_with_logits",
     "bool",
     "bool_",
     "c64",
@@ -158,12 +181,17 @@ __all__ = [
     "complex64",
     "complex128",
     "cond",
+    "conv1d",
+    "conv2d",
+    "cross_entropy",
     "cuda",
     "custom_jvp",
     "custom_vjp",
     "device",
     "double",
     "dtype",
+    "elu",
+    "embedding",
     "errors",
     "export",
     "f16",
@@ -176,6 +204,7 @@ __all__ = [
     "float64",
     "fori_loop",
     "from_dlpack",
+    "gelu",
     "get_default_dtype",
     "get_num_threads",
     "grad",
@@ -195,15 +224,27 @@ __all__ = [
     "jacfwd",
     "jacrev",
     "jvp",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
     "load",
     "long",
     "map",
+    "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "nn",
+    "one_hot",
     "random",
+    "rms_norm",
     "save",
+    "scaled_dot_product_attention",
     "scan",
     "set_num_threads",
     "set_printoptions",
     "short",
+    "silu",
+    "softplus",
     "switch",
     "tensor",
     "threads",
@@ -221,7 +262,6 @@ __all__ = [
     "while_loop",
 ]
 __all__ += arithmetic.__all__
-__all__ += convolution.__all__
 __all__ += creation.__all__
 __all__ += elementwise.__all__
 __all__ += factorizations.__all__
