@@ -20,26 +20,52 @@ from tenfold.device import Device as device  # noqa: N813 - PyTorch's name
 from tenfold.export import export
 from tenfold.functions import (
     arithmetic,
+    binary,
+    compaction,
     creation,
     elementwise,
     factorizations,
     indexing,
+    joining,
     linear_algebra,
+    matrices,
     neural,
+    parts,
+    products,
+    queries,
     reductions,
+    return_types,
+    running,
+    scattering,
+    searching,
     shapes,
     sorting,
+    special,
+    statistics,
 )
 from tenfold.functions.arithmetic import *  # noqa: F403
+from tenfold.functions.binary import *  # noqa: F403
+from tenfold.functions.compaction import *  # noqa: F403
 from tenfold.functions.creation import *  # noqa: F403
 from tenfold.functions.elementwise import *  # noqa: F403
 from tenfold.functions.factorizations import *  # noqa: F403
 from tenfold.functions.indexing import *  # noqa: F403
+from tenfold.functions.joining import *  # noqa: F403
 from tenfold.functions.linear_algebra import *  # noqa: F403
+from tenfold.functions.matrices import *  # noqa: F403
 from tenfold.functions.neural import *  # noqa: F403
+from tenfold.functions.parts import *  # noqa: F403
+from tenfold.functions.products import *  # noqa: F403
+from tenfold.functions.queries import *  # noqa: F403
 from tenfold.functions.reductions import *  # noqa: F403
+from tenfold.functions.return_types import Extremes
+from tenfold.functions.running import *  # noqa: F403
+from tenfold.functions.scattering import *  # noqa: F403
+from tenfold.functions.searching import *  # noqa: F403
 from tenfold.functions.shapes import *  # noqa: F403
 from tenfold.functions.sorting import *  # noqa: F403
+from tenfold.functions.special import *  # noqa: F403
+from tenfold.functions.statistics import *  # noqa: F403
 from tenfold.library import LoadedLibrary
 from tenfold.nn.functional import (
     avg_pool2d,
@@ -143,6 +169,7 @@ __all__ = [
     "Compiled",
     "DTypeError",
     "ElementType",
+    "Extremes",
     "FileFormatError",
     "LoadedLibrary",
     "Lowered",
@@ -236,6 +263,7 @@ __all__ = [
     "nn",
     "one_hot",
     "random",
+    "return_types",
     "rms_norm",
     "save",
     "scaled_dot_product_attention",
@@ -262,12 +290,24 @@ __all__ = [
     "while_loop",
 ]
 __all__ += arithmetic.__all__
+__all__ += binary.__all__
+__all__ += compaction.__all__
 __all__ += creation.__all__
 __all__ += elementwise.__all__
 __all__ += factorizations.__all__
 __all__ += indexing.__all__
+__all__ += joining.__all__
 __all__ += linear_algebra.__all__
+__all__ += matrices.__all__
 __all__ += neural.__all__
+__all__ += parts.__all__
+__all__ += products.__all__
+__all__ += queries.__all__
 __all__ += reductions.__all__
+__all__ += running.__all__
+__all__ += scattering.__all__
+__all__ += searching.__all__
 __all__ += shapes.__all__
 __all__ += sorting.__all__
+__all__ += special.__all__
+__all__ += statistics.__all__

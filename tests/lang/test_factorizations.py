@@ -88,6 +88,23 @@ def test_systems_must_fit() -> None:
         tn.solve_triangular(np.eye(3), np.ones((4, 2)), upper=False)
 
 
-def test_general_matrices_are_refused() -> None:
+def test_unknown_promises_are_refused() -> None:
     with pytest.raises(ArgumentError, match="only symmetric positive definite"):
-        tn.solve(np.eye(3), np.ones(3))
+        tn.solve(np.eye(3), np.ones(3), assume="sym")
+
+
+GENERAL = np.array([[0.0, 2, 1], [1, 0, 3], [4, 1, 0]])
+
+
+@pytest.mark.parametrize("name", ["inv", "det", "solve", "slogdet"])
+def test_general_matrices(name: str) -> None:
+    given = (GENERAL, np.array([1.0, 2, 3])) if name == "solve" else (GENERAL,)
+    found, expected = getattr(tn, name)(*given), getattr(np.linalg, name)(*given)
+    for ours, theirs in zip(*(v if name == "slogdet" else (v,) for v in (found, expected)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-13)
+
+
+def test_a_singular_matrix_has_determinant_zero() -> None:
+    assert float(tn.det(np.array([[1.0, 2], [2, 4]]))) == 0
+    assert tuple(map(float, tn.slogdet(np.zeros((2, 2))))) == (0, -np.inf)
+    assert float(tn.det(np.ones((0, 0)))) == 1

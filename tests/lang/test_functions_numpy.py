@@ -50,7 +50,8 @@ BINARY = [
         for name in ["add", "subtract", "multiply", "divide", "maximum", "minimum"]
     ),
     *((name, getattr(tn, name), getattr(np, name)) for name in ["floor_divide", "remainder", "fmod"]),
-    *((name, getattr(tn, name), getattr(np, name)) for name in ["equal", "not_equal", "less", "less_equal"]),
+    *((name, getattr(tn, name), getattr(np, name)) for name in ["not_equal", "less", "less_equal"]),
+    ("equal", tn.eq, np.equal),
     *((name, getattr(tn, name), getattr(np, name)) for name in ["greater", "greater_equal"]),
     *((name, getattr(tn, name), getattr(np, name)) for name in ["logical_and", "logical_or", "logical_xor", "isclose"]),
     ("atan2", tn.atan2, np.arctan2),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import broadcast
 from tenfold.functions.precision import rounded_once
-from tenfold.promotion import as_dtype, promoted, promoted_floating, result_type
+from tenfold.promotion import as_dtype, promoted, promoted_floating, result_type, type_of
 from tenfold.tracing import Scalar, TensorLike, here, is_scalar, lift, wrap
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError
@@ -25,20 +25,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add",
+    "arctan2",
     "atan2",
     "bitwise_and",
+    "bitwise_left_shift",
     "bitwise_not",
     "bitwise_or",
+    "bitwise_right_shift",
     "bitwise_xor",
     "clamp",
     "clip",
+    "div",
     "divide",
-    "equal",
+    "eq",
     "floor_divide",
     "fmod",
+    "ge",
     "greater",
     "greater_equal",
+    "gt",
     "isclose",
+    "le",
     "left_shift",
     "less",
     "less_equal",
@@ -46,9 +53,13 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "lt",
     "maximum",
     "minimum",
+    "mul",
     "multiply",
+    "ne",
+    "neg",
     "negative",
     "not_equal",
     "pow",
@@ -57,8 +68,9 @@ __all__ = [
     "right_shift",
     "square",
     "stop_gradient",
+    "sub",
     "subtract",
-    "where",
+    "true_divide",
 ]
 
 
@@ -71,27 +83,58 @@ def _floating(name: str, op: Callable[[Var, Var], Var], x: TensorLike, y: Tensor
 
 
 @tensor_function
-def add(input: TensorLike, other: TensorLike) -> Tensor:
-    """The sum, element by element; of two bools, their `or`."""
-    return _binary("add", ops.add, input, other)
+def add(input: TensorLike, other: TensorLike, *, alpha: Scalar = 1) -> Tensor:
+    """The sum with `alpha` times `other`, element by element; of two bools, their `or`."""
+    return _binary("add", ops.add, input, scaled("add", other, alpha, input))
 
 
 @tensor_function
-def subtract(input: TensorLike, other: TensorLike) -> Tensor:
-    """The difference, element by element; `DTypeError` for two bools."""
-    return _binary("subtract", ops.subtract, input, other)
+def sub(input: TensorLike, other: TensorLike, *, alpha: Scalar = 1) -> Tensor:
+    """The difference with `alpha` times `other`, element by element; `DTypeError` where one is of bools."""
+    if any(not is_scalar(operand) and type_of(operand).dtype.is_bool for operand in (input, other)):
+        raise DTypeError("subtract: takes no bools", where=here(), mend="use logical_xor or ~")
+    return _binary("subtract", ops.subtract, input, scaled("subtract", other, alpha, input))
+
+
+def scaled(name: str, x: TensorLike, factor: Scalar, *others: TensorLike) -> TensorLike:
+    """`x` times `factor` in the element type it shares with `others`; `DTypeError` for a fraction of integers."""
+    if factor == 1:
+        return x
+    dtype = result_type(x, *others)
+    if isinstance(factor, float) and not dtype.is_float:
+        raise DTypeError(f"{name}: a factor of {factor} for operands of {dtype}", where=here(), mend="use an integer")
+    (value,) = as_dtype((x,), dtype)
+    return wrap(ops.multiply(value, lift(factor, dtype) if not value.rank else ops.full_like(value, factor)))
 
 
 @tensor_function
-def multiply(input: TensorLike, other: TensorLike) -> Tensor:
+def mul(input: TensorLike, other: TensorLike) -> Tensor:
     """The product, element by element; of two bools, their `and`."""
     return _binary("multiply", ops.multiply, input, other)
 
 
 @tensor_function
-def divide(input: TensorLike, other: TensorLike) -> Tensor:
-    """The quotient, element by element; of integers as f32."""
-    return _floating("divide", ops.divide, input, other)
+def div(input: TensorLike, other: TensorLike, *, rounding_mode: str | None = None) -> Tensor:
+    """The quotient, element by element; of integers as f32.
+
+    With `rounding_mode="floor"` it is `floor_divide`, with `"trunc"` it is rounded toward 0; both keep integers.
+    """
+    if rounding_mode is None:
+        return _floating("divide", ops.divide, input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise ArgumentError(
+            f"divide: there is no rounding mode {rounding_mode!r}", where=here(), mend="use floor or trunc"
+        )
+    a, b = broadcast("divide", *promoted(input, other))
+    quotient = ops.divide(a, b)
+    return wrap(truncated(quotient) if a.dtype.is_float else quotient)
+
+
+def truncated(x: Var) -> Var:
+    """Floats rounded toward 0."""
+    return ops.select(ops.compare(x, ops.zeros_like(x), Direction.LT), ops.ceil(x), ops.floor(x))
 
 
 @tensor_function
@@ -240,37 +283,37 @@ def _compare(name: str, direction: Direction, x: TensorLike, y: TensorLike) -> T
 
 
 @tensor_function
-def equal(input: TensorLike, other: TensorLike) -> Tensor:
+def eq(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether elements are equal; NaN equals nothing.  Bool."""
     return _compare("equal", Direction.EQ, input, other)
 
 
 @tensor_function
-def not_equal(input: TensorLike, other: TensorLike) -> Tensor:
+def ne(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether elements differ; NaN differs from all.  Bool."""
     return _compare("not_equal", Direction.NE, input, other)
 
 
 @tensor_function
-def less(input: TensorLike, other: TensorLike) -> Tensor:
+def lt(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether x < y, element by element.  Bool."""
     return _compare("less", Direction.LT, input, other)
 
 
 @tensor_function
-def less_equal(input: TensorLike, other: TensorLike) -> Tensor:
+def le(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether x <= y, element by element.  Bool."""
     return _compare("less_equal", Direction.LE, input, other)
 
 
 @tensor_function
-def greater(input: TensorLike, other: TensorLike) -> Tensor:
+def gt(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether x > y, element by element.  Bool."""
     return _compare("greater", Direction.GT, input, other)
 
 
 @tensor_function
-def greater_equal(input: TensorLike, other: TensorLike) -> Tensor:
+def ge(input: TensorLike, other: TensorLike) -> Tensor:
     """Whether x >= y, element by element.  Bool."""
     return _compare("greater_equal", Direction.GE, input, other)
 
@@ -334,13 +377,13 @@ def bitwise_not(input: TensorLike) -> Tensor:
 
 
 @tensor_function
-def left_shift(input: TensorLike, other: TensorLike) -> Tensor:
+def bitwise_left_shift(input: TensorLike, other: TensorLike) -> Tensor:
     """`input` times 2 to the power `other`, within its bits; 0 where `other` is at least the width."""
     return _bitwise("left_shift", ops.shift_left, input, other)
 
 
 @tensor_function
-def right_shift(input: TensorLike, other: TensorLike) -> Tensor:
+def bitwise_right_shift(input: TensorLike, other: TensorLike) -> Tensor:
     """`input` shifted right by `other` bits: signed integers keep their sign, unsigned get zeros."""
 
     def shift(a: Var, b: Var) -> Var:
@@ -350,7 +393,7 @@ def right_shift(input: TensorLike, other: TensorLike) -> Tensor:
 
 
 @tensor_function
-def negative(input: TensorLike) -> Tensor:
+def neg(input: TensorLike) -> Tensor:
     """Each element's negative; `DTypeError` for bools."""
     return wrap(ops.negate(lift(input)))
 
@@ -395,3 +438,13 @@ def stop_gradient(input: TensorLike) -> Tensor:
         return wrap(value)
     bits = {16: dtypes.i16, 32: dtypes.i32, 64: dtypes.i64}[value.dtype.bits]
     return wrap(ops.bitcast_convert(ops.bitcast_convert(value, bits), value.dtype))
+
+
+subtract = sub
+multiply = mul
+divide = true_divide = div
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
+equal = eq  # NumPy's; PyTorch's `equal` compares tensors as wholes
+negative = neg
+arctan2 = atan2
+left_shift, right_shift = bitwise_left_shift, bitwise_right_shift

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "arange",
+    "empty",
+    "empty_like",
     "eye",
     "full",
     "full_like",
     "linspace",
+    "logspace",
     "ones",
     "ones_like",
+    "scalar_tensor",
     "tril",
     "triu",
     "zeros",
@@ -53,21 +57,21 @@ def counted(shape: Sequence[int], axis: int, dtype: DType) -> Var:
 
 
 @tensor_function
-def zeros(*shape: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
-    """Zeros of `shape`, given as `zeros(2, 3)` or `zeros((2, 3))`; f32 by default."""
-    return wrap(filled(shape_argument("zeros", shape), 0, _dtype(dtype, default_float())))
+def zeros(*size: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
+    """Zeros of `size`, given as `zeros(2, 3)` or `zeros((2, 3))`; f32 by default."""
+    return wrap(filled(shape_argument("zeros", size), 0, _dtype(dtype, default_float())))
 
 
 @tensor_function
-def ones(*shape: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
-    """Ones of `shape`, given as `ones(2, 3)` or `ones((2, 3))`; f32 by default."""
-    return wrap(filled(shape_argument("ones", shape), 1, _dtype(dtype, default_float())))
+def ones(*size: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
+    """Ones of `size`, given as `ones(2, 3)` or `ones((2, 3))`; f32 by default."""
+    return wrap(filled(shape_argument("ones", size), 1, _dtype(dtype, default_float())))
 
 
 @tensor_function
-def full(shape: int | Sequence[int], fill_value: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
-    """A tensor of `shape` with every element `fill_value`, in its element type by default."""
-    sizes = shape_argument("full", (shape,))
+def full(size: int | Sequence[int], fill_value: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
+    """A tensor of `size` with every element `fill_value`, in its element type by default."""
+    sizes = shape_argument("full", (size,))
     if is_scalar(fill_value):
         assert isinstance(fill_value, (bool, int, float))
         return wrap(filled(sizes, fill_value, _dtype(dtype, default_dtype(fill_value))))
@@ -99,14 +103,42 @@ def full_like(input: TensorLike, fill_value: Scalar, dtype: DTypeLike | None = N
 
 
 @tensor_function
-def arange(start: Scalar, stop: Scalar | None = None, step: Scalar = 1, dtype: DTypeLike | None = None) -> Tensor:
-    """Numbers from `start` (0 where only one is given) by `step` until before `stop`.
+def empty(*size: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
+    """A tensor of `size` whose values are not to be counted on; the default float type by default."""
+    return zeros(*size, dtype=dtype)
 
-    i64 where all are integers, else f32.  `ArgumentError` for a step of 0.
+
+@tensor_function
+def empty_like(input: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
+    """A tensor of the shape and, by default, the element type of `input`, whose values are not to be counted on."""
+    return _like(input, 0, dtype)
+
+
+@tensor_function
+def scalar_tensor(s: Scalar, dtype: DTypeLike | None = None) -> Tensor:
+    """A number as a tensor of rank 0, of the default float type by default."""
+    return wrap(filled((), s, _dtype(dtype, default_float())))
+
+
+@tensor_function
+def arange(
+    start: Scalar,
+    end: Scalar | None = None,
+    step: Scalar = 1,
+    dtype: DTypeLike | None = None,
+    *,
+    stop: Scalar | None = None,
+) -> Tensor:
+    """Numbers from `start` (0 where only one is given) by `step` until before `end` (NumPy's `stop`).
+
+    i64 where all are integers, else the default float type.  `ArgumentError` for a step of 0 or away from `end`.
     """
-    first, last = (0, start) if stop is None else (start, stop)
+    until = end if stop is None else stop
+    first, last = (0, start) if until is None else (start, until)
     if step == 0:
         raise ArgumentError("arange: the step is 0", where=here())
+    if (last - first) * step < 0:
+        raise ArgumentError(f"arange: a step of {step} does not lead from {first} to {last}", where=here())
     all_integers = all(isinstance(number, int) for number in (first, last, step))
     chosen = _dtype(dtype, dtypes.i64 if all_integers else default_float())
     size = max(0, math.ceil((last - first) / step))
@@ -127,15 +159,38 @@ def _working(dtype: DType) -> DType:
 
 
 @tensor_function
-def linspace(start: Scalar, stop: Scalar, num: int = 50, dtype: DTypeLike | None = None) -> Tensor:
-    """`num` evenly spaced numbers from `start` to `stop`, both included; f32 by default.
+def linspace(
+    start: Scalar,
+    end: Scalar | None = None,
+    steps: int = 50,
+    dtype: DTypeLike | None = None,
+    *,
+    stop: Scalar | None = None,
+    num: int | None = None,
+) -> Tensor:
+    """`steps` evenly spaced numbers from `start` to `end`, both included; the default float type by default.
 
-    Each half is counted from its own end, so that both ends are exact.
+    NumPy's names `stop` and `num` do too.  Each half is counted from its own end, so that both ends are exact.
     """
-    size = size_argument("linspace", num)
-    if size < 0:
-        raise ArgumentError(f"linspace: num is {size}, less than 0", where=here())
     chosen = _dtype(dtype, default_float())
+    return wrap(
+        convert(_spaced("linspace", start, stop if end is None else end, steps if num is None else num, chosen), chosen)
+    )
+
+
+@tensor_function
+def logspace(start: Scalar, end: Scalar, steps: int, base: float = 10.0, dtype: DTypeLike | None = None) -> Tensor:
+    """`base` to the powers of `steps` evenly spaced numbers from `start` to `end`, both included."""
+    chosen = _dtype(dtype, default_float())
+    exponents = convert(_spaced("logspace", start, end, steps, chosen), dtypes.f64)
+    return wrap(convert(ops.power(ops.full_like(exponents, base), exponents), chosen))
+
+
+def _spaced(name: str, start: Scalar, stop: Scalar | None, steps: int, chosen: DType) -> Var:
+    """`steps` numbers from `start` to `stop`, in a float type at least as wide as `chosen`."""
+    size = size_argument(name, steps)
+    if size < 0 or stop is None:
+        raise ArgumentError(f"{name}: {size} steps from {start} to {stop}", where=here())
     working = _working(chosen)
     step = (stop - start) / max(1, size - 1)
     index = counted((size,), 0, working)
@@ -144,7 +199,7 @@ def linspace(start: Scalar, stop: Scalar, num: int = 50, dtype: DTypeLike | None
     to_go = ops.subtract(filled((size,), size - 1, working), index)
     from_stop = ops.subtract(filled((size,), stop, working), ops.multiply(to_go, spacing))
     in_first_half = ops.compare(index, filled((size,), max(1, size // 2), working), Direction.LT)
-    return wrap(convert(ops.select(in_first_half, from_start, from_stop), chosen))
+    return ops.select(in_first_half, from_start, from_stop)
 
 
 @tensor_function

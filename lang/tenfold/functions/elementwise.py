@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
+from tenfold.functions.arithmetic import truncated
 from tenfold.functions.precision import rounded_once
 from tenfold.promotion import convert, promoted_floating
 from tenfold.specs import DTypeLike, element_type
@@ -244,11 +245,7 @@ def ceil(input: TensorLike) -> Tensor:
 @tensor_function
 def trunc(input: TensorLike) -> Tensor:
     """Each element rounded toward 0, in its element type."""
-
-    def toward_zero(v: Var) -> Var:
-        return ops.select(ops.compare(v, ops.zeros_like(v), Direction.LT), ops.ceil(v), ops.floor(v))
-
-    return _rounding(toward_zero, input)
+    return _rounding(truncated, input)
 
 
 @tensor_function

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "cholesky",
     "cholesky_solve",
-    "det",
-    "inv",
-    "slogdet",
-    "solve",
     "solve_triangular",
 ]
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, cast, overload
 
-from tenfold.eager import tensor_function
-from tenfold.functions.arithmetic import stop_gradient, truth
+from tenfold.eager import is_array, tensor_function
+from tenfold.functions import return_types
+from tenfold.functions.arithmetic import maximum, minimum, stop_gradient, truth
 from tenfold.functions.axes import (
     Axes,
     count,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
 __all__ = [
-    "Extremes",
     "all",
     "amax",
     "amin",
@@ -56,13 +56,6 @@ __all__ = [
     "sum",
     "var",
 ]
-
-
-class Extremes(NamedTuple):
-    """What `max` and `min` along a `dim` give: the values, and their indices along it (i64)."""
-
-    values: Tensor
-    indices: Tensor
 
 
 def reduced(
@@ -151,8 +144,11 @@ def var(
 ) -> Tensor:
     """The variance over axes: squared distances from the mean, summed and divided by N - correction.
 
-    The correction is 1 by default, as in PyTorch; `unbiased=False` or NumPy's `ddof=0` make it 0.
+    The correction is 1 by default, as in PyTorch; `unbiased=False` (also as the second argument) or NumPy's `ddof=0`
+    make it 0.
     """
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     chosen = _correction(unbiased, correction, ddof)
     return wrap(_variance("var", lift(input), either("var", dim, axis), kept(keepdim, keepdims), chosen))
 
@@ -171,6 +167,8 @@ def std(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The standard deviation over axes, the square root of `var` with the same arguments."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     chosen = _correction(unbiased, correction, ddof)
     return wrap(ops.sqrt(_variance("std", lift(input), either("std", dim, axis), kept(keepdim, keepdims), chosen)))
 
@@ -235,20 +233,30 @@ def max(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
 ) -> Tensor: ...
 @overload
-def max(input: TensorLike, dim: int, keepdim: bool = False) -> Extremes: ...  # noqa: A001
+def max(input: TensorLike, dim: int, keepdim: bool = False) -> return_types.max: ...  # noqa: A001
+@overload
+def max(input: TensorLike, dim: Tensor) -> Tensor: ...  # noqa: A001
 @tensor_function
 def max(  # noqa: A001
     input: TensorLike,
-    dim: int | None = None,
+    dim: int | Tensor | None = None,
     keepdim: bool = False,
     *,
+    other: TensorLike | None = None,
     axis: Axes = None,
     keepdims: bool | None = None,
-) -> Tensor | Extremes:
-    """The largest element: along PyTorch's `dim` as (values, indices), over NumPy's `axis` or all as values."""
+) -> Tensor | return_types.max:
+    """The largest element: along PyTorch's `dim` as (values, indices), over NumPy's `axis` or all as values.
+
+    `max(x, y)` of two tensors is `maximum(x, y)`.
+    """
+    second = dim if is_array(dim) else other
+    if second is not None:
+        return maximum(input, second)
     if dim is None:
         return amax(input, axis=axis, keepdim=kept(keepdim, keepdims))
-    return Extremes(amax(input, dim, keepdim, axis=axis), argmax(input, dim, keepdim))
+    along = cast("int", dim)
+    return return_types.max(amax(input, along, keepdim, axis=axis), argmax(input, along, keepdim))
 
 
 @overload
@@ -261,20 +269,30 @@ def min(  # noqa: A001 - NumPy's name
     keepdims: bool | None = None,
 ) -> Tensor: ...
 @overload
-def min(input: TensorLike, dim: int, keepdim: bool = False) -> Extremes: ...  # noqa: A001
+def min(input: TensorLike, dim: int, keepdim: bool = False) -> return_types.min: ...  # noqa: A001
+@overload
+def min(input: TensorLike, dim: Tensor) -> Tensor: ...  # noqa: A001
 @tensor_function
 def min(  # noqa: A001
     input: TensorLike,
-    dim: int | None = None,
+    dim: int | Tensor | None = None,
     keepdim: bool = False,
     *,
+    other: TensorLike | None = None,
     axis: Axes = None,
     keepdims: bool | None = None,
-) -> Tensor | Extremes:
-    """The smallest element: along PyTorch's `dim` as (values, indices), over NumPy's `axis` or all as values."""
+) -> Tensor | return_types.min:
+    """The smallest element: along PyTorch's `dim` as (values, indices), over NumPy's `axis` or all as values.
+
+    `min(x, y)` of two tensors is `minimum(x, y)`.
+    """
+    second = dim if is_array(dim) else other
+    if second is not None:
+        return minimum(input, second)
     if dim is None:
         return amin(input, axis=axis, keepdim=kept(keepdim, keepdims))
-    return Extremes(amin(input, dim, keepdim, axis=axis), argmin(input, dim, keepdim))
+    along = cast("int", dim)
+    return return_types.min(amin(input, along, keepdim, axis=axis), argmin(input, along, keepdim))
 
 
 def _index_of(name: str, op: Callable[[Var, int, DType], Var], x: Var, axis: int | None, keep: bool) -> Var:
@@ -370,7 +388,7 @@ def logsumexp(
 @rounded_once()
 def norm(
     input: TensorLike,
-    p: float = 2,
+    p: float | str | None = "fro",
     dim: Axes = None,
     keepdim: bool = False,
     *,
@@ -380,11 +398,12 @@ def norm(
     """The p-norm of the elements along axes, (sum |x|^p)^(1/p).
 
     With p = inf it is the largest |x|, with -inf the smallest, with 0 how many are not 0.  Its gradient is 0 where it
-    is 0.  For a matrix it is the norm of its elements, for p = 2 Frobenius's.
+    is 0.  For a matrix it is the norm of its elements; p = "fro" is 2, Frobenius's.
     """
     value = _floating(None, lift(input))
     axes = normalize_axes("norm", either("norm", dim, axis), value.rank)
-    result = with_axes_kept(_norm(ops.abs_(value), float(p), axes), value.sizes, axes)
+    order = 2.0 if p is None or p == "fro" else float(p)
+    result = with_axes_kept(_norm(ops.abs_(value), order, axes), value.sizes, axes)
     return wrap(result if kept(keepdim, keepdims) else _without(result, axes))
 
 

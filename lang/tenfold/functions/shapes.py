@@ -44,7 +44,6 @@ __all__ = [
     "pad",
     "permute",
     "ravel",
-    "repeat_interleave",
     "reshape",
     "roll",
     "split",

@@ -1,14 +1,14 @@
-"""Order and running totals along an axis: sort, argsort, topk, cumsum, cumprod."""
+"""Order and running totals along an axis: sort, argsort, topk, kthvalue, cumsum, cumprod."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tenfold.eager import tensor_function
-from tenfold.functions.axes import normalize_axis, require_axis
+from tenfold.functions import return_types
+from tenfold.functions.axes import normalize_axis, require_axis, reshape_to
 from tenfold.functions.creation import filled
-from tenfold.functions.reductions import Extremes
 from tenfold.functions.shapes import sliced
 from tenfold.promotion import accumulator_dtype, convert
 from tenfold.specs import DTypeLike, element_type
@@ -25,6 +25,8 @@ __all__ = [
     "argsort",
     "cumprod",
     "cumsum",
+    "kthvalue",
+    "msort",
     "sort",
     "topk",
 ]
@@ -43,17 +45,17 @@ def sort(
     stable: bool = True,
     *,
     axis: int | None = None,
-) -> Extremes | Tensor:
+) -> return_types.sort | Tensor:
     """Elements in order along an axis: along PyTorch's `dim` as (values, indices), NumPy's `axis` as values.
 
     NaN comes last, first where descending.  Always stable.
     """
     value = lift(input)
     if value.rank == 0:
-        return wrap(value) if axis is not None else Extremes(wrap(value), wrap(filled((), 0, dtypes.i64)))
+        return wrap(value) if axis is not None else return_types.sort(wrap(value), wrap(filled((), 0, dtypes.i64)))
     place = normalize_axis("sort", dim if axis is None else axis, value.rank)
     values, indices = _sorted(value, place, descending)
-    return Extremes(wrap(values), wrap(indices)) if axis is None else wrap(values)
+    return return_types.sort(wrap(values), wrap(indices)) if axis is None else wrap(values)
 
 
 @tensor_function
@@ -73,14 +75,44 @@ def argsort(
 
 
 @tensor_function
-def topk(input: TensorLike, k: int, dim: int = -1, largest: bool = True) -> Extremes:
-    """The `k` largest (or smallest) elements along an axis, in order, and their indices."""
+def topk(
+    input: TensorLike,
+    k: int,
+    dim: int = -1,
+    largest: bool = True,
+    sorted: bool = True,  # noqa: A002 - PyTorch's name
+) -> return_types.topk:
+    """The `k` largest (or smallest) elements along an axis, in order (always), and their indices."""
     value = lift(input)
+    if value.rank == 0:
+        value = reshape_to(value, (1,))
+        found = topk(wrap(value), k, 0, largest)
+        return return_types.topk(*(wrap(reshape_to(lift(part), ())) for part in found)) if k else found
     axis = normalize_axis("topk", dim, value.rank)
     if not 0 <= k <= value.sizes[axis]:
         raise ArgumentError(f"topk: {k} of an axis of size {value.sizes[axis]}", where=here())
     values, indices = _sorted(value, axis, largest)
-    return Extremes(wrap(sliced(values, axis, 0, k)), wrap(sliced(indices, axis, 0, k)))
+    return return_types.topk(wrap(sliced(values, axis, 0, k)), wrap(sliced(indices, axis, 0, k)))
+
+
+@tensor_function
+def msort(input: TensorLike) -> Tensor:
+    """The elements in order along the first axis."""
+    return cast("Tensor", sort(input, axis=0))
+
+
+@tensor_function
+def kthvalue(input: TensorLike, k: int, dim: int = -1, keepdim: bool = False) -> return_types.kthvalue:
+    """The `k`-th smallest element along an axis, `k` counted from 1, and its index."""
+    value = lift(input)
+    whole = reshape_to(value, (1,)) if value.rank == 0 else value
+    axis = normalize_axis("kthvalue", dim, whole.rank)
+    if not 1 <= k <= whole.sizes[axis]:
+        raise ArgumentError(f"kthvalue: number {k} of an axis of size {whole.sizes[axis]}", where=here())
+    parts = (sliced(part, axis, k - 1, k) for part in _sorted(whole, axis, False))
+    if value.rank == 0 or not keepdim:
+        parts = (reshape_to(part, [n for i, n in enumerate(whole.sizes) if i != axis]) for part in parts)
+    return return_types.kthvalue(*map(wrap, parts))
 
 
 def _running(name: str, op: Callable[[Var, int], Var], x: Var, axis: int | None) -> Tensor:
