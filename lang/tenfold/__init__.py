@@ -10,7 +10,7 @@ Calling `predict` runs native code; `predict.export("libpredict.so")` writes it 
 have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and `keepdim`.
 """
 
-from tenfold import accelerator, cuda, nn, random
+from tenfold import accelerator, cuda, nn, random, utils
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
@@ -284,6 +284,7 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "utils",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -55,9 +55,9 @@ def load(f: File, map_location: Device | str | None = None, *, weights_only: boo
     `ArtifactError` where it is missing, damaged, not made by Tenfold or made for another processor.
 
     In other files only tensors and plain data are read, and no code of the file's is run; tensors are on the CPU
-    wherever they were, and `DeviceError` where `map_location` asks for another device.  `UnsafeFileError`, which is a
-    `pickle.UnpicklingError`, where a file needs more than that, `FileFormatError` where it is damaged, cut short or
-    of another format, `FileNotFoundError` where there is none.
+    wherever they were, and `UnsupportedError` where `map_location` asks for another device.  `UnsafeFileError`, which
+    is a `pickle.UnpicklingError`, where a file needs more than that, `FileFormatError` where it is damaged, cut short
+    or of another format, `FileNotFoundError` where there is none.
     """
     if not weights_only:
         raise ArgumentError("load: weights_only=False would run code that the file names", where=here())
