@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -16,12 +18,15 @@ from tenfold.saving.replacing import explained, replaced
 from tenfold.saving.safetensors_file import load_safetensors, save_safetensors
 from tenfold.saving.torch_file import load_torch, save_torch
 from tenfold.tracing import here
-from tenfold_rt.errors import ArgumentError, FileFormatError
+from tenfold_rt.errors import ArgumentError, FileFormatError, TenfoldError
 
 File: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 _LIBRARY = re.compile(r".*\.so(\.\d+)*")
 _SAFETENSORS_BRACE = 8
 """Where the header of a file of safetensors begins, behind its length."""
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, ArithmeticError, EOFError, OSError, RuntimeError, ValueError)
+"""What reading a zip archive raises where it is not as it should be."""
 
 
 def save(obj: object, f: File) -> None:
@@ -86,7 +91,9 @@ def _load(file: IO[bytes], path: str | None) -> Any:
     file.seek(start)
     try:
         return _load_zip(file, name, size)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except TenfoldError:
+        raise
+    except _DAMAGE as error:
         raise FileFormatError(f"load: {name} is damaged or cut short: {error}") from error
 
 

@@ -164,6 +164,22 @@ def test_a_changed_byte_of_the_data_is_noticed() -> None:
         tn.load(io.BytesIO(damaged))
 
 
+@pytest.mark.parametrize("file", ["x.pt", "x.npz"])
+def test_what_is_damaged_at_random_is_read_or_refused(file: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    tn.save({"x": tn.tensor(np.arange(6.0)), "y": tn.tensor([1, 2])}, tmp_path / file)
+    whole = np.frombuffer((tmp_path / file).read_bytes(), np.uint8)
+    refused = 0
+    for _ in range(300):
+        damaged = whole.copy()
+        damaged[rng.integers(len(whole), size=3)] = rng.integers(256, size=3)
+        damaged = np.delete(damaged, rng.integers(len(whole), size=int(rng.integers(3))))
+        try:
+            tn.load(io.BytesIO(damaged.tobytes()))
+        except tn.FileFormatError:
+            refused += 1
+    assert refused > 100
+
+
 def test_zip_bombs_are_refused() -> None:
     with pytest.raises(tn.FileFormatError, match="compressed"):
         tn.load(archive(tensor_pickle(), {"data/0": bytes(10**6)}, zipfile.ZIP_DEFLATED))
