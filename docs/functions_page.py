@@ -34,6 +34,7 @@ THEMES = {
         "functions.products",
         "functions.factorizations",
         "functions.matrices",
+        "linalg",
     ),
     "Random numbers": ("random.keys", "random.distributions", "random.gamma", "random.orders"),
     "Convolution and pooling": (
@@ -79,7 +80,12 @@ def page() -> str:
 def public_functions() -> dict[Callable[..., Any], list[str]]:
     """Each public function with all its names."""
     names: dict[Callable[..., Any], list[str]] = {}
-    for prefix, module in (("", tn), ("random.", tn.random), ("nn.functional.", tn.nn.functional)):
+    for prefix, module in (
+        ("", tn),
+        ("linalg.", tn.linalg),
+        ("random.", tn.random),
+        ("nn.functional.", tn.nn.functional),
+    ):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isfunction(value):

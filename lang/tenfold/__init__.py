@@ -10,7 +10,7 @@ Calling `predict` runs native code; `predict.export("libpredict.so")` writes it 
 have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and `keepdim`.
 """
 
-from tenfold import accelerator, cuda, nn, random, utils
+from tenfold import accelerator, cuda, linalg, nn, random, utils
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
@@ -253,6 +253,7 @@ __all__ = [
     "jvp",
     "layer_norm",
     "leaky_relu",
+    "linalg",
     "linear",
     "load",
     "long",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import broadcast
 from tenfold.functions.precision import rounded_once
-from tenfold.promotion import as_dtype, promoted, promoted_floating, result_type, type_of
+from tenfold.promotion import as_dtype, convert, promoted, promoted_floating, result_type
 from tenfold.tracing import Scalar, TensorLike, here, is_scalar, lift, wrap
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError
@@ -91,7 +91,7 @@ def add(input: TensorLike, other: TensorLike, *, alpha: Scalar = 1) -> Tensor:
 @tensor_function
 def sub(input: TensorLike, other: TensorLike, *, alpha: Scalar = 1) -> Tensor:
     """The difference with `alpha` times `other`, element by element; `DTypeError` where one is of bools."""
-    if any(not is_scalar(operand) and type_of(operand).dtype.is_bool for operand in (input, other)):
+    if result_type(input).is_bool or result_type(other).is_bool:
         raise DTypeError("subtract: takes no bools", where=here(), mend="use logical_xor or ~")
     return _binary("subtract", ops.subtract, input, scaled("subtract", other, alpha, input))
 
@@ -400,8 +400,9 @@ def neg(input: TensorLike) -> Tensor:
 
 @tensor_function
 def square(input: TensorLike) -> Tensor:
-    """Each element times itself."""
+    """Each element times itself; of bools in i64."""
     value = lift(input)
+    value = convert(value, dtypes.i64) if value.dtype.is_bool else value
     return wrap(ops.multiply(value, value))
 
 

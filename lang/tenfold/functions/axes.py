@@ -39,9 +39,14 @@ def normalize_axis(name: str, axis: int, rank: int) -> int:
 
 
 def normalize_axes(name: str, axes: Axes, rank: int) -> tuple[int, ...]:
-    """`axes` counted from 0, in order, None meaning all; `ArgumentError` where one is out of range or repeated."""
+    """`axes` counted from 0, in order, None meaning all; `ArgumentError` where one is out of range or repeated.
+
+    A scalar counts as having one axis, which is left out.
+    """
     if axes is None:
         return tuple(range(rank))
+    if rank == 0:
+        return normalize_axes(name, axes, 1)[1:]
     given = tuple(axes) if isinstance(axes, Sequence) else (axes,)
     normalized = tuple(normalize_axis(name, axis, rank) for axis in given)
     if len(set(normalized)) != len(normalized):

@@ -14,7 +14,7 @@ from tenfold.specs import DTypeLike, element_type
 from tenfold.tracing import Scalar, TensorLike, current, default_dtype, here, is_scalar, lift, wrap
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfold_rt.errors import ArgumentError
+from tenfold_rt.errors import ArgumentError, ShapeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.types import TensorType
@@ -47,7 +47,9 @@ def _dtype(dtype: DTypeLike | None, default: DType) -> DType:
 
 
 def filled(shape: Sequence[int], value: Scalar, dtype: DType) -> Var:
-    """A tensor of `shape` with every element `value`, in the innermost trace."""
+    """A tensor of `shape` with every element `value`, in the innermost trace; `ShapeError` for a negative size."""
+    if any(size < 0 for size in shape):
+        raise ShapeError(f"a size is negative in {tuple(shape)}", where=here())
     return ops.full(current().builder, TensorType(dtype, tuple(shape)), value)
 
 

@@ -91,8 +91,18 @@ def _size(x: Var) -> int:
 
 
 @tensor_function
-def tensordot(a: TensorLike, b: TensorLike, axes: int | Sequence[int | Sequence[int]] = 2) -> Tensor:
-    """The sum of products over pairs of axes: the last `axes` of `a` with the first of `b`, or two lists."""
+def tensordot(
+    a: TensorLike,
+    b: TensorLike,
+    dims: int | Sequence[int | Sequence[int]] = 2,
+    *,
+    axes: int | Sequence[int | Sequence[int]] | None = None,
+) -> Tensor:
+    """The sum of products over pairs of axes: the last `dims` of `a` with the first of `b`, or two lists of axes.
+
+    `axes` is NumPy's name for `dims`.
+    """
+    axes = dims if axes is None else axes
     lhs, rhs = promoted(a, b)
     if isinstance(axes, int):
         of_a, of_b = tuple(range(lhs.rank - axes, lhs.rank)), tuple(range(axes))

@@ -30,7 +30,7 @@ from tenfold.specs import DTypeLike, element_type
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.errors import ArgumentError, RangeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ops import Direction
@@ -193,7 +193,7 @@ def _variance(name: str, x: Var, axes: Axes, keep: bool, correction: float) -> V
 def _extreme(name: str, op: Callable[[Var, tuple[int, ...]], Var], x: Var, axes: Axes, keep: bool) -> Var:
     normalized = normalize_axes(name, axes, x.rank)
     if count(x.sizes, normalized) == 0:
-        raise ShapeError(f"{name}: {x.type} has no element to choose", where=here())
+        raise RangeError(f"{name}: {x.type} has no element to choose", where=here())
     return reduced(name, op, x, normalized, keep)[0]
 
 
@@ -206,7 +206,7 @@ def amax(
     axis: Axes = None,
     keepdims: bool | None = None,
 ) -> Tensor:
-    """The largest element over axes, NaN if there is one.  `ShapeError` where there is none to choose."""
+    """The largest element over axes, NaN if there is one.  `RangeError` where there is none to choose."""
     return wrap(_extreme("amax", ops.reduce_max, lift(input), either("amax", dim, axis), kept(keepdim, keepdims)))
 
 
@@ -219,7 +219,7 @@ def amin(
     axis: Axes = None,
     keepdims: bool | None = None,
 ) -> Tensor:
-    """The smallest element over axes, NaN if there is one.  `ShapeError` where there is none to choose."""
+    """The smallest element over axes, NaN if there is one.  `RangeError` where there is none to choose."""
     return wrap(_extreme("amin", ops.reduce_min, lift(input), either("amin", dim, axis), kept(keepdim, keepdims)))
 
 
@@ -296,6 +296,8 @@ def min(  # noqa: A001
 
 
 def _index_of(name: str, op: Callable[[Var, int, DType], Var], x: Var, axis: int | None, keep: bool) -> Var:
+    if x.type.size == 0 and (axis is None or x.sizes[require_axis(name, axis, x.rank)] == 0):
+        raise RangeError(f"{name}: {x.type} has no element to choose", where=here())
     if axis is None:
         flat = op(reshape_to(x, (math.prod(x.sizes),)), 0, dtypes.i64)
         return reshape_to(flat, (1,) * x.rank) if keep else flat
@@ -333,6 +335,12 @@ def argmin(
     return wrap(_index_of("argmin", ops.argmin, lift(input), dim if axis is None else axis, kept(keepdim, keepdims)))
 
 
+def _decided(name: str, op: Callable[[Var, tuple[int, ...]], Var], input: TensorLike, axes: Axes, keep: bool) -> Tensor:
+    x = lift(input)
+    found, _ = reduced(name, op, truth(x), axes, keep)
+    return wrap(convert(found, dtypes.u8) if x.dtype is dtypes.u8 else found)
+
+
 @tensor_function
 def any(  # noqa: A001 - NumPy's name
     input: TensorLike,
@@ -342,9 +350,8 @@ def any(  # noqa: A001 - NumPy's name
     axis: Axes = None,
     keepdims: bool | None = None,
 ) -> Tensor:
-    """Whether an element over the axes is true (not 0).  Bool."""
-    value = truth(lift(input))
-    return wrap(reduced("any", ops.reduce_or, value, either("any", dim, axis), kept(keepdim, keepdims))[0])
+    """Whether an element over the axes is true (not 0).  Bool; of u8 in u8, as PyTorch's."""
+    return _decided("any", ops.reduce_or, input, either("any", dim, axis), kept(keepdim, keepdims))
 
 
 @tensor_function
@@ -356,9 +363,8 @@ def all(  # noqa: A001 - NumPy's name
     axis: Axes = None,
     keepdims: bool | None = None,
 ) -> Tensor:
-    """Whether every element over the axes is true (not 0).  Bool."""
-    value = truth(lift(input))
-    return wrap(reduced("all", ops.reduce_and, value, either("all", dim, axis), kept(keepdim, keepdims))[0])
+    """Whether every element over the axes is true (not 0).  Bool; of u8 in u8, as PyTorch's."""
+    return _decided("all", ops.reduce_and, input, either("all", dim, axis), kept(keepdim, keepdims))
 
 
 @tensor_function

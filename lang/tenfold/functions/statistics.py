@@ -82,7 +82,8 @@ def _middle(name: str, x: Var, axis: int, skip_nan: bool) -> tuple[Var, Var]:
 
 def _whole_median(name: str, x: Var, skip_nan: bool) -> Tensor:
     if x.type.size == 0:
-        return wrap(filled((), math.nan if x.dtype.is_float else 0, x.dtype))
+        lowest = -(2 ** (x.dtype.bits - 1)) if x.dtype.is_signed else 0
+        return wrap(filled((), math.nan if x.dtype.is_float else lowest, x.dtype))
     return wrap(reshape_to(_middle(name, _flat(x), 0, skip_nan)[0], ()))
 
 
