@@ -85,6 +85,17 @@ from tenfold.nn.functional.normalization import (
 )
 from tenfold.nn.functional.pooling import avg_pool1d, avg_pool2d, lp_pool1d, lp_pool2d, max_pool1d, max_pool2d
 from tenfold.nn.functional.projections import bilinear, linear
+from tenfold.nn.functional.recurrent import (
+    gru,
+    gru_cell,
+    lstm,
+    lstm_cell,
+    rnn_relu,
+    rnn_relu_cell,
+    rnn_tanh,
+    rnn_tanh_cell,
+)
+from tenfold.nn.functional.resizing import channel_shuffle, interpolate, pad, pixel_shuffle, pixel_unshuffle, upsample
 from tenfold.nn.functional.softmaxes import glu, gumbel_softmax, log_softmax, softmax, softmin
 
 __all__ = [
@@ -101,6 +112,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -122,6 +134,8 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "gru",
+    "gru_cell",
     "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
@@ -130,6 +144,7 @@ __all__ = [
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -140,6 +155,8 @@ __all__ = [
     "logsigmoid",
     "lp_pool1d",
     "lp_pool2d",
+    "lstm",
+    "lstm_cell",
     "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
@@ -150,12 +167,19 @@ __all__ = [
     "nll_loss",
     "normalize",
     "one_hot",
+    "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
     "rms_norm",
+    "rnn_relu",
+    "rnn_relu_cell",
+    "rnn_tanh",
+    "rnn_tanh_cell",
     "rrelu",
     "scaled_dot_product_attention",
     "selu",
@@ -173,4 +197,5 @@ __all__ = [
     "threshold",
     "triplet_margin_loss",
     "unfold",
+    "upsample",
 ]

@@ -65,7 +65,8 @@ def _spread(x: Var, axis: int, target: int, neutral: float | int) -> tuple[Var, 
     return taken, counts.sum(1)
 
 
-def _average(name: str, axes: int, input: TensorLike, output_size: OutputSize) -> Tensor:
+def adaptive_average(name: str, axes: int, input: TensorLike, output_size: OutputSize) -> Tensor:
+    """The means of windows along `axes` spatial axes; as many windows along each as `output_size` says."""
     x, single = batched(name, promoted_floating(input)[0], axes)
     for axis, target in enumerate(_targets(name, output_size, x.sizes[2:]), 2):
         if target == x.sizes[axis]:
@@ -81,14 +82,14 @@ def _average(name: str, axes: int, input: TensorLike, output_size: OutputSize) -
 @rounded_once()
 def adaptive_avg_pool1d(input: TensorLike, output_size: OutputSize) -> Tensor:
     """The means of `output_size` windows of (N, C, L) or (C, L)."""
-    return _average("adaptive_avg_pool1d", 1, input, output_size)
+    return adaptive_average("adaptive_avg_pool1d", 1, input, output_size)
 
 
 @tensor_function
 @rounded_once()
 def adaptive_avg_pool2d(input: TensorLike, output_size: OutputSize) -> Tensor:
     """The means of `output_size` windows of (N, C, H, W) or (C, H, W); None leaves an axis as it is."""
-    return _average("adaptive_avg_pool2d", 2, input, output_size)
+    return adaptive_average("adaptive_avg_pool2d", 2, input, output_size)
 
 
 def _largest(

@@ -6,15 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
-from tenfold.functions.arithmetic import where
 from tenfold.functions.axes import expand_to
 from tenfold.functions.creation import counted, filled
 from tenfold.functions.neural import softmax
 from tenfold.functions.precision import rounded_once
 from tenfold.functions.shapes import repeat_interleave
+from tenfold.nn.functional.dropouts import dropped
 from tenfold.nn.functional.effects import next_key
 from tenfold.promotion import promoted_floating
-from tenfold.random.distributions import uniform
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, ShapeError
@@ -72,7 +71,8 @@ def _scaled_dot_product_attention(
         k, v = (_shared_heads(q, each) for each in (k, v))
     factor = (1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0) if scale is None else scale
     scores = _masked((q * factor) @ k.mT, attn_mask, is_causal)
-    return _dropped(softmax(scores, -1), drawn, dropout_p) @ v
+    weights = softmax(scores, -1)
+    return (weights if drawn is None else dropped(weights, drawn, dropout_p)) @ v
 
 
 def _check(name: str, q: Tensor, k: Tensor, v: Tensor) -> None:
@@ -111,12 +111,3 @@ def _masked(scores: Tensor, attn_mask: TensorLike | None, is_causal: bool) -> Te
 def _kept(scores: Var, keep: Var) -> Tensor:
     never = filled(scores.sizes, -math.inf, scores.dtype)
     return wrap(ops.select(expand_to(keep, scores.sizes), scores, never))
-
-
-def _dropped(weights: Tensor, drawn: TensorLike | None, p: float) -> Tensor:
-    """Weights of which each is 0 with probability `p`, and else divided by 1 - p."""
-    if drawn is None:
-        return weights
-    if p == 1:
-        return weights * 0.0
-    return where(uniform(drawn, weights.shape) < 1 - p, weights * (1 / (1 - p)), 0.0)

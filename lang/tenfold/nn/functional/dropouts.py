@@ -37,10 +37,16 @@ def _drawn(key: TensorLike, p: float, sizes: Sequence[int]) -> Tensor:
 def _dropout(input: TensorLike, key: TensorLike, p: float, alone: int) -> Tensor:
     """Drawn for each position of the first `alone` axes."""
     (x,) = promoted_floating(input)
+    return dropped(wrap(x), key, p, alone)
+
+
+def dropped(x: Tensor, key: TensorLike, p: float, alone: int | None = None) -> Tensor:
+    """0 with probability `p`, else divided by 1 - p; drawn for each position of the first `alone` axes, or all."""
     if p == 1:
-        return wrap(x) * 0.0
-    kept = _drawn(key, p, (*x.sizes[:alone], *[1] * (x.rank - alone)))
-    return where(kept, wrap(x) * (1 / (1 - p)), 0.0)
+        return x * 0.0
+    own = x.ndim if alone is None else alone
+    kept = _drawn(key, p, (*x.shape[:own], *[1] * (x.ndim - own)))
+    return where(kept, x * (1 / (1 - p)), 0.0)
 
 
 @tensor_function
