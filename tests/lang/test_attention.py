@@ -263,3 +263,11 @@ def test_results_are_the_same_bits_for_any_number_of_threads() -> None:
                 leaves, _ = pytree.flatten(compiled(*heads(200)))
             outcomes.append([np.asarray(leaf).tobytes() for leaf in leaves])
         assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+@pytest.mark.parametrize(("length", "depth"), [(150, 8), (133, 4), (200, 1)])
+def test_all_rows_of_blocks_are_computed_where_products_have_tiles_of_their_own(length: int, depth: int) -> None:
+    q, k, v = heads(length, depth)
+    scores = np.exp(q.astype("float64") @ k.swapaxes(-1, -2))
+    expected = scores / scores.sum(-1, keepdims=True) @ v
+    np.testing.assert_allclose(np.asarray(tn.compile(attention())(q, k, v)), expected, rtol=2e-5, atol=2e-5)

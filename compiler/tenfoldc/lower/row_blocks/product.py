@@ -84,11 +84,18 @@ class BlockProduct:
         self.batch = self.lhs.position(self.lhs.batching, block.at)
         product = self.product
         tile = blocking(target, max(1, min(block.size, product.rows)), product.columns, product.depth, product.dtype)
-        self.mr, self.nr, self.kc = tile.mr, tile.nr, max(4, tile.kc)
+        self.mr, self.nr, self.kc = self._tile_rows(tile.mr), tile.nr, max(4, tile.kc)
         self.results = stage.group.results
         self.sums = self._sums()
         self.fixed = self._fixed_panels()
         self.moving = self._moving_panels()
+
+    def _tile_rows(self, most: int) -> int:
+        """The rows of a tile: as many as the registers hold, but tiles must fill all blocks save the last."""
+        size = self.block.size
+        if self.role is Role.ACCUMULATE or self.block.count == 1:
+            return most
+        return max(rows for rows in range(1, most + 1) if size % rows == 0)
 
     def _is_ordered(self) -> bool:
         blocks = self.block.blocks
