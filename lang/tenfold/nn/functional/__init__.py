@@ -74,6 +74,7 @@ from tenfold.nn.functional.losses import (
     soft_margin_loss,
     triplet_margin_loss,
 )
+from tenfold.nn.functional.multi_head import multi_head_attention_forward
 from tenfold.nn.functional.normalization import (
     batch_norm,
     batch_norm_training,
@@ -162,6 +163,7 @@ __all__ = [
     "max_pool2d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
