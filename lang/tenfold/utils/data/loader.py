@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar, cast
 
-from tenfold.tracing import here
+from tenfold import tree as pytree
+from tenfold.tracing import TensorValue, here
 from tenfold.utils.data import draws
 from tenfold.utils.data.collation import default_collate, default_convert
 from tenfold.utils.data.datasets import IterableDataset, MapDataset, length, rows_at_once
@@ -113,9 +114,9 @@ class DataLoader(Generic[T_co]):
 
         def start(worker: Worker) -> Future[Any] | None:
             if isinstance(self.dataset, IterableDataset):
-                return worker.submit(fetches[worker.info.id])
+                return worker.submit(_computed, fetches[worker.info.id])
             batch = next(numbers, END)
-            return None if batch is END else worker.submit(self._fetch, batch)
+            return None if batch is END else worker.submit(_computed, self._fetch, batch)
 
         workers += [Worker(info, self.worker_init_fn) for info in infos]
         yield from delivered(workers, start, self.prefetch_factor or _PREFETCH, self.timeout)
@@ -153,6 +154,15 @@ class DataLoader(Generic[T_co]):
             return self.collate_fn(batch) if batch and whole else END
 
         return fetch
+
+
+def _computed(fetch: Callable[..., Any], *arguments: Any) -> Any:
+    """What `fetch` gives, its tensors computed here and not where they are used."""
+    batch = fetch(*arguments)
+    for leaf in pytree.flatten(batch)[0]:
+        if isinstance(leaf, TensorValue):
+            _ = leaf.array
+    return batch
 
 
 def _require(fits: bool, what: str) -> None:
