@@ -34,6 +34,8 @@ __all__ = [
     "bitwise_right_shift",
     "bitwise_xor",
     "clamp",
+    "clamp_max",
+    "clamp_min",
     "clip",
     "div",
     "divide",
@@ -264,6 +266,16 @@ def clip(
 ) -> Tensor:
     """`clamp` by NumPy's name."""
     return clamp(input, min, max)
+
+
+def clamp_min(input: TensorLike, min: TensorLike) -> Tensor:  # noqa: A002 - PyTorch's name
+    """`clamp` from below alone."""
+    return clamp(input, min)
+
+
+def clamp_max(input: TensorLike, max: TensorLike) -> Tensor:  # noqa: A002 - PyTorch's name
+    """`clamp` from above alone."""
+    return clamp(input, max=max)
 
 
 @tensor_function

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
 from tenfold.functions import arithmetic, reductions
+from tenfold.functions.axes import broadcast_shape
 from tenfold.promotion import promote_types as promoted_type
 from tenfold.promotion import result_type as computed_type
 from tenfold.promotion import type_of
+from tenfold.size import Size
 from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
 from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
 from tenfold_rt.dtypes import DType
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "allclose",
+    "broadcast_shapes",
     "can_cast",
     "equal",
     "is_complex",
@@ -39,6 +43,11 @@ __all__ = [
 def numel(input: TensorLike) -> int:
     """The number of elements."""
     return type_of(input).size
+
+
+def broadcast_shapes(*shapes: Sequence[int]) -> Size:
+    """The shape that tensors of these shapes broadcast to; `ShapeError` where they do not."""
+    return Size.of_shape(broadcast_shape("broadcast_shapes", *shapes))
 
 
 def is_tensor(obj: object) -> bool:
