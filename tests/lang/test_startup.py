@@ -12,6 +12,7 @@ from pathlib import Path
 HEAVY = {
     "asyncio",
     "click",
+    "concurrent.futures",
     "lark",
     "llvmlite",
     "ml_dtypes",
@@ -19,6 +20,7 @@ HEAVY = {
     "numpy.random",
     "numpy.testing",
     "tempfile",
+    "zipfile",
 }
 STAGES = {f"tenfoldc.{stage}" for stage in ("simplify", "fuse", "lower", "schedule", "allocate", "emit", "pipeline")}
 

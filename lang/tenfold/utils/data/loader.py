@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import Future
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tenfold import tree as pytree
 from tenfold.tracing import TensorValue, here
@@ -15,6 +14,9 @@ from tenfold.utils.data.datasets import IterableDataset, MapDataset, length, row
 from tenfold.utils.data.samplers import BatchSampler, RandomSampler, SequentialSampler
 from tenfold.utils.data.workers import END, Worker, WorkerInfo, delivered
 from tenfold_rt.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T_co = TypeVar("T_co", covariant=True)
 _PREFETCH = 2

@@ -6,14 +6,17 @@ PyTorch; a batch that is delivered makes room for the worker's next one.
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenfold_rt.errors import WorkerTimeoutError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Worker:
 
     def __init__(self, info: WorkerInfo, init: Callable[[int], object] | None) -> None:
         self.info = info
-        self._executor = ThreadPoolExecutor(1, f"tenfold-data-{info.id}")
+        self._futures = importlib.import_module("concurrent.futures")  # of use to few programs, and slow to import
+        self._executor: ThreadPoolExecutor = self._futures.ThreadPoolExecutor(1, f"tenfold-data-{info.id}")
         self._ready = self._executor.submit(self._begin, init)
 
     def _begin(self, init: Callable[[int], object] | None) -> None:
@@ -60,7 +64,7 @@ class Worker:
     def result(self, fetched: Future[Any], timeout: float) -> Any:
         """What a fetch gave.  What it raised, or `init` did, is raised with the worker's traceback."""
         for future in (self._ready, fetched):
-            if not wait([future], timeout or None).done:
+            if not self._futures.wait([future], timeout or None).done:
                 raise WorkerTimeoutError(
                     f"DataLoader: worker {self.info.id} has not delivered a batch in {timeout} seconds",
                     mend="give a longer timeout, or 0 for none",
