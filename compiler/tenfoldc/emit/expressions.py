@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from tenfold_rt.errors import VerificationError
+from tenfoldc.emit.accesses import Terms, element_terms, split_constant, varying_index
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.outlined import outlined_call
 from tenfoldc.emit.primitives import write_primitive
 from tenfoldc.emit.scalar_types import literal, memory_type, register_type
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Call, Constant, Expr, Function, Load, Local
-
-
-def operands_of(expression: Expr) -> tuple[Expr, ...]:
-    """The expressions that `expression` is computed from."""
-    if isinstance(expression, Load):
-        return expression.index
-    return expression.operands if isinstance(expression, Apply | Call) else ()
+from tenfoldc.loops.traversal import operands_of
 
 
 class ExpressionText:
-    """Writes expressions into one function, whose `pointers` name the memory of each storage buffer."""
+    """Writes expressions into one function, whose `pointers` name the memory of each storage buffer.
 
-    def __init__(self, module: ModuleText, text: FunctionText, pointers: Mapping[Buffer, str]) -> None:
+    A pointer is to the element of its buffer that `origins` tells, else to the first.
+    """
+
+    def __init__(
+        self, module: ModuleText, text: FunctionText, pointers: Mapping[Buffer, str], origins: Mapping[Buffer, int]
+    ) -> None:
         self.module = module
         self.text = text
         self.pointers = pointers
+        self.origins = origins
         self.access = ""
         """What marks accesses to memory: that of the loop whose turns do not meet there, if they are inside one."""
 
@@ -55,7 +55,7 @@ class ExpressionText:
                 continue
             missing = [
                 operand
-                for operand in operands_of(expression)
+                for operand in _computed_from(expression)
                 if not isinstance(operand, Constant) and self.text.find(operand) is None
             ]
             if missing:
@@ -108,20 +108,22 @@ class ExpressionText:
 
     def address(self, buffer: Buffer, index: Sequence[Expr], *, inside: bool = True) -> str:
         """A pointer to an element; where that lies inside, the arithmetic cannot overflow."""
-        strides = [math.prod(buffer.shape[axis + 1 :]) for axis in range(len(buffer.shape))]
-        terms = [
-            (self.value(i), stride) for i, stride, size in zip(index, strides, buffer.shape, strict=True) if size != 1
-        ]
-        offset = self.weighted_sum(terms)
+        return self.place(buffer, element_terms(buffer, index), inside=inside)
+
+    def place(self, buffer: Buffer, terms: Terms, *, inside: bool = True) -> str:
+        """A pointer to the element at an offset that is a sum of index times stride."""
+        varying, known = split_constant(terms)
+        named = [(self.value(index), stride) for index, stride in varying]
+        offset = self._weighted_sum(named, known - self.origins.get(buffer.storage, 0))
         pointer = self.pointers[buffer.storage]
         if offset == "0":
             return pointer
         flags = " inbounds nuw" if inside else ""
         return self.text.pure(f"getelementptr{flags} {memory_type(buffer.dtype)}, ptr {pointer}, i64 {offset}")
 
-    def weighted_sum(self, terms: Sequence[tuple[str, int]]) -> str:
-        """The sum of index times stride.  An index split into quotient and remainder is made whole."""
-        total, known = "", 0
+    def _weighted_sum(self, terms: Sequence[tuple[str, int]], known: int) -> str:
+        """The sum of index times stride, and `known`.  An index split into quotient and remainder is made whole."""
+        total = ""
         for name, stride in self._merge_quotients(terms):
             if name.lstrip("-").isdecimal():
                 known += int(name) * stride
@@ -157,6 +159,13 @@ class ExpressionText:
         return merged
 
 
+def _computed_from(expression: Expr) -> Sequence[Expr]:
+    """The expressions that the code of `expression` uses."""
+    if not isinstance(expression, Load):
+        return operands_of(expression)
+    return [varying for varying in map(varying_index, expression.index) if varying is not None]
+
+
 def scalar_function(module: ModuleText, function: Function) -> str:
     """The symbol of a scalar function that is inlined, whose definition is written at its first use."""
 
@@ -167,7 +176,7 @@ def scalar_function(module: ModuleText, function: Function) -> str:
             text.bind(parameter, f"%p{number}")
             parameters.append(f"{register_type(parameter.dtype)} %p{number}")
         with module.calling(frozenset()):
-            result = ExpressionText(module, text, {}).typed(function.body)
+            result = ExpressionText(module, text, {}, {}).typed(function.body)
         text.effect(f"ret {result}")
         kind = register_type(function.body.dtype)
         attributes = f"alwaysinline memory(none) {module.function_attributes}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import UnsupportedError
+from tenfoldc.emit.accesses import panel_terms
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
@@ -67,30 +68,7 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
         rhs_padded=rhs_packed and rhs.shape[-1] % (caller.module.target.vector_bytes // dtype.itemsize) == 0,
         packed_width=None if statement.packed is None else statement.packed.shape[-1],
     )
-    lhs_panel, rhs_panel, row, column, lhs_first, rhs_first = caller.values(
-        (
-            statement.lhs_panel,
-            statement.rhs_panel,
-            statement.row,
-            statement.column,
-            statement.lhs_first,
-            statement.rhs_first,
-        )
-    )
-    lhs_terms = [(lhs_panel, math.prod(lhs.shape[1:])), (lhs_first, tile.lhs_depth_stride)]
-    rhs_terms = [
-        (rhs_panel, math.prod(rhs.shape[1:]) if rhs_packed else 1),
-        (rhs_first, tile.rhs_depth_stride),
-    ]
-    kind = register_type(dtype)
-    addresses = [
-        f"ptr {_element(caller, caller.pointers[buffer.storage], kind, terms)}"
-        for buffer, terms in (
-            (lhs, lhs_terms),
-            (rhs, rhs_terms),
-            (target, [(row, target.shape[-1]), (column, 1)]),
-        )
-    ]
+    addresses = [f"ptr {caller.place(buffer, terms)}" for buffer, terms in panel_terms(statement)]
     if statement.packed is not None:
         addresses.append(f"ptr {caller.pointers[statement.packed.storage]}")
     strides = [target.shape[-1]] if lhs_packed else [target.shape[-1], lhs.shape[-1]]
@@ -99,11 +77,6 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
     symbol = module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(module, tile, name), is_tile=True)
     accumulate = "true" if statement.accumulate else "false"
     caller.text.effect(f"call fastcc void {symbol}({given}, i1 {accumulate})")
-
-
-def _element(caller: ExpressionText, pointer: str, kind: str, terms: list[tuple[str, int]]) -> str:
-    offset = caller.weighted_sum(terms)
-    return pointer if offset == "0" else caller.text.pure(f"getelementptr inbounds {kind}, ptr {pointer}, i64 {offset}")
 
 
 def _define(module: ModuleText, tile: _Tile, symbol: str) -> str:

@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tenfoldc.emit.expressions import operands_of
+from tenfoldc.emit.accesses import varying_index
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.loops.ir import Buffer, Constant, Expr, For, Statement
-from tenfoldc.loops.traversal import loaded, roots_of, stored, walk_statements
+from tenfoldc.loops.traversal import loaded, operands_of, roots_of, stored, walk_statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,11 @@ def _needed(text: FunctionText, statements: Sequence[Statement]) -> Iterator[Exp
             continue
         seen.add(expression)
         yield expression
+        varying = varying_index(expression)
         if text.find(expression) is None:
             pending.extend(operands_of(expression))
+        elif varying is not None:
+            pending.append(varying)
 
 
 def _task(symbol: str, turn: str, arguments: Sequence[_Argument], stride: int, attributes: str) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tenfoldc.emit.expressions import operands_of
+from tenfoldc.emit.accesses import origins
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText, Part
 from tenfoldc.emit.outlined import MOST_INLINED_CALLS, MOST_OPTIMISED_CALLS, kept_alive, vector_forms_in
@@ -26,24 +26,11 @@ from tenfoldc.loops.ir import (
     Allocation,
     Buffer,
     Call,
-    Carry,
-    Expr,
-    For,
     Function,
-    If,
     Kernel,
-    Load,
-    MultiplyPanels,
-    Prefetch,
     Program,
-    ReadTape,
-    Statement,
-    Store,
-    TransposeTile,
-    While,
-    WriteTape,
 )
-from tenfoldc.loops.traversal import all_expressions, roots_of
+from tenfoldc.loops.traversal import all_expressions
 from tenfoldc.target import Target
 
 
@@ -130,9 +117,8 @@ class _ProgramText:
         self.arguments[parameter.storage] = target
 
     def _call_kernel(self, name: str, kernel: Kernel) -> None:
-        memory = {buffer: self._memory(buffer) for buffer in _used_storage(kernel)}
         with self.module.unit(name):
-            call = self._define_kernel(name, kernel, memory)
+            call = self._define_kernel(name, kernel)
         self.text.effect(call)
 
     def _memory(self, buffer: Buffer) -> str:
@@ -144,22 +130,30 @@ class _ProgramText:
         offset = self.allocation.offsets[buffer]
         return self.text.pure(f"getelementptr inbounds i8, ptr %workspace, i64 {offset}")
 
-    def _define_kernel(self, name: str, kernel: Kernel, memory: Mapping[Buffer, str]) -> str:
+    def _define_kernel(self, name: str, kernel: Kernel) -> str:
         """Write a kernel's function, which takes each distinct pointer once; the text of a call of it."""
+        least = origins(kernel.body)
+        memory = {buffer: self._memory(buffer) for buffer in least}
         sharing: dict[str, list[Buffer]] = {}
         for buffer, pointer in memory.items():
             sharing.setdefault(pointer, []).append(buffer)
         overlapping = self._overlapping(memory)
         pointers: dict[Buffer, str] = {}
         attributes: dict[str, str] = {}
+        given = ["%team"]
         for pointer, buffers in sharing.items():
+            first = 0 if pointer.startswith("@") else _common_origin(buffers, least)
+            least |= {buffer: first // buffer.dtype.itemsize for buffer in buffers}
             local = pointer if pointer.startswith("@") else f"%b{len(attributes)}"
             pointers |= dict.fromkeys(buffers, local)
             if not pointer.startswith("@"):
                 is_alone = not any(buffer in overlapping for buffer in buffers)
-                attributes[local] = self._pointer_attributes(buffers, is_alone)
+                attributes[local] = self._pointer_attributes(buffers, is_alone, first)
+                given.append(
+                    self.text.pure(f"getelementptr inbounds i8, ptr {pointer}, i64 {first}") if first else pointer
+                )
         surroundings = Surroundings(name, attributes, self.allocation.private_bytes)
-        writer = StatementText(self.module, FunctionText(), pointers, self.program.name, surroundings)
+        writer = StatementText(self.module, FunctionText(), pointers, least, self.program.name, surroundings)
         often = {function for function, count in _calls([kernel]).items() if count > MOST_INLINED_CALLS}
         with self.module.calling(frozenset(often & self.called_by_many)):
             writer.statements(kernel.body)
@@ -170,14 +164,13 @@ class _ProgramText:
             f"define internal fastcc void {symbol}({signature}) noinline {self.module.function_attributes} "
             f"{{\n{writer.text}\n}}"
         )
-        given = ["%team", *(pointer for pointer in sharing if not pointer.startswith("@"))]
         return f"call fastcc void {symbol}({', '.join(f'ptr {pointer}' for pointer in given)})"
 
-    def _pointer_attributes(self, buffers: Sequence[Buffer], is_alone: bool) -> str:
-        """What is true of a kernel's pointer to `buffers`, which are one piece of memory."""
+    def _pointer_attributes(self, buffers: Sequence[Buffer], is_alone: bool, first: int) -> str:
+        """What is true of a kernel's pointer to `buffers`, which are one piece of memory, from byte `first` on."""
         in_workspace = all(buffer in self.allocation.offsets for buffer in buffers)
-        alignment = 64 if in_workspace else max(buffer.dtype.itemsize for buffer in buffers)
-        size = max(_bytes(buffer) for buffer in buffers)
+        alignment = math.gcd(64, first) if in_workspace else max(buffer.dtype.itemsize for buffer in buffers)
+        size = max(_bytes_from(buffer, first) for buffer in buffers)
         attributes = ["noalias"] if is_alone else []
         attributes.append(f"align {alignment}")
         if size:
@@ -210,64 +203,17 @@ def _calls(kernels: Sequence[Kernel]) -> Counter[Function]:
     )
 
 
+def _common_origin(buffers: Sequence[Buffer], least: Mapping[Buffer, int]) -> int:
+    """The byte from which on `buffers`, which begin at one place, are touched; whole elements of all of them."""
+    first = min(least[buffer] * buffer.dtype.itemsize for buffer in buffers)
+    return first - first % max(buffer.dtype.itemsize for buffer in buffers)
+
+
+def _bytes_from(buffer: Buffer, first: int) -> int:
+    """How much of a buffer lies from byte `first` on, as far as that is the same for all rows."""
+    rows = max(1, buffer.shape[0]) if buffer.shape else 1
+    return min(_bytes(buffer) - first, _bytes(buffer) // rows) if first else _bytes(buffer)
+
+
 def _bytes(buffer: Buffer) -> int:
     return math.prod(buffer.shape) * buffer.dtype.itemsize
-
-
-def _used_storage(kernel: Kernel) -> list[Buffer]:
-    """The buffers that own the memory a kernel touches, in order of first use."""
-    seen: set[Expr] = set()
-    return list(dict.fromkeys(buffer.storage for buffer in _touched(kernel.body, seen)))
-
-
-def _touched(statements: Sequence[Statement], seen: set[Expr]) -> Iterator[Buffer]:
-    """The buffers that statements read or write; `seen` expressions are not looked at again."""
-    for statement in statements:
-        match statement:
-            case Store():
-                yield statement.buffer
-                yield from _read((*statement.index, statement.value), seen)
-            case For():
-                yield from _read((statement.extent, *_carried(statement.carries)), seen)
-                yield from _touched(statement.body, seen)
-            case While():
-                yield from _read((statement.condition, *_carried(statement.carries)), seen)
-                yield from _touched(statement.body, seen)
-            case If():
-                yield from _read((statement.condition,), seen)
-                yield from _touched((*statement.then, *statement.otherwise), seen)
-            case WriteTape():
-                yield from (statement.tape, statement.source)
-                yield from _read((statement.place,), seen)
-            case ReadTape():
-                yield from (statement.tape, statement.target)
-                yield from _read((statement.place,), seen)
-            case Prefetch():
-                yield statement.buffer
-                yield from _read(statement.index, seen)
-            case MultiplyPanels():
-                yield from (statement.lhs, statement.rhs, statement.target)
-                yield from () if statement.packed is None else (statement.packed,)
-                yield from _read((statement.row, statement.column, statement.lhs_panel, statement.rhs_panel), seen)
-                yield from _read((statement.depth, statement.lhs_first, statement.rhs_first), seen)
-            case TransposeTile():
-                yield from (statement.source, statement.target)
-                yield from _read(roots_of(statement), seen)
-
-
-def _carried(carries: Sequence[Carry]) -> Iterator[Expr]:
-    for carry in carries:
-        yield from (carry.init, carry.next)
-
-
-def _read(roots: Sequence[Expr], seen: set[Expr]) -> Iterator[Buffer]:
-    """The buffers that expressions load from."""
-    pending = list(roots)
-    while pending:
-        expression = pending.pop()
-        if expression in seen:
-            continue
-        seen.add(expression)
-        pending.extend(operands_of(expression))
-        if isinstance(expression, Load):
-            yield expression.buffer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from tenfoldc.emit.expressions import ExpressionText, operands_of
+from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.micro_kernel import multiply_panels
 from tenfoldc.emit.module_text import ModuleText
@@ -33,6 +33,7 @@ from tenfoldc.loops.ir import (
     While,
     WriteTape,
 )
+from tenfoldc.loops.traversal import operands_of
 
 _LONG_BODY = 12
 """Operations above which one turn of a vector loop fills the reorder buffer before its chain of results is done: two
@@ -47,10 +48,11 @@ class StatementText(ExpressionText):
         module: ModuleText,
         text: FunctionText,
         pointers: Mapping[Buffer, str],
+        origins: Mapping[Buffer, int],
         prefix: str,
         surroundings: Surroundings | None = None,
     ) -> None:
-        super().__init__(module, text, pointers)
+        super().__init__(module, text, pointers, origins)
         self.prefix = prefix
         self.surroundings = surroundings
 
@@ -94,7 +96,7 @@ class StatementText(ExpressionText):
         """A loop whose turns threads share."""
 
         def write_body(text: FunctionText, pointers: Mapping[Buffer, str], statements: Sequence[Statement]) -> None:
-            StatementText(self.module, text, pointers, self.prefix).statements(statements)
+            StatementText(self.module, text, pointers, self.origins, self.prefix).statements(statements)
 
         count = self.value(loop.extent)
         write_parallel_loop(self.module, self.text, loop, self.pointers, surroundings, count, write_body)

@@ -50,6 +50,24 @@ def test_equal_kernels_are_compiled_once():
     assert two.made <= one.made + 1  # the library's own unit and nothing else may differ
 
 
+def unrolled(steps):
+    def recurrent(x, w):
+        state = w
+        for step in range(steps):
+            state = tn.tanh(state @ w + x[step])
+        return state
+
+    return recurrent
+
+
+def test_the_steps_of_an_unrolled_loop_are_compiled_once():
+    """They read one row each of a tensor, from which the pointers that their kernels are given point at theirs."""
+    few, many = Kept(), Kept()
+    build(unrolled(5), 2, few)
+    build(unrolled(20), 2, many)
+    assert many.made == few.made
+
+
 def test_a_changed_line_compiles_what_it_changed():
     store = Kept()
 
