@@ -344,6 +344,8 @@ def _input_cotangent(cotangent: Var, lhs: Var, rhs: Var, of: ConvolutionAttribut
 def _kernel_cotangent(cotangent: Var, lhs: Var, rhs: Var, of: ConvolutionAttributes) -> Var:
     """The input under the output's cotangent as a kernel; batch and features exchange their roles."""
     numbers = of.dimension_numbers
+    if max(of.lhs_dilation, default=1) > 1 and max(of.window_strides) == 1 and of.batch_group_count == 1:
+        return _kernel_cotangent_of_spread(cotangent, lhs, rhs, of)
     lhs_axes, kernel_axes, out_axes = (_exchanged(axes) for axes in (numbers.input, numbers.output, numbers.kernel))
     padding = [
         (extents.low, extents.output - extents.input + extents.window - extents.low - 1)
@@ -359,6 +361,30 @@ def _kernel_cotangent(cotangent: Var, lhs: Var, rhs: Var, of: ConvolutionAttribu
         batch_group_count=of.feature_group_count,
     )
     return CONVOLUTION.apply_one(lhs, cotangent, attributes=transposed)
+
+
+def _kernel_cotangent_of_spread(cotangent: Var, lhs: Var, rhs: Var, of: ConvolutionAttributes) -> Var:
+    """The output's cotangent under the input as a kernel, mirrored: no zeros are met between the input's elements."""
+    numbers, groups = of.dimension_numbers, of.feature_group_count
+    outputs, inputs, *spatial = numbers.kernel
+    padding: list[tuple[int, int]] = []
+    for extents in _extents(cotangent, lhs, rhs, of):
+        before = extents.window - 1 - extents.low
+        padding.append((before, extents.window - 1 + extents.input - extents.output - before))
+    transposed = replace(
+        of,
+        dimension_numbers=ConvDimensionNumbers.of(
+            _exchanged(numbers.output), _exchanged(numbers.input), (outputs, inputs, *spatial)
+        ),
+        window_strides=of.rhs_dilation,
+        padding=tuple(padding),
+        lhs_dilation=(1,) * len(spatial),
+        rhs_dilation=of.lhs_dilation,
+        feature_group_count=1,
+        batch_group_count=groups,
+    )
+    result = ops.reverse(CONVOLUTION.apply_one(cotangent, lhs, attributes=transposed), spatial)
+    return _merge_axis(_split_axis(result, inputs, groups), inputs, outputs) if groups > 1 else result
 
 
 def _exchanged(axes: Axes) -> Axes:

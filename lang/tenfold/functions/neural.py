@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -52,11 +53,17 @@ def softmax(
 ) -> Tensor:
     """e^x divided by its sum along an axis (or several), without overflow: the largest is taken out first."""
     (value,) = promoted_floating(input)
-    axes = _axes_of("softmax", dim, axis, value.rank)
-    largest = largest_finite(value, axes)
-    exponentials = ops.exponential(ops.subtract(value, expand_to(largest, value.sizes)))
+    return wrap(softmax_over(value, _axes_of("softmax", dim, axis, value.rank)))
+
+
+def softmax_over(value: Var, axes: tuple[int, ...], of_nothing: float = math.nan) -> Var:
+    """e^(x - m) / sum(e^(x - m)) with m the largest, over `axes`; `of_nothing` (NaN or 0) where all are -inf."""
+    exponentials = ops.exponential(ops.subtract(value, expand_to(largest_finite(value, axes), value.sizes)))
     total = with_axes_kept(ops.reduce_sum(exponentials, axes) if axes else exponentials, value.sizes, axes)
-    return wrap(ops.divide(exponentials, expand_to(total, value.sizes)))
+    if of_nothing == 0:
+        is_nothing = ops.compare(total, ops.zeros_like(total), Direction.EQ)
+        total = ops.select(is_nothing, ops.ones_like(total), total)
+    return ops.divide(exponentials, expand_to(total, value.sizes))
 
 
 @tensor_function

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import expand_to
 from tenfold.functions.creation import counted, filled
-from tenfold.functions.neural import softmax
+from tenfold.functions.neural import softmax_over
 from tenfold.functions.precision import rounded_once
 from tenfold.functions.shapes import repeat_interleave
 from tenfold.nn.functional.dropouts import dropped
@@ -40,7 +40,7 @@ def scaled_dot_product_attention(
     `query` is (..., L, E), `key` (..., S, E), `value` (..., S, V); the scale is 1 / sqrt(E) by default.  A boolean
     mask keeps where it is true, a float one is added; `is_causal` keeps keys no later than the query.  `dropout_p` is
     the probability with which a weight is dropped.  With `enable_gqa` each head of key and value (axis -3) serves
-    several neighbouring heads of the query.
+    several neighbouring heads of the query.  A query that the masks leave no key gives zeros.
     """
     if not 0 <= dropout_p <= 1:
         raise ArgumentError(
@@ -71,7 +71,7 @@ def _scaled_dot_product_attention(
         k, v = (_shared_heads(q, each) for each in (k, v))
     factor = (1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0) if scale is None else scale
     scores = _masked((q * factor) @ k.mT, attn_mask, is_causal)
-    weights = softmax(scores, -1)
+    weights = wrap(softmax_over(scores.in_trace(), (scores.ndim - 1,), of_nothing=0))
     return (weights if drawn is None else dropped(weights, drawn, dropout_p)) @ v
 
 

@@ -23,7 +23,6 @@ def test_convolutions() -> None:
             case("conv2d", [image, normal(6, 4, 2, 3)], padding="same"),
             case("conv2d", [image, normal(8, 1, 3, 3), normal(8)], padding=1, groups=4),
             case("conv2d", [image[0], normal(3, 4, 1, 1)], stride=3),
-            case("conv3d", [normal(1, 2, 4, 5, 3), normal(3, 2, 2, 2, 2)], stride=(1, 2, 1), padding=1),
             case("conv2d", [image[:0], normal(5, 4, 3, 2), normal(5)]),
         ]
     )
@@ -40,6 +39,15 @@ def test_transposed_convolutions() -> None:
             case("conv_transpose2d", [image, normal(4, 3, 3, 3)], None, (2, 3), (1, 0), (1, 2)),
             case("conv_transpose2d", [image, normal(4, 2, 2, 3)], padding=2, groups=2, dilation=2, stride=3),
             case("conv_transpose2d", [image[0], normal(4, 1, 3, 3)], groups=4, padding=1),
+        ]
+    )
+
+
+@pytest.mark.slow
+def test_volumes() -> None:
+    check(
+        [
+            case("conv3d", [normal(1, 2, 4, 5, 3), normal(3, 2, 2, 2, 2)], stride=(1, 2, 1), padding=1),
             case("conv_transpose3d", [normal(1, 2, 2, 3, 2), normal(2, 3, 2, 2, 2)], stride=2, padding=1),
         ]
     )
