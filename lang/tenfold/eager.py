@@ -1,23 +1,31 @@
-"""Tensor functions: traced where a trace is under way, else compiled and called as programs of one operation.
+"""Tensor functions: traced where a trace is under way; else traced once for arguments of a kind, and recorded.
 
-`@tensor_function` marks the functions of `tenfold.functions`.  There is no second code path: outside a trace the
-same body is traced with the call's arrays as arguments and everything else as constants, compiled, kept for
-the next call, and run.
+`@tensor_function` marks the functions of `tenfold.functions`.  There is no second code path: outside a trace the same
+body is traced with the call's arrays and numbers as arguments and everything else as constants.  A call on tensors is
+recorded, to be compiled together with others when a value is looked at; one on NumPy's arrays is compiled and run.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
-from typing import Any, ParamSpec, TypeVar, cast
+import inspect
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import numpy as np
 
 from tenfold import tree as pytree
+from tenfold.autograd.calls import invoke
+from tenfold.lazy.groups import number_type
+from tenfold.lazy.routines import Routine
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
 from tenfold.rewrite.convert import with_rewritten
 from tenfold.specs import array_element_type
-from tenfold.tracing import Array, TensorValue, array_from, here, is_tracing
+from tenfold.tracing import Array, Number, TensorValue, array_from, here, is_remembering, is_tracing, within_body
+from tenfold.tree import Tree
+from tenfold.values import Value
+from tenfold.views import views_of
 from tenfold_rt.errors import ArgumentError
 from tenfoldc.ir.types import TensorType
 
@@ -25,19 +33,29 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def tensor_function(body: Callable[P, R]) -> Callable[P, R]:
+@overload
+def tensor_function(body: Callable[P, R]) -> Callable[P, R]: ...
+@overload
+def tensor_function(*, views: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def tensor_function(body: Callable[..., Any] | None = None, *, views: bool = False) -> Any:
     """`body` callable anywhere: with traced tensors inside a trace, with arrays and tensors outside.
 
-    NumPy arrays give NumPy results; a `Tensor` among the arguments, or no array at all, gives a `Tensor`.
+    NumPy arrays give NumPy results; a `Tensor` among the arguments, or no array at all, gives a `Tensor`.  With
+    `views`, results that only reshape, transpose, slice or repeat the first argument, a tensor, share its memory.
     """
-    programs: dict[object, Program] = {}
-    name = body.__name__.strip("_")
+    if body is None:
+        return functools.partial(_tensor_function, views=views)
+    return _tensor_function(body, views=False)
+
+
+def _tensor_function(body: Callable[P, R], views: bool) -> Callable[P, R]:
+    callee = Callee(body, views)
 
     @functools.wraps(body)
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
-        if is_tracing():
+        if is_tracing() and not is_remembering():
             return body(*args, **kwargs)
-        return cast("R", _run(body, name, programs, (args, kwargs)))
+        return cast("R", callee.call(args, kwargs))
 
     return function
 
@@ -67,30 +85,177 @@ def _run_once(body: Callable[..., Any], name: str, arguments: object) -> object:
     return _compile(body, name, tree, leaves, dense).run(given, as_tensors=as_tensors)
 
 
-def _run(body: Callable[..., Any], name: str, programs: dict[object, Program], arguments: object) -> object:
-    leaves: list[Any] = []
-    record: list[Hashable] = []
-    pytree.scan(arguments, leaves, record)
-    arrays: list[Any] = []
-    as_tensors, given = False, False
-    for leaf in leaves:
-        if is_array(leaf):
-            given, as_tensors = True, as_tensors or isinstance(leaf, TensorValue)
-            array = leaf.array if isinstance(leaf, TensorValue) else array_from(leaf)
-            record += (array.dtype, array.shape) if array is not None else (None,)
-            arrays.append(array)
-        else:
-            # Numbers that compare equal may differ: 1, 1.0, True, and -0.0.
-            record += (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
-    program = programs.get(_hashable(tuple(record), name))
-    if program is not None:
-        returned = program.entry(*arrays)
-        if returned is not NotImplemented:
-            return program.arranged(returned, as_tensors=as_tensors or not given)
-    dense = [dense_array(leaf, name) if is_array(leaf) else None for leaf in leaves]
-    if program is None:
-        program = programs[tuple(record)] = _compile(body, name, pytree.flatten(arguments)[1], leaves, dense)
-    return program.run([array for array in dense if array is not None], as_tensors=as_tensors or not given)
+@dataclass(frozen=True, slots=True)
+class Traceable:
+    """A routine made of a function's body, and how its results are arranged."""
+
+    routine: Routine
+    results: Tree
+
+
+@dataclass(slots=True)
+class _Layout:
+    """What is known of calls whose arguments are arranged in one way.
+
+    `numbers` says which leaves are Python numbers that the body takes as tensors; they are inputs of its routines.
+    """
+
+    numbers: tuple[bool, ...]
+    has_numbers: bool
+    routines: dict[Hashable, Traceable]
+
+
+class Callee:
+    """A tensor function as it is called outside a trace."""
+
+    def __init__(self, body: Callable[..., Any], views: bool) -> None:
+        self.name = body.__name__.strip("_")
+        self._body = body
+        self._views = views
+        self._programs: dict[object, Program] = {}
+        self._layouts: dict[Hashable, _Layout] = {}
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        """A call: of NumPy's arrays run at once, of tensors recorded."""
+        leaves: list[Any] = []
+        record: list[Hashable] = []
+        pytree.scan((args, kwargs), leaves, record)
+        tensors = arrays = False
+        for leaf in leaves:
+            if isinstance(leaf, TensorValue):
+                tensors = True
+            elif is_array(leaf):
+                arrays = True
+        if arrays and not tensors and not is_tracing():
+            return self._run((args, kwargs), leaves, record)
+        return self._recorded((args, kwargs), leaves, record)
+
+    def _recorded(self, arguments: Any, leaves: list[Any], record: list[Hashable]) -> object:
+        structure = tuple(record)
+        layout = self._layouts.get(_hashable(structure, self.name))
+        if layout is None:
+            layout = self._layouts[structure] = self._layout(arguments, leaves)
+        operands: list[Any] = []
+        key: list[Hashable] = []
+        for leaf, is_number in zip(leaves, layout.numbers, strict=True):
+            if isinstance(leaf, TensorValue):
+                operands.append(leaf)
+                key.append(leaf.ref.kind)
+            elif is_number:
+                operands.append(leaf)
+            elif is_array(leaf):
+                value = Value.of_array(np.array(array_from(leaf)))
+                operands.append(value)
+                key.append(value.kind)
+            else:
+                # Numbers that compare equal may differ: 1, 1.0, True, and -0.0.
+                key += (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
+        known = layout.routines.get(_hashable(tuple(key), self.name))
+        if known is None:
+            known = self._traceable(layout, arguments, leaves, operands)
+            if not layout.has_numbers:
+                operands = [leaf for leaf in operands if not isinstance(leaf, (bool, int, float))]
+            layout.routines[tuple(key)] = known
+        return self._results(known, operands)
+
+    def _results(self, known: Traceable, operands: list[Any]) -> object:
+        found: list[Any] = []
+        if self._views and isinstance(operands[0], TensorValue):
+            found = list(views_of(operands[0], known.routine))
+        if not found or any(view is None for view in found):
+            results = invoke(known.routine, operands)
+            found = [result if view is None else view for result, view in zip(results, found or results, strict=True)]
+        return found[0] if known.results.is_leaf else pytree.unflatten(known.results, found)
+
+    def _layout(self, arguments: Any, leaves: list[Any]) -> _Layout:
+        numbers = tuple(_taken_as_tensors(self._body, arguments, leaves))
+        return _Layout(numbers, any(numbers), {})
+
+    def _traceable(self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any]) -> Traceable:
+        """The body traced for these arguments.
+
+        Where it needs to know a number, numbers are constants from now on in calls that are arranged in this way.
+        """
+        if layout.has_numbers:
+            try:
+                return self._traced(layout, arguments, leaves, operands)
+            except Exception:  # noqa: BLE001 - whatever it was, it may be that the number was not known
+                layout.numbers = (False,) * len(leaves)
+                layout.has_numbers = False
+                layout.routines.clear()
+        return self._traced(layout, arguments, leaves, operands)
+
+    def _traced(self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any]) -> Traceable:
+        tree = pytree.flatten(arguments)[1]
+        inputs = [leaf for leaf in operands if layout.has_numbers or not isinstance(leaf, (bool, int, float))]
+        types = [each.type if isinstance(each, (TensorValue, Value)) else number_type(each) for each in inputs]
+
+        def call(tensors: Sequence[Any]) -> object:
+            remaining = iter(tensors)
+            values: list[Any] = []
+            for leaf, is_number in zip(leaves, layout.numbers, strict=True):
+                if is_number:
+                    values.append(Number(next(remaining).in_trace(), type(leaf)))
+                else:
+                    values.append(next(remaining) if is_array(leaf) else leaf)
+            args, kwargs = with_rewritten(*pytree.unflatten(tree, values))
+            return self._body(*args, **kwargs)
+
+        with within_body():
+            traced = trace_function(call, [Argument("x", type_) for type_ in types], self.name)
+        return Traceable(Routine(self.name, traced.function.body), traced.results)
+
+    def _run(self, arguments: object, leaves: list[Any], record: list[Hashable]) -> object:
+        """A call on arrays of NumPy's and other libraries."""
+        arrays: list[Any] = []
+        for leaf in leaves:
+            if is_array(leaf):
+                array = array_from(leaf)
+                record += (array.dtype, array.shape)
+                arrays.append(array)
+            else:
+                record += (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
+        program = self._programs.get(_hashable(tuple(record), self.name))
+        if program is not None:
+            returned = program.entry(*arrays)
+            if returned is not NotImplemented:
+                return program.arranged(returned, as_tensors=False)
+        dense = [dense_array(leaf, self.name) if is_array(leaf) else None for leaf in leaves]
+        if program is None:
+            tree = pytree.flatten(arguments)[1]
+            program = self._programs[tuple(record)] = _compile(self._body, self.name, tree, leaves, dense)
+        return program.run([array for array in dense if array is not None], as_tensors=False)
+
+
+@functools.cache
+def _tensor_parameters(body: Callable[..., Any]) -> tuple[inspect.Signature, frozenset[str]]:
+    """A function's signature, and its parameters that are annotated as tensors."""
+    signature = inspect.signature(body)
+    named = {name for name, each in signature.parameters.items() if "TensorLike" in str(each.annotation)}
+    return signature, frozenset(named)
+
+
+def _taken_as_tensors(body: Callable[..., Any], arguments: Any, leaves: list[Any]) -> list[bool]:
+    """For each leaf of a call's arguments, whether it is a Python number where a tensor may stand."""
+    if not any(isinstance(leaf, (bool, int, float)) for leaf in leaves):
+        return [False] * len(leaves)
+    args, kwargs = arguments
+    signature, named = _tensor_parameters(body)
+    bound = signature.bind(*args, **kwargs)
+    names = list(bound.signature.parameters)
+    by_position: list[bool] = []
+    for number, arg in enumerate(args):
+        name = names[min(number, len(names) - 1)]
+        by_position += [name in named] * len(pytree.flatten(arg)[0])
+    by_name = [name in named for name in sorted(kwargs) for _ in pytree.flatten(kwargs[name])[0]]
+    return [
+        flag and type(leaf) in (bool, int, float) and _fits(leaf)
+        for flag, leaf in zip((*by_position, *by_name), leaves, strict=True)
+    ]
+
+
+def _fits(number: float) -> bool:
+    return not isinstance(number, int) or -(2**63) <= number < 2**63
 
 
 def _hashable(key: tuple[Hashable, ...], name: str) -> tuple[Hashable, ...]:
@@ -121,3 +286,4 @@ def _compile(
         return body(*args, **kwargs)
 
     return compile_traced(trace_function(call, arguments, name))
+

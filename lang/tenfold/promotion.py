@@ -14,7 +14,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from tenfold.default_dtype import default_float
-from tenfold.tracing import TensorLike, TensorValue, array_from, default_dtype, here, is_scalar, lift
+from tenfold.tracing import Number, TensorLike, TensorValue, array_from, default_dtype, here, is_scalar, lift
+from tenfold.values import array_kind
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import DTypeError
@@ -67,7 +68,7 @@ def result_type(*operands: TensorLike) -> DType:
 def _classify(operand: TensorLike) -> tuple[int, DType]:
     """0 for a tensor with axes, 1 for one of rank 0, 2 for a Python number; and the element type."""
     if is_scalar(operand):
-        assert isinstance(operand, (bool, int, float))
+        assert isinstance(operand, (bool, int, float, Number))
         return 2, default_dtype(operand)
     type_ = type_of(operand)
     return (0 if type_.rank else 1), type_.dtype
@@ -77,7 +78,7 @@ def type_of(operand: TensorLike) -> TensorType:
     """Element type and shape of anything that counts as a tensor."""
     if isinstance(operand, TensorValue):
         return operand.type
-    return TensorValue.of_array(np.asarray(array_from(operand))).type
+    return array_kind(np.asarray(array_from(operand))).type
 
 
 def promoted(*operands: TensorLike) -> tuple[Var, ...]:

@@ -1,7 +1,7 @@
 """Tracing: running a Python function on stand-ins for tensors to learn the program that it computes.
 
 A `Trace` collects operations while a function runs; traces nest, and those of this thread that are under way form
-a stack.  A `TensorValue` is what a tensor holds: an array, or a `Var` of a trace.  `lift` brings anything that
+a stack.  A `TensorValue` refers to a value: an array, a `Var` of a trace, or the result of a recorded call.  `lift` brings anything that
 counts as a tensor into the innermost trace, arrays and numbers as constants, and `wrap` makes a tensor of a `Var`.
 """
 
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.dlpack import array_over
 from tenfold.specs import array_element_type
+from tenfold.values import Kind, Storage, Value
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, TraceError
@@ -28,6 +30,7 @@ from tenfoldc.ir.core import Location, Region
 from tenfoldc.ir.types import TensorType
 
 if TYPE_CHECKING:
+    from tenfold.autograd.graph import Edge
     from tenfold.tensor import Tensor
 
 Array: TypeAlias = NDArray[Any]
@@ -41,10 +44,14 @@ _PACKAGES = tuple(
 
 
 class Trace:
-    """One function being traced; use as a context manager, inside which operations go to `builder`."""
+    """One function being traced; use as a context manager, inside which operations go to `builder`.
 
-    def __init__(self) -> None:
+    One that is given `captures` takes tensors from outside as inputs; else they are constants.
+    """
+
+    def __init__(self, captures: Captures | None = None) -> None:
         self.builder = Builder(locate)
+        self.captures = captures
         self._constants: dict[int, tuple[Array, Var]] = {}
 
     def __enter__(self) -> Trace:
@@ -59,6 +66,16 @@ class Trace:
         """Whether its function is running in this thread."""
         return self in _STATE.stack
 
+    def capture(self, storage: Storage) -> None:
+        """Take a storage from outside as an input, if this trace does that."""
+        if self.captures is not None:
+            self.captures.take(storage, self)
+
+    def made(self, storage: Storage) -> None:
+        """Take note of a storage that was made inside."""
+        if self.captures is not None:
+            self.captures.made(storage)
+
     def constant(self, array: Array) -> Var:
         """`array`'s present value; an array that is captured twice is one constant."""
         known = self._constants.get(id(array))
@@ -68,9 +85,19 @@ class Trace:
         return known[1]
 
 
+class Captures(Protocol):
+    """What takes note of the tensors that a trace meets; `remembers` once one of them requires a gradient."""
+
+    remembers: bool
+
+    def take(self, storage: Storage, trace: Trace) -> None: ...
+    def made(self, storage: Storage) -> None: ...
+
+
 class _State(threading.local):
     def __init__(self) -> None:
         self.stack: list[Trace] = []
+        self.bodies = 0
 
 
 _STATE = _State()
@@ -79,6 +106,22 @@ _STATE = _State()
 def is_tracing() -> bool:
     """Whether this thread is inside a trace."""
     return bool(_STATE.stack)
+
+
+def is_remembering() -> bool:
+    """Whether calls in this thread, which is inside a trace, are to be remembered for gradients: one was asked for."""
+    stack = _STATE.stack
+    return len(stack) == 1 and not _STATE.bodies and stack[0].captures is not None and stack[0].captures.remembers
+
+
+@contextmanager
+def within_body() -> Generator[None]:
+    """What is traced inside is the body of a function, called with traced tensors alone."""
+    _STATE.bodies += 1
+    try:
+        yield
+    finally:
+        _STATE.bodies -= 1
 
 
 def depth() -> int:
@@ -130,63 +173,116 @@ def here() -> str:
     return "" if location is None else str(location)
 
 
-class TensorValue:
-    """What a tensor holds: `array`, or a `var` of a `trace`.  Its one subclass is `Tensor`."""
+class Reference(Protocol):
+    """What a tensor refers to: a storage, or a view of one."""
 
-    __slots__ = ("__weakref__", "_array", "_trace", "_var")
+    @property
+    def storage(self) -> Storage: ...
+    @property
+    def edge(self) -> Edge | None: ...
+    @property
+    def kind(self) -> Kind: ...
+    def read(self) -> Value: ...
+    def write(self, value: Value, edge: Edge | None) -> None: ...
+
+
+class TensorValue:
+    """The part of `Tensor` that tracing and recording know: a reference to where its value is."""
+
+    __slots__ = ("__weakref__", "ref")
     _tensor: ClassVar[type[TensorValue]]
 
-    def __init_subclass__(cls) -> None:
-        TensorValue._tensor = cls
+    def __init__(self, ref: Reference) -> None:
+        self.ref = ref
 
-    def __init__(self, array: Array | None, var: Var | None = None, trace: Trace | None = None) -> None:
-        self._array = array
-        self._var = var
-        self._trace = trace
+    @staticmethod
+    def of_value(value: Value, edge: Edge | None = None) -> Tensor:
+        """A tensor of its own with `value`."""
+        storage = Storage(value, edge)
+        if _STATE.stack:
+            storage.trace = _STATE.stack[-1]
+            _STATE.stack[0].made(storage)
+        return cast("Tensor", TensorValue._tensor(storage))
+
+    @staticmethod
+    def of_reference(ref: Reference) -> Tensor:
+        """A tensor that refers to what another may refer to as well."""
+        return cast("Tensor", TensorValue._tensor(ref))
 
     @staticmethod
     def of_array(array: Array) -> Tensor:
-        """A concrete tensor over `array`'s memory."""
-        return cast("Tensor", TensorValue._tensor(array))
+        """A concrete tensor over `array`'s memory, which nobody else writes to."""
+        return TensorValue.of_value(Value.of_array(array))
 
     @staticmethod
     def of_var(var: Var, trace: Trace) -> Tensor:
         """A traced tensor."""
-        return cast("Tensor", TensorValue._tensor(None, var, trace))
+        return TensorValue.of_value(Value.of_var(var, trace))
+
+    @property
+    def value(self) -> Value:
+        """The present value; inside a trace that takes tensors from outside as inputs, that input."""
+        if _STATE.stack and self.ref.storage.trace is None:
+            _STATE.stack[0].capture(self.ref.storage)
+        return self.ref.read()
 
     @property
     def array(self) -> Array | None:
         """The array of a concrete tensor; None while traced."""
-        return self._array
+        return self.value.array
 
     @property
     def type(self) -> TensorType:
         """Element type and shape."""
-        if self._var is not None:
-            return self._var.type
-        assert self._array is not None
-        return TensorType(array_element_type(self._array), self._array.shape)
+        return self.ref.kind.type
 
     def in_trace(self) -> Var:
-        """This traced tensor in the innermost trace; `TraceError` where it does not belong there."""
-        assert self._var is not None
-        self._require_trace()
-        return current().builder.var(self._var.value)
+        """This tensor in the innermost trace; `TraceError` where it belongs to one that has ended."""
+        value = self.value
+        if value.var is None:
+            array = value.array
+            assert array is not None
+            return current().constant(array)
+        _require_trace(value)
+        return current().builder.var(value.var.value)
 
-    def _require_trace(self) -> None:
-        if self._trace is not None and not self._trace.is_under_way:
-            raise TraceError(
-                f"a tensor {self.type} of a trace that has ended was used",
-                where=here(),
-                mend="return it from the traced function instead of keeping it in a variable outside",
-            )
+    def assign(self, value: Value, edge: Edge | None) -> None:
+        """Let the tensor, and what shares memory with it, have another value of the same type."""
+        _require_own(self.ref.storage)
+        self.ref.write(value, edge)
 
     def known_array(self, asked: str, mend: str) -> Array:
         """The array; `TraceError` that `asked` needs it where this tensor is traced."""
-        if self._array is None:
-            self._require_trace()
-            refuse_value(asked, self.type, mend)
-        return self._array
+        value = self.value
+        array = value.array
+        if array is None:
+            _require_trace(value)
+            refuse_value(asked, value.type, mend)
+        return array
+
+
+def _require_trace(value: Value) -> None:
+    if value.trace is not None and not value.trace.is_under_way:
+        raise TraceError(
+            f"a tensor {value.type} of a trace that has ended was used",
+            where=here(),
+            mend="return it from the traced function instead of keeping it in a variable outside",
+        )
+
+
+def _require_own(storage: Storage) -> None:
+    """`TraceError` where the innermost trace may not change a storage: it was made around it."""
+    if not _STATE.stack:
+        return
+    innermost = _STATE.stack[-1]
+    if storage.trace is None and innermost.captures is not None:
+        innermost.capture(storage)
+    elif storage.trace is not innermost:
+        raise TraceError(
+            f"a tensor {storage.kind.type} was changed in place inside a branch, a loop or a transformed function",
+            where=here(),
+            mend="return the new value from it instead",
+        )
 
 
 def refuse_value(asked: str, type_: TensorType, mend: str) -> NoReturn:
@@ -203,8 +299,27 @@ def wrap(var: Var) -> Tensor:
     return TensorValue.of_var(var, current())
 
 
-def default_dtype(value: Scalar) -> DType:
+class Number:
+    """A Python number that is an input of the innermost trace: its element type yields as any Python number's does."""
+
+    __slots__ = ("kind", "var")
+
+    def __init__(self, var: Var, kind: type) -> None:
+        self.var, self.kind = var, kind
+
+    def in_trace(self, dtype: DType | None) -> Var:
+        """The number as a scalar of `dtype`, or of its default."""
+        chosen = _DEFAULTS[self.kind] if dtype is None else dtype
+        return self.var if self.var.dtype is chosen else ops.convert(self.var, chosen)
+
+
+_DEFAULTS: dict[type, DType] = {bool: dtypes.bool_, int: dtypes.i64, float: dtypes.f32}
+
+
+def default_dtype(value: Scalar | Number) -> DType:
     """The element type that a Python number gets on its own: bool, i64, f32."""
+    if isinstance(value, Number):
+        return _DEFAULTS[value.kind]
     if isinstance(value, bool):
         return dtypes.bool_
     return dtypes.i64 if isinstance(value, int) else dtypes.f32
@@ -212,13 +327,15 @@ def default_dtype(value: Scalar) -> DType:
 
 def is_scalar(value: object) -> bool:
     """Whether `value` is a Python number, whose element type yields to any tensor's of its family."""
-    return isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)
+    return isinstance(value, (bool, int, float, Number)) and not isinstance(value, np.generic)
 
 
 def lift(value: TensorLike, dtype: DType | None = None) -> Var:
     """`value` in the innermost trace.  A Python number becomes a constant of `dtype` or of its default."""
     if isinstance(value, TensorValue):
-        return value.in_trace() if value.array is None else current().constant(value.array)
+        return value.in_trace()
+    if isinstance(value, Number):
+        return value.in_trace(dtype)
     if isinstance(value, np.ndarray):
         return current().constant(value)
     if is_scalar(value):

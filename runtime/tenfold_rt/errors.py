@@ -48,6 +48,10 @@ class RangeError(ArgumentError, IndexError):
     """An axis, or an index into one, that is out of range.  Mend: count from 0, or from the end with -1."""
 
 
+class GradientError(TenfoldError, RuntimeError):
+    """A gradient that cannot be had: nothing requires it, its graph was freed, or a tensor was changed meanwhile."""
+
+
 class TraceError(TenfoldError, TypeError):
     """Python asked a traced tensor for its value (`if`, `while`, `bool()`, `int()`, `float()`), which is
     known only when the compiled code runs.  Mend: `tn.where`, or mark the argument static."""

@@ -1,0 +1,201 @@
+"""Calling a routine: recorded, or placed in the trace that is under way, and remembered where a gradient is wanted."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tenfold.autograd.graph import AccumulateGrad, Edge, Node, Watch
+from tenfold.autograd.modes import is_grad_enabled
+from tenfold.autograd.names import node_name
+from tenfold.lazy.graph import GRAPH, Input
+from tenfold.lazy.routines import Halves, Routine
+from tenfold.tracing import TensorValue, current, is_tracing
+from tenfold.values import Kind, Storage, Value
+from tenfold_rt.errors import GradientError
+from tenfoldc import ops
+from tenfoldc.ir.builder import Var
+
+Operand: TypeAlias = "TensorValue | Value | bool | int | float"
+
+
+def run(routine: Routine, inputs: Sequence[Input]) -> list[Value]:
+    """The results of a routine: traced inside a trace, else recorded."""
+    if not is_tracing():
+        return GRAPH.record(routine, inputs)
+    trace = current()
+    arguments = [_in_trace(given) for given in inputs]
+    return [Value.of_var(var, trace) for var in trace.builder.inline(routine.region, arguments)]
+
+
+def _in_trace(given: Input) -> Var:
+    if not isinstance(given, Value):
+        return ops.constant(current().builder, np.asarray(given))
+    if given.var is not None:
+        return current().builder.var(given.var.value)
+    array = given.array
+    assert array is not None
+    return current().constant(array)
+
+
+def invoke(routine: Routine, operands: Sequence[Operand], changed: TensorValue | None = None) -> list[TensorValue]:
+    """The results of a routine as tensors, which remember the call where an operand requires a gradient.
+
+    `changed` is the operand that is about to be changed in place to what this call gives.
+    """
+    inputs: list[Input] = []
+    active: list[int] = []
+    edges: dict[int, Edge] = {}
+    enabled = is_grad_enabled()
+    for place, operand in enumerate(operands):
+        if not isinstance(operand, TensorValue):
+            inputs.append(operand)
+            continue
+        inputs.append(operand.value)
+        if enabled and (edge := operand.ref.edge) is not None:
+            active.append(place)
+            edges[place] = edge
+    if not active or not routine.moving(tuple(active)):
+        return [TensorValue.of_value(value) for value in run(routine, inputs)]
+    return _remembered(routine, operands, inputs, tuple(active), edges, changed)
+
+
+def _remembered(
+    routine: Routine,
+    operands: Sequence[Operand],
+    inputs: Sequence[Input],
+    active: tuple[int, ...],
+    edges: dict[int, Edge],
+    changed: TensorValue | None,
+) -> list[TensorValue]:
+    halves = routine.halves(active)
+    values = run(halves.forward, inputs)
+    saved: list[Value] = [*(_value(inputs[place]) for place in halves.inputs), *(values[n] for n in halves.outputs)]
+    node = CallNode(routine, active, [_source(given, edges.get(n)) for n, given in enumerate(inputs)], saved)
+    for place in halves.inputs:
+        operand = operands[place]
+        if isinstance(operand, TensorValue) and operand is not changed:
+            node.watch(operand.ref.storage, _described(edges.get(place)))
+    results: list[TensorValue] = []
+    for place, value in enumerate(values[: len(routine.kinds)]):
+        edge = Edge(node, place) if place in halves.moving else None
+        result = TensorValue.of_value(value, edge)
+        if place in halves.outputs:
+            node.watch(result.ref.storage, f"which is output {place} of {node.name()}")
+        results.append(result)
+    return results
+
+
+def _value(given: Input) -> Value:
+    assert isinstance(given, Value)
+    return given
+
+
+def _described(edge: Edge | None) -> str:
+    return "a leaf or constant" if edge is None else f"which is output {edge.place} of {edge.node.name()}"
+
+
+Source: TypeAlias = "Input | tuple[Value | None, Edge]"
+"""Where an input came from: a value without gradient, a number, or an edge with the value of a leaf."""
+
+
+def _source(given: Input, edge: Edge | None) -> Source:
+    if edge is None:
+        return given
+    return (_value(given) if isinstance(edge.node, AccumulateGrad) else None, edge)
+
+
+class CallNode(Node):
+    """The way back through a call of a routine."""
+
+    __slots__ = ("_active", "_halves", "_routine", "_saved", "_sources", "_watched")
+
+    def __init__(
+        self, routine: Routine, active: tuple[int, ...], sources: Sequence[Source], saved: Sequence[Value]
+    ) -> None:
+        super().__init__([source[1] for source in (sources[n] for n in active) if isinstance(source, tuple)])
+        self._routine, self._active = routine, active
+        self._halves: Halves = routine.halves(active)
+        self._sources: Sequence[Source] | None = sources
+        self._saved: Sequence[Value] | None = saved
+        self._watched: list[Watch] = []
+
+    @property
+    def result_kinds(self) -> Sequence[Kind]:
+        return self._routine.kinds
+
+    def watch(self, storage: Storage, what: str) -> None:
+        """Require that a tensor is not changed in place before the way back."""
+        self._watched.append(Watch(weakref.ref(storage), storage.version, what))
+
+    def pull(self, cotangents: Sequence[TensorValue | None], create_graph: bool) -> Sequence[TensorValue | None]:
+        moving = self._halves.moving
+        given = [cotangents[n] or zeros(self._routine.kinds[n]) for n in moving]
+        if self._saved is None or (create_graph and self._sources is None):
+            raise self._released()
+        for watch in self._watched:
+            watch.check()
+        if not create_graph:
+            return invoke(self._halves.back, [*self._saved, *given])
+        assert self._sources is not None
+        known: dict[Edge, Value] = {}
+        inputs = [_again(source, known) for source in self._sources]
+        return invoke(self._routine.pullback(self._active), [*inputs, *given])
+
+    def recompute(self, place: int, known: dict[Edge, Value]) -> Value:
+        if self._sources is None:
+            raise self._released()
+        results = run(self._routine, [_anew(source, known) for source in self._sources])
+        known.update((Edge(self, number), result) for number, result in enumerate(results))
+        return results[place]
+
+    def release(self) -> None:
+        self._sources, self._watched = None, []
+        if self._saved:
+            self._saved = None
+
+    def name(self) -> str:
+        return node_name(self._routine.name)
+
+    def _released(self) -> GradientError:
+        return GradientError(
+            f"{self.name()}: backward through the graph a second time: what it kept was freed by the first",
+            mend="give the first backward() or grad() retain_graph=True",
+        )
+
+
+def _anew(source: Source, known: dict[Edge, Value]) -> Input:
+    """The value of an input, computed anew if need be."""
+    if not isinstance(source, tuple):
+        return source
+    value, edge = source
+    if value is not None:
+        return value
+    if edge not in known:
+        known[edge] = edge.node.recompute(edge.place, known)
+    return known[edge]
+
+
+def _again(source: Source, known: dict[Edge, Value]) -> Operand:
+    """An input with its edge, for a call that is remembered."""
+    given = _anew(source, known)
+    return TensorValue.of_value(_value(given), source[1]) if isinstance(source, tuple) else given
+
+
+def zeros(kind: Kind) -> Any:
+    """A gradient of zeros."""
+    return filled(kind, 0)
+
+
+_FILLED: dict[tuple[Kind, float], Routine] = {}
+
+
+def filled(kind: Kind, number: float) -> TensorValue:
+    """A tensor of one number."""
+    routine = _FILLED.get((kind, number))
+    if routine is None:
+        routine = _FILLED[kind, number] = Routine.of("full", [], lambda builder, _: [ops.full(builder, kind.type, number)])
+    return TensorValue.of_value(run(routine, [])[0])

@@ -1,0 +1,128 @@
+"""Whether calls are remembered for their gradients: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`.
+
+Each is a context manager and a decorator; the state is each thread's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, Self, TypeVar, overload
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Mode(threading.local):
+    enabled = True
+    inference = False
+
+
+_MODE = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether calls on tensors that require gradients are remembered in this thread."""
+    return _MODE.enabled
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside `inference_mode`."""
+    return _MODE.inference
+
+
+class _Setting:
+    """A context manager that sets the mode, and a decorator for functions that run in it."""
+
+    _enabled: bool
+    _inference: bool | None = None
+
+    def __init__(self) -> None:
+        self._saved: list[tuple[bool, bool]] = []
+
+    def __enter__(self) -> Self:
+        self._saved.append((_MODE.enabled, _MODE.inference))
+        _MODE.enabled = self._enabled
+        if self._inference is not None:
+            _MODE.inference = self._inference
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _MODE.enabled, _MODE.inference = self._saved.pop()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return call
+
+    def _again(self) -> Self:
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._saved = []
+        return other
+
+
+def _decorating(setting: type[_Setting], function: Any) -> Any:
+    """`@setting` without parentheses."""
+    return setting()(function)
+
+
+class no_grad(_Setting):  # noqa: N801 - the field's name
+    """Nothing inside is remembered for gradients."""
+
+    _enabled = False
+
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: Callable[P, R]) -> Callable[P, R]: ...
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else _decorating(cls, function)
+
+
+class enable_grad(_Setting):  # noqa: N801 - the field's name
+    """What is inside is remembered for gradients, also within `no_grad`."""
+
+    _enabled = True
+
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: Callable[P, R]) -> Callable[P, R]: ...
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else _decorating(cls, function)
+
+
+class set_grad_enabled(_Setting):  # noqa: N801 - the field's name
+    """As `enable_grad` or `no_grad`, as `mode` says; it takes effect at once, and until the end of a `with`."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self._enabled = bool(mode)
+        self._before = _MODE.enabled
+        _MODE.enabled = self._enabled
+
+    def __enter__(self) -> Self:
+        self._saved.append((self._before, _MODE.inference))
+        _MODE.enabled = self._enabled
+        return self
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        _MODE.enabled = self._before
+        return super().__call__(function)
+
+
+class inference_mode(_Setting):  # noqa: N801 - the field's name
+    """`no_grad`, whose results stay outside gradients for good."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self._enabled = not mode and _MODE.enabled
+        self._inference = bool(mode)
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return _decorating(cls, mode) if callable(mode) else super().__new__(cls)

@@ -1,0 +1,84 @@
+"""A group of recorded calls as one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tenfold.lazy.routines import Routine
+from tenfold.program import compiled_library, dense_array
+from tenfold.values import Array, Kind
+from tenfold_rt import dtypes
+from tenfold_rt.errors import ArtifactError
+from tenfold_rt.load import EntryFunction
+from tenfoldc.ir.builder import Builder, Var
+from tenfoldc.ir.core import Function, Module
+from tenfoldc.ir.types import TensorType
+
+Operand: TypeAlias = "int | tuple[int, int]"
+"""Where an input of a call comes from: the number of an input of the group, or a call's number and a result's place."""
+
+_NUMBERS = {bool: TensorType(dtypes.bool_), int: TensorType(dtypes.i64), float: TensorType(dtypes.f64)}
+"""How a group takes Python numbers."""
+
+
+def number_type(number: bool | float) -> TensorType:
+    """The type in which a group takes a Python number."""
+    return _NUMBERS[type(number)]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A compiled group; `donated` numbers the inputs whose memory it may write to."""
+
+    entry: EntryFunction
+    donated: tuple[int, ...]
+
+    def run(self, inputs: Sequence[Any]) -> Sequence[Array]:
+        """The results for `inputs`: arrays and numbers."""
+        returned = self.entry(*inputs)
+        if returned is NotImplemented:
+            returned = self.entry(*self._prepared(inputs))
+        if returned is NotImplemented:
+            raise ArtifactError("the compiled code of recorded calls refused its arguments")
+        return returned if type(returned) is tuple else (returned,)
+
+    def _prepared(self, inputs: Sequence[Any]) -> list[Array]:
+        """Dense arrays; what is donated is copied where it may not be written to."""
+        arrays = [dense_array(given, "input") for given in inputs]
+        for number in self.donated:
+            if arrays[number] is inputs[number] and not arrays[number].flags.writeable:
+                arrays[number] = arrays[number].copy()
+        return arrays
+
+
+def compile_group(
+    routines: Sequence[Routine],
+    rows: Sequence[Sequence[Operand]],
+    kinds: Sequence[Kind | type],
+    outputs: Sequence[tuple[int, int]],
+    donations: Sequence[tuple[int, int]],
+) -> Group:
+    """Compile calls of `routines` with operands `rows`; inputs of the group are of `kinds`.
+
+    It gives the results `outputs`, each (call, place); `donations` are pairs of an input and an output.
+    """
+    builder = Builder()
+    types = [kind.type if isinstance(kind, Kind) else _NUMBERS[kind] for kind in kinds]
+    inputs = [builder.parameter(type_) for type_ in types]
+    results: list[tuple[Var, ...]] = []
+    for routine, row in zip(routines, rows, strict=True):
+        operands = [inputs[each] if isinstance(each, int) else results[each[0]][each[1]] for each in row]
+        results.append(builder.inline(routine.region, operands))
+    given = [results[call][place] for call, place in outputs]
+    function = Function(
+        "recorded",
+        builder.region(inputs, given),
+        parameter_names=tuple(f"x{number}" for number in range(len(inputs))),
+        result_names=tuple(f"result{number}" for number in range(len(given))),
+        donated=tuple(donations),
+    )
+    library = compiled_library(Module({"recorded": function}, entries=("recorded",)))
+    return Group(library.entry("recorded"), tuple(number for number, _ in donations))
+

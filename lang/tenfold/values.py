@@ -1,0 +1,182 @@
+"""What tensors hold: an immutable `Value`, in a `Storage` that a tensor and its views share and rebind.
+
+A value is an array, a `Var` of a trace, or a result of calls that are recorded and not yet run; asking for its array
+runs them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold.specs import array_element_type
+from tenfoldc.ir.builder import Var
+from tenfoldc.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from tenfold.autograd.graph import Edge
+    from tenfold.tracing import Trace
+
+Array: TypeAlias = NDArray[Any]
+
+_KINDS: dict[TensorType, Kind] = {}
+
+
+class Kind:
+    """A tensor type of which there is one object, so that keys of calls compare and hash at once."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, type_: TensorType) -> None:
+        self.type = type_
+
+    @staticmethod
+    def of(type_: TensorType) -> Kind:
+        """The kind of `type_`."""
+        kind = _KINDS.get(type_)
+        if kind is None:
+            kind = _KINDS.setdefault(type_, Kind(type_))
+        return kind
+
+
+_ARRAY_KINDS: dict[tuple[Any, tuple[int, ...]], Kind] = {}
+
+
+def array_kind(array: Array) -> Kind:
+    """The kind of an array."""
+    key = (array.dtype, array.shape)
+    kind = _ARRAY_KINDS.get(key)
+    if kind is None:
+        kind = _ARRAY_KINDS[key] = Kind.of(TensorType(array_element_type(array), array.shape))
+    return kind
+
+
+class Call(Protocol):
+    """A recorded call, whose results are known when `force` returns."""
+
+    def force(self) -> None: ...
+
+
+class Value:
+    """An immutable tensor.
+
+    `call` and `place` say which result of which recorded call it is, until that has run.  `root` is the value whose
+    memory this one's array lies in.  `foreign` memory may be written by others at any time; `lent` memory while an
+    array that was given away lives.
+    """
+
+    __slots__ = ("__weakref__", "_array", "call", "foreign", "kind", "lent", "place", "replaces", "root", "trace", "var")
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._array: Array | None = None
+        self.var: Var | None = None
+        self.trace: Trace | None = None
+        self.call: Call | None = None
+        self.place = 0
+        self.root: Value | None = None
+        self.foreign = False
+        self.lent = False
+        self.replaces = 0
+        """The `id` of the value whose place in a storage this one takes."""
+
+    @staticmethod
+    def of_array(array: Array, *, foreign: bool = False, root: Value | None = None) -> Value:
+        """A value over the memory of `array`."""
+        value = Value(array_kind(array))
+        value._array = array
+        value.foreign = foreign
+        value.root = root
+        return value
+
+    @staticmethod
+    def of_var(var: Var, trace: Trace) -> Value:
+        """A traced value."""
+        value = Value(Kind.of(var.type))
+        value.var, value.trace = var, trace
+        return value
+
+    @property
+    def type(self) -> TensorType:
+        return self.kind.type
+
+    @property
+    def array(self) -> Array | None:
+        """The array, computed if need be; None while traced."""
+        if self._array is None and self.call is not None:
+            self.call.force()
+        return self._array
+
+    @property
+    def known(self) -> Array | None:
+        """The array if it is known already."""
+        return self._array
+
+    def settle(self, array: Array) -> None:
+        """Take note of what a recorded call computed."""
+        self._array, self.call = array, None
+
+    @property
+    def is_traced(self) -> bool:
+        return self.var is not None
+
+    def is_shared(self) -> bool:
+        """Whether somebody else may write to the memory of the array."""
+        root = self if self.root is None else self.root
+        if root.foreign:
+            return True
+        if root.lent and root._array is not None and sys.getrefcount(root._array) <= _OWN_REFERENCES:
+            root.lent = False
+        return root.lent
+
+    def lend(self) -> None:
+        """Take note that an array over this memory is given away."""
+        (self if self.root is None else self.root).lent = True
+
+
+_OWN_REFERENCES = 2
+"""References to an array that nobody else has: the value's, and the one that is counting."""
+
+
+class Storage:
+    """What a tensor and the views of it share: their present value, how often it was changed, and how it was computed.
+
+    `edge` leads to the call that gave the value, where a gradient may be asked for.  `trace` is the trace in which the
+    storage was made.
+    """
+
+    __slots__ = ("__weakref__", "edge", "trace", "value", "version")
+
+    def __init__(self, value: Value, edge: Edge | None = None) -> None:
+        self.value = value
+        self.edge = edge
+        self.version = 0
+        self.trace = value.trace
+
+    @property
+    def storage(self) -> Storage:
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        return self.value.kind
+
+    def read(self) -> Value:
+        """The present value."""
+        return self.value
+
+    def write(self, value: Value, edge: Edge | None) -> None:
+        """Let the storage have another value, of the same type; where others share its memory, in that memory."""
+        self.edge = edge
+        self.version += 1
+        if self.value.is_shared() and not value.is_traced:
+            memory, array = self.value.array, value.array
+            assert memory is not None
+            assert array is not None
+            np.copyto(memory, array)
+        else:
+            value.replaces = id(self.value)
+            self.value = value

@@ -1,0 +1,143 @@
+"""Views: tensors that share the memory of another, so that a change of one is a change of both.
+
+Values are immutable, so a view computes its value from its parent's present one, and a change of a view puts the new
+elements into the parent.  Where the storage is an array, the view's value is an array over the same memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from numpy.lib.stride_tricks import as_strided
+
+from tenfold.autograd.calls import invoke
+from tenfold.autograd.modes import is_grad_enabled, set_grad_enabled
+from tenfold.layouts import Layout, layout_through, put_through
+from tenfold.lazy.routines import Routine
+from tenfold.tracing import Reference, TensorValue
+from tenfold.values import Array, Kind, Storage, Value
+
+if TYPE_CHECKING:
+    from tenfold.autograd.graph import Edge
+
+
+class View:
+    """A reference to part of a storage, or to all of it in another shape: result `place` of `routine` of `parent`.
+
+    `is_remembered` says whether gradients flow through it.
+    """
+
+    __slots__ = ("_base", "_edge", "_value", "is_remembered", "kind", "layout", "parent", "place", "routine")
+
+    def __init__(self, parent: Reference, routine: Routine, place: int, layout: Layout, is_remembered: bool) -> None:
+        self.parent, self.routine, self.place = parent, routine, place
+        self.kind: Kind = routine.kinds[place]
+        self.layout = layout
+        self.is_remembered = is_remembered
+        self._base: Value | None = None
+        self._value: Value | None = None
+        self._edge: Edge | None = None
+
+    @property
+    def storage(self) -> Storage:
+        return self.parent.storage
+
+    @property
+    def edge(self) -> Edge | None:
+        self.read()
+        return self._edge
+
+    def read(self) -> Value:
+        """The present value."""
+        base = self.parent.read()
+        if base is not self._base or self._value is None or not _is_usable(self._value):
+            self._value, self._edge = self._found(base)
+            self._base = base
+        return self._value
+
+    def _found(self, base: Value) -> tuple[Value, Edge | None]:
+        if self.layout.is_dense and not (self.is_remembered and self.parent.edge):
+            part = self.shared()
+            if part is not None:
+                root = self.storage.value
+                return Value.of_array(part, root=root if root.root is None else root.root), None
+        with set_grad_enabled(self.is_remembered):
+            ref = invoke(self.routine, [TensorValue.of_reference(self.parent)])[self.place].ref
+        return ref.read(), ref.edge
+
+    def shared(self) -> Array | None:
+        """The elements over the storage's own memory; None where that is not a dense array."""
+        array = self.storage.value.known
+        return None if array is None or not array.flags.c_contiguous else array_part(array, self.layout)
+
+    def write(self, value: Value, edge: Edge | None) -> None:
+        """Put another value in place of this one, in all tensors that share its memory."""
+        routine = put_routine(self.routine, self.place)
+        with set_grad_enabled(self.is_remembered and is_grad_enabled()):
+            (whole,) = invoke(routine, [TensorValue.of_reference(self.parent), TensorValue.of_value(value, edge)])
+            edge = whole.ref.edge if is_grad_enabled() else self.parent.edge
+        self.parent.write(whole.ref.read(), edge)
+        self._base = None
+
+
+def _is_usable(value: Value) -> bool:
+    return value.trace is None or value.trace.is_under_way
+
+
+def array_part(array: Array, layout: Layout) -> Array:
+    """The elements of a dense array that a layout names, over the same memory."""
+    if 0 in layout.shape:
+        return array.reshape(-1)[:0].reshape(layout.shape)
+    strides = tuple(stride * array.itemsize for stride in layout.strides)
+    return as_strided(array.reshape(-1)[layout.offset :], layout.shape, strides)
+
+
+_PUTS: dict[tuple[int, int], Routine] = {}
+
+
+def put_routine(routine: Routine, place: int) -> Routine:
+    """The routine that puts elements in place of a result of `routine`, a view."""
+    key = routine.serial, place
+    known = _PUTS.get(key)
+    if known is None:
+        known = _PUTS[key] = Routine("copy_slices", put_through(routine.region, place))
+    return known
+
+
+def layout_of(ref: Reference) -> Layout:
+    """Where the elements of a tensor lie."""
+    if isinstance(ref, View):
+        return ref.layout
+    storage = ref.storage
+    known = storage.value.known
+    sizes = ref.kind.type.sizes
+    if known is None or known.flags.c_contiguous:
+        return Layout.dense(sizes)
+    return Layout(sizes, tuple(stride // known.itemsize for stride in known.strides))
+
+
+def views_of(tensor: TensorValue, routine: Routine) -> list[TensorValue | None]:
+    """The results of `routine` of `tensor` that are views of it; None for the others."""
+    ref = tensor.ref
+    layout = layout_of(ref)
+    found: list[TensorValue | None] = []
+    for place in range(len(routine.kinds)):
+        through = layout_through(routine.region, place, layout)
+        view = None if through is None else View(ref, routine, place, through, is_grad_enabled())
+        found.append(None if view is None else TensorValue.of_reference(view))
+    return found
+
+
+def detached(tensor: TensorValue) -> TensorValue:
+    """A tensor of the same memory that no gradient flows to."""
+    kind = tensor.ref.kind
+    routine = _SAME.get(kind)
+    if routine is None:
+        routine = _SAME[kind] = Routine.of("detach", [kind.type], lambda _, parameters: parameters)
+    layout = layout_of(tensor.ref)
+    return TensorValue.of_reference(View(tensor.ref, routine, 0, layout, is_remembered=False))
+
+
+_SAME: dict[Kind, Routine] = {}
+
