@@ -1,37 +1,47 @@
-"""`tn.Tensor`: an array that compiled code computes with, or its stand-in while a function is traced.
+"""`tn.Tensor`: values that compiled code computes with, or their stand-ins while a function is traced.
 
-A concrete tensor holds a NumPy array without copying it; a traced one has an element type and a shape but no
-values yet.  Operators and methods are the functions of `tenfold.functions`; NumPy's functions on tensors lead to
-the same ones.
+A tensor refers to a storage, or to a view of one, so that a change in place is seen by all that share the memory.
+Operators and methods are the functions of `tenfold.functions`; NumPy's functions on tensors lead to the same ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
 
 from tenfold import numpy_dispatch
+from tenfold.autograd.backward import backward
+from tenfold.autograd.graph import AccumulateGrad, Edge, Handle, Hook, Node
+from tenfold.autograd.modes import is_grad_enabled, no_grad
+from tenfold.changes import Changes
+from tenfold.device import CPU, Device
 from tenfold.dlpack import capsule_over
-from tenfold.functions import arithmetic, elementwise, indexing, linear_algebra, neural, reductions, shapes, sorting
+from tenfold.functions import arithmetic, elementwise, indexing, shapes
 from tenfold.functions.indexing import At, Index
+from tenfold.lazy.graph import GRAPH
+from tenfold.operators import Operators
 from tenfold.printing import tensor_text
 from tenfold.size import Size
 from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
-from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, array_from, here
+from tenfold.tensor_methods import Methods
+from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, array_from, here, is_tracing, note_gradient
 from tenfold.tracing import from_dlpack as shared_array
-from tenfold_rt.errors import ArgumentError
+from tenfold.values import Storage, Value
+from tenfold.views import Alias, View, layout_of
+from tenfold_rt.errors import ArgumentError, DTypeError, GradientError
 
 _BRANCH = "use tn.cond, tn.while_loop or tn.where(condition, x, y), or mark the argument static with static_argnames"
 _NUMBER = "keep it a tensor, or mark the argument static with static_argnames"
 _RETURN = "return it from the traced function and look at the result"
 
 
-class Tensor(TensorValue):
-    """A dense tensor; make one with `tn.tensor`, or get one as the result of a function of `tenfold`."""
+class Tensor(Operators, Methods, Changes, TensorValue):
+    """A tensor; make one with `tn.tensor`, or get one as the result of a function of `tenfold`."""
 
-    __slots__ = ()
+    __slots__ = ("__dict__", "_grad")
     __array_priority__ = 1000  # NumPy's operators leave the work to ours
 
     @property
@@ -49,10 +59,72 @@ class Tensor(TensorValue):
         """The number of axes."""
         return self.type.rank
 
-    @property
-    def size(self) -> int:
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.type.rank
+
+    def size(self, dim: int | None = None) -> Any:
+        """The size of each axis, or of the axis `dim`."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
         """The number of elements."""
         return self.type.size
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """The number of bytes of an element."""
+        return self.type.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """The number of bytes of an element."""
+        return self.type.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes of all elements."""
+        return self.numel() * self.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """How many elements of the storage lie between neighbours along each axis, or along the axis `dim`."""
+        strides = layout_of(self.ref).strides
+        return strides if dim is None else strides[dim]
+
+    def storage_offset(self) -> int:
+        """The place of the first element in the storage."""
+        return layout_of(self.ref).offset
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie one after another in row-major order."""
+        return layout_of(self.ref).is_dense
+
+    def contiguous(self) -> Tensor:
+        """This tensor if its elements lie one after another, else a copy of which they do."""
+        return self if self.is_contiguous() else elementwise.clone(self)
+
+    def is_floating_point(self) -> bool:
+        """Whether the elements are floats."""
+        return self.type.dtype.is_float
+
+    def is_complex(self) -> bool:
+        """Whether the elements are complex."""
+        return self.type.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        """Whether elements can be negative."""
+        return self.type.dtype.is_signed or self.type.dtype.is_float
+
+    @property
+    def device(self) -> Device:
+        """Where the memory is."""
+        return CPU
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the memory is a GPU's."""
+        return self.device.type == "cuda"
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - NumPy's name
@@ -69,36 +141,66 @@ class Tensor(TensorValue):
         """`x.at[index].set(values)` and its kin: a copy with elements changed."""
         return At(self)
 
-    def numpy(self) -> Array:
-        """The values, as an array over the same memory."""
-        return self.known_array("numpy()", _RETURN)
+    # Values.
+
+    def numpy(self, *, force: bool = False) -> Array:
+        """The values, as an array over the same memory where that can be; `force` detaches first.
+
+        `GradientError` where the tensor requires a gradient.
+        """
+        if self.requires_grad and not force:
+            raise GradientError(
+                "numpy(): the tensor requires a gradient, which an array cannot carry", mend="use x.detach().numpy()"
+            )
+        self.known_array("numpy()", _RETURN)
+        GRAPH.run()  # what is recorded reads the memory as it is now
+        storage = self.ref.storage
+        storage.value.lend()
+        shared = self.ref.shared() if isinstance(self.ref, (View, Alias)) else storage.value.known
+        return (self.known_array("numpy()", _RETURN) if shared is None else shared).view()
 
     def item(self) -> Scalar:
         """The only element, as a Python number."""
-        return cast("Scalar", self.known_array("item()", _NUMBER).item())
+        array = self.known_array("item()", _NUMBER)
+        if array.size != 1:
+            raise ArgumentError(f"item(): a Tensor with {array.size} elements cannot be converted to Scalar")
+        return cast("Scalar", array.item())
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
         return self.known_array("tolist()", _RETURN).tolist()
 
     def __bool__(self) -> bool:
-        return bool(self.known_array("bool() or `if`", _BRANCH))
+        array = self.known_array("bool() or `if`", _BRANCH)
+        if array.size != 1:
+            few = "no values" if array.size == 0 else "more than one value"
+            raise ArgumentError(f"Boolean value of Tensor with {few} is ambiguous", mend="use x.any() or x.all()")
+        return bool(array.item())
 
     def __int__(self) -> int:
-        return int(self.known_array("int()", _NUMBER))
+        return int(self._number("int()"))
 
     def __float__(self) -> float:
-        return float(self.known_array("float()", _NUMBER))
+        return float(self._number("float()"))
 
     def __index__(self) -> int:
-        return self.known_array("an integer of Python's", _NUMBER).__index__()
+        number = self._number("an integer of Python's")
+        if not self.type.dtype.is_integer:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(number)
+
+    def _number(self, asked: str) -> Any:
+        array = self.known_array(asked, _NUMBER)
+        if array.size != 1:
+            raise ArgumentError(f"{asked}: a Tensor with {array.size} elements cannot be converted to Scalar")
+        return array.item()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        array = self.known_array("a NumPy array", _RETURN)
+        array = self.numpy()
         return np.array(array, dtype) if copy else np.asarray(array, dtype)
 
     def __dlpack__(self, **arguments: Any) -> Any:
-        return capsule_over(self.known_array("__dlpack__", _RETURN), **arguments)
+        return capsule_over(self.numpy(), **arguments)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.known_array("__dlpack_device__", _RETURN).__dlpack_device__()
@@ -111,24 +213,34 @@ class Tensor(TensorValue):
 
     def __len__(self) -> int:
         if self.ndim == 0:
-            raise TypeError("len() of a tensor with no axes")
+            raise TypeError("len() of a 0-d tensor")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
-            raise TypeError("iteration over a tensor with no axes")
-        return (self[i] for i in range(self.shape[0]))
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(shapes.unbind(self))
+
+    def __contains__(self, element: TensorLike) -> bool:
+        return bool((self == element).any())
 
     def __getitem__(self, index: Index) -> Tensor:
         return indexing.getitem(self, index)
 
     def __setitem__(self, index: Index, values: TensorLike) -> None:
-        raise ArgumentError("a tensor cannot be changed in place", where=here(), mend="use x = x.at[index].set(values)")
+        self.put(index, values)
 
     def __repr__(self) -> str:
         if self.array is None:
             return f"Tensor({self.type}, traced)"
-        return tensor_text(self.array)
+        node = self.grad_fn
+        return tensor_text(
+            self.array,
+            requires_grad=self.requires_grad,
+            grad_fn=None if node is None else node.name(),
+            device=self.device,
+            is_parameter=self.is_parameter,
+        )
 
     def __format__(self, spec: str) -> str:
         if self.ndim > 0 or (self.array is None and not spec):
@@ -136,199 +248,223 @@ class Tensor(TensorValue):
         return format(self.item(), spec)
 
     __hash__ = object.__hash__
+    is_parameter = False
 
-    def __add__(self, other: TensorLike) -> Tensor:
-        return arithmetic.add(self, other)
+    # Gradients.
 
-    def __radd__(self, other: TensorLike) -> Tensor:
-        return arithmetic.add(other, self)
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient with regard to this tensor may be asked for."""
+        return self.ref.edge is not None
 
-    def __sub__(self, other: TensorLike) -> Tensor:
-        return arithmetic.subtract(self, other)
+    @requires_grad.setter
+    def requires_grad(self, requires: bool) -> None:
+        self.requires_grad_(requires)
 
-    def __rsub__(self, other: TensorLike) -> Tensor:
-        return arithmetic.subtract(other, self)
-
-    def __mul__(self, other: TensorLike) -> Tensor:
-        return arithmetic.multiply(self, other)
-
-    def __rmul__(self, other: TensorLike) -> Tensor:
-        return arithmetic.multiply(other, self)
-
-    def __truediv__(self, other: TensorLike) -> Tensor:
-        return arithmetic.divide(self, other)
-
-    def __rtruediv__(self, other: TensorLike) -> Tensor:
-        return arithmetic.divide(other, self)
-
-    def __floordiv__(self, other: TensorLike) -> Tensor:
-        return arithmetic.floor_divide(self, other)
-
-    def __rfloordiv__(self, other: TensorLike) -> Tensor:
-        return arithmetic.floor_divide(other, self)
-
-    def __mod__(self, other: TensorLike) -> Tensor:
-        return arithmetic.remainder(self, other)
-
-    def __rmod__(self, other: TensorLike) -> Tensor:
-        return arithmetic.remainder(other, self)
-
-    def __divmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
-        return arithmetic.floor_divide(self, other), arithmetic.remainder(self, other)
-
-    def __pow__(self, other: TensorLike) -> Tensor:
-        return arithmetic.pow(self, other)
-
-    def __rpow__(self, other: TensorLike) -> Tensor:
-        return arithmetic.pow(other, self)
-
-    def __matmul__(self, other: TensorLike) -> Tensor:
-        return linear_algebra.matmul(self, other)
-
-    def __rmatmul__(self, other: TensorLike) -> Tensor:
-        return linear_algebra.matmul(other, self)
-
-    def __and__(self, other: TensorLike) -> Tensor:
-        return arithmetic.bitwise_and(self, other)
-
-    def __rand__(self, other: TensorLike) -> Tensor:
-        return arithmetic.bitwise_and(other, self)
-
-    def __or__(self, other: TensorLike) -> Tensor:
-        return arithmetic.bitwise_or(self, other)
-
-    def __ror__(self, other: TensorLike) -> Tensor:
-        return arithmetic.bitwise_or(other, self)
-
-    def __xor__(self, other: TensorLike) -> Tensor:
-        return arithmetic.bitwise_xor(self, other)
-
-    def __rxor__(self, other: TensorLike) -> Tensor:
-        return arithmetic.bitwise_xor(other, self)
-
-    def __lshift__(self, other: TensorLike) -> Tensor:
-        return arithmetic.left_shift(self, other)
-
-    def __rlshift__(self, other: TensorLike) -> Tensor:
-        return arithmetic.left_shift(other, self)
-
-    def __rshift__(self, other: TensorLike) -> Tensor:
-        return arithmetic.right_shift(self, other)
-
-    def __rrshift__(self, other: TensorLike) -> Tensor:
-        return arithmetic.right_shift(other, self)
-
-    def __neg__(self) -> Tensor:
-        return arithmetic.negative(self)
-
-    def __pos__(self) -> Tensor:
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Let gradients with regard to this leaf be asked for, or no more; `GradientError` for others."""
+        if requires_grad == self.requires_grad:
+            return self
+        if not self.is_leaf:
+            raise GradientError(
+                "you can only change requires_grad flags of leaf variables", mend="use y = x.detach() instead"
+            )
+        if requires_grad and not self.type.dtype.is_float:
+            raise DTypeError(f"only Tensors of floating point dtype can require gradients, not {self.type}")
+        if isinstance(self.ref, View):
+            self.ref = Alias(self.ref)
+        self.ref.edge = Edge(AccumulateGrad(self), 0) if requires_grad else None
+        note_gradient(self)
         return self
 
-    def __abs__(self) -> Tensor:
-        return elementwise.abs(self)
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node of the call that gave this tensor, where its gradient goes through."""
+        edge = self.ref.edge
+        return None if edge is None or isinstance(edge.node, AccumulateGrad) else edge.node
 
-    def __invert__(self) -> Tensor:
-        return arithmetic.bitwise_not(self)
+    @property
+    def is_leaf(self) -> bool:
+        """Whether gradients end here, or there are none."""
+        return self.grad_fn is None
 
-    def __round__(self, decimals: int = 0) -> Tensor:
-        return elementwise.round(self, decimals)
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that has been accumulated."""
+        note_gradient(self)
+        return getattr(self, "_grad", None)
 
-    def __eq__(self, other: object) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return arithmetic.equal(self, cast("TensorLike", other))
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None:
+        if gradient is not None and gradient.ref.kind is not self.ref.kind:
+            raise GradientError(f"a gradient {gradient.type} was assigned to a tensor {self.type}")
+        note_gradient(self, is_change=True)
+        self._grad = gradient
 
-    def __ne__(self, other: object) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return arithmetic.not_equal(self, cast("TensorLike", other))
+    def accumulate(self, gradient: Tensor, create_graph: bool) -> None:
+        """Add to the gradient."""
+        present = self.grad
+        if create_graph:
+            self.grad = gradient if present is None else present + gradient
+        elif present is None:
+            self.grad = Tensor.of_value(gradient.value)
+        else:
+            with no_grad():
+                present.add_(gradient)
 
-    def __lt__(self, other: TensorLike) -> Tensor:
-        return arithmetic.less(self, other)
+    def backward(
+        self,
+        gradient: TensorLike | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add to the `grad` of each leaf the gradient of this tensor, weighed by `gradient`, with regard to it.
 
-    def __le__(self, other: TensorLike) -> Tensor:
-        return arithmetic.less_equal(self, other)
+        `gradient` may be left out where this tensor is one number.  `GradientError` where nothing requires one, or
+        where the graph was freed by an earlier call without `retain_graph`.
+        """
+        backward([self], [gradient], retain_graph, create_graph, inputs)
 
-    def __gt__(self, other: TensorLike) -> Tensor:
-        return arithmetic.greater(self, other)
+    def detach(self) -> Tensor:
+        """A tensor of the same memory that no gradient flows to."""
+        return arithmetic.stop_gradient(self) if is_tracing() else Tensor.of_reference(Alias(self.ref))
 
-    def __ge__(self, other: TensorLike) -> Tensor:
-        return arithmetic.greater_equal(self, other)
+    def detach_(self) -> Tensor:
+        """Forget how this tensor was computed."""
+        self.ref = Alias(self.ref)
+        return self
 
-    # Methods: the functions of the same names, with this tensor as the first argument.
+    @property
+    def data(self) -> Tensor:
+        """A tensor of the same memory that no gradient flows to."""
+        return Tensor.of_reference(Alias(self.ref))
 
-    to = astype = elementwise.to
-    abs = elementwise.abs
-    exp = elementwise.exp
-    log = elementwise.log
-    sqrt = elementwise.sqrt
-    rsqrt = elementwise.rsqrt
-    sin = elementwise.sin
-    cos = elementwise.cos
-    tanh = elementwise.tanh
-    sigmoid = elementwise.sigmoid
-    erf = elementwise.erf
-    sign = elementwise.sign
-    floor = elementwise.floor
-    ceil = elementwise.ceil
-    round = elementwise.round
-    isfinite = elementwise.isfinite
-    isnan = elementwise.isnan
-    isinf = elementwise.isinf
+    @data.setter
+    def data(self, other: Tensor) -> None:
+        edge = self.ref.edge
+        self.ref = Alias(other.ref)
+        self.ref.edge = edge
 
-    add = arithmetic.add
-    sub = subtract = arithmetic.subtract
-    mul = multiply = arithmetic.multiply
-    div = divide = arithmetic.divide
-    pow = arithmetic.pow
-    square = arithmetic.square
-    reciprocal = arithmetic.reciprocal
-    maximum = arithmetic.maximum
-    minimum = arithmetic.minimum
-    clamp = arithmetic.clamp
-    clip = arithmetic.clip
-    logical_not = arithmetic.logical_not
-    detach = arithmetic.stop_gradient
+    def register_hook(self, hook: Hook) -> Handle:
+        """Call `hook` with the gradient of this tensor; what it gives, unless None, takes the gradient's place."""
+        edge = self.ref.edge
+        if edge is None:
+            raise GradientError("cannot register a hook on a tensor that doesn't require gradient")
+        return Handle(edge.node.hooks.setdefault(edge.place, {}), hook)
 
-    sum = reductions.sum
-    prod = reductions.prod
-    mean = reductions.mean
-    var = reductions.var
-    std = reductions.std
-    max = reductions.max
-    min = reductions.min
-    amax = reductions.amax
-    amin = reductions.amin
-    argmax = reductions.argmax
-    argmin = reductions.argmin
-    any = reductions.any
-    all = reductions.all
-    logsumexp = reductions.logsumexp
-    cumsum = sorting.cumsum
-    cumprod = sorting.cumprod
-    sort = sorting.sort
-    argsort = sorting.argsort
-    topk = sorting.topk
+    def retain_grad(self) -> None:
+        """Keep the gradient of this tensor, which is no leaf, in its `grad` too."""
+        edge = self.ref.edge
+        if edge is None:
+            raise GradientError("can't retain_grad on Tensor that has requires_grad=False")
+        if not self.is_leaf:
+            edge.node.keep(edge.place, self)
 
-    reshape = view = shapes.reshape
-    flatten = shapes.flatten
-    ravel = shapes.ravel
-    permute = shapes.permute
-    transpose = shapes.transpose
-    swapaxes = shapes.swapaxes
-    squeeze = shapes.squeeze
-    unsqueeze = shapes.unsqueeze
-    expand = shapes.expand
-    broadcast_to = shapes.broadcast_to
-    split = shapes.split
-    chunk = shapes.chunk
-    flip = shapes.flip
-    roll = shapes.roll
-    diagonal = shapes.diagonal
-    take = indexing.take
-    gather = indexing.gather
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this tensor is no leaf and its gradient is kept."""
+        edge = self.ref.edge
+        return edge is not None and not self.is_leaf and edge.node.keeps(edge.place, self)
 
-    matmul = linear_algebra.matmul
-    dot = linear_algebra.dot
-    softmax = neural.softmax
-    log_softmax = neural.log_softmax
-    relu = neural.relu
+    @property
+    def output_nr(self) -> int:
+        """Which result of its node this tensor is."""
+        edge = self.ref.edge
+        return 0 if edge is None else edge.place
+
+    @property
+    def _version(self) -> int:
+        """How often the storage was changed."""
+        return self.ref.storage.version
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        array = self.detach().numpy()
+        return array.__array_interface__["data"][0]
+
+    # Conversion.
+
+    def to(self, *args: Any, **kwargs: Any) -> Tensor:
+        """This tensor with elements of another type, or on another device: `x.to(dtype)`, `x.to(device, dtype)`,
+        `x.to(other)`; itself where it is so already."""
+        dtype = _wanted(args, kwargs)
+        if dtype is None or element_type(dtype) is self.type.dtype:
+            return elementwise.clone(self) if kwargs.get("copy") else self
+        return elementwise.to(self, dtype)
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        """`to` by NumPy's name."""
+        return elementwise.to(self, dtype)
+
+    def cpu(self) -> Tensor:
+        """This tensor in the memory of the CPU."""
+        return self
+
+    def cuda(self, device: Any = None) -> Tensor:
+        """This tensor in the memory of a GPU; `ArgumentError` where there is none."""
+        return self.to(Device("cuda") if device is None else device)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise GradientError(
+                "only tensors that are leaves of the graph can be deep-copied", mend="use x.detach().clone()"
+            )
+        copied = self._like(elementwise.clone(self.data).value)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        gradient = getattr(self, "_grad", None)
+        if gradient is not None:
+            copied.grad = copy.deepcopy(gradient, memo)
+        return copied
+
+    def _like(self, value: Value) -> Tensor:
+        """A leaf of this class with another value."""
+        other = type(self).__new__(type(self))
+        TensorValue.__init__(other, Storage(value))
+        return other.requires_grad_(self.requires_grad)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self.is_leaf:
+            raise GradientError("only tensors that are leaves of the graph can be pickled", mend="detach() it first")
+        array = np.array(self.known_array("pickling", _RETURN))
+        return _unpickled, (type(self), array, self.requires_grad, self.__dict__)
+
+
+def _unpickled(kind: type[Tensor], array: Array, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
+    made = kind.__new__(kind)
+    TensorValue.__init__(made, Storage(Value.of_array(array)))
+    made.__dict__.update(attributes)
+    return made.requires_grad_(requires_grad)
+
+
+TensorValue.use(Tensor)
+
+
+def _wanted(args: tuple[Any, ...], kwargs: dict[str, Any]) -> DTypeLike | None:
+    """The element type that `to` was asked for; `ArgumentError` for a device that there is not."""
+    dtype: DTypeLike | None = None
+    for given in (*args[:2], kwargs.get("dtype"), kwargs.get("device"), kwargs.get("other")):
+        if isinstance(given, Tensor):
+            dtype = given.dtype
+        elif isinstance(given, (str, Device)) and not _is_dtype_name(given):
+            require_cpu(given)
+        elif given is not None and not isinstance(given, bool):
+            dtype = cast("DTypeLike", given)
+    return dtype
+
+
+def _is_dtype_name(name: str | Device) -> bool:
+    return isinstance(name, str) and name in _DTYPE_NAMES
+
+
+_DTYPE_NAMES = frozenset(str(each.name) for each in ELEMENT_TYPES.values()) | {"float32", "float64", "int64", "int32"}
+
+
+def require_cpu(device: str | Device | None) -> None:
+    """`ArgumentError` where `device` is not the CPU, on which all tensors are."""
+    if device is not None and Device(device).type != "cpu":
+        raise ArgumentError(f"there is no device {device}", where=here(), mend="tensors are on the CPU; use 'cpu'")
 
 
 def tensor(data: object, dtype: DTypeLike | None = None) -> Tensor:

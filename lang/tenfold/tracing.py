@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeAlias, 
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold.default_dtype import default_float
 from tenfold.dlpack import array_over
 from tenfold.specs import array_element_type
 from tenfold.values import Kind, Storage, Value
@@ -92,6 +93,7 @@ class Captures(Protocol):
 
     def take(self, storage: Storage, trace: Trace) -> None: ...
     def made(self, storage: Storage) -> None: ...
+    def gradient(self, tensor: TensorValue, is_change: bool) -> None: ...
 
 
 class _State(threading.local):
@@ -178,8 +180,7 @@ class Reference(Protocol):
 
     @property
     def storage(self) -> Storage: ...
-    @property
-    def edge(self) -> Edge | None: ...
+    edge: Edge | None
     @property
     def kind(self) -> Kind: ...
     def read(self) -> Value: ...
@@ -191,6 +192,11 @@ class TensorValue:
 
     __slots__ = ("__weakref__", "ref")
     _tensor: ClassVar[type[TensorValue]]
+
+    @staticmethod
+    def use(kind: type[TensorValue]) -> None:
+        """Make tensors of the class `kind`."""
+        TensorValue._tensor = kind
 
     def __init__(self, ref: Reference) -> None:
         self.ref = ref
@@ -251,6 +257,11 @@ class TensorValue:
         _require_own(self.ref.storage)
         self.ref.write(value, edge)
 
+    def may_be_assigned(self) -> bool:
+        """Whether `assign` is possible in the innermost trace."""
+        innermost, owner = _STATE.stack[-1], self.ref.storage.trace
+        return owner is innermost or (owner is None and innermost.captures is not None)
+
     def known_array(self, asked: str, mend: str) -> Array:
         """The array; `TraceError` that `asked` needs it where this tensor is traced."""
         value = self.value
@@ -285,6 +296,12 @@ def _require_own(storage: Storage) -> None:
         )
 
 
+def note_gradient(tensor: TensorValue, *, is_change: bool = False) -> None:
+    """Tell the trace under way, if there is one, that the gradient of a tensor is looked at or changed."""
+    if _STATE.stack and (captures := _STATE.stack[0].captures) is not None:
+        captures.gradient(tensor, is_change)
+
+
 def refuse_value(asked: str, type_: TensorType, mend: str) -> NoReturn:
     """Raise the error for Python's asking for the value of a traced tensor."""
     raise TraceError(
@@ -309,20 +326,16 @@ class Number:
 
     def in_trace(self, dtype: DType | None) -> Var:
         """The number as a scalar of `dtype`, or of its default."""
-        chosen = _DEFAULTS[self.kind] if dtype is None else dtype
+        chosen = default_dtype(self) if dtype is None else dtype
         return self.var if self.var.dtype is chosen else ops.convert(self.var, chosen)
 
 
-_DEFAULTS: dict[type, DType] = {bool: dtypes.bool_, int: dtypes.i64, float: dtypes.f32}
-
-
 def default_dtype(value: Scalar | Number) -> DType:
-    """The element type that a Python number gets on its own: bool, i64, f32."""
-    if isinstance(value, Number):
-        return _DEFAULTS[value.kind]
-    if isinstance(value, bool):
+    """The element type that a Python number gets on its own: bool, i64, and the default float, f32 as a rule."""
+    kind = value.kind if isinstance(value, Number) else type(value)
+    if issubclass(kind, bool):
         return dtypes.bool_
-    return dtypes.i64 if isinstance(value, int) else dtypes.f32
+    return dtypes.i64 if issubclass(kind, int) else default_float()
 
 
 def is_scalar(value: object) -> bool:

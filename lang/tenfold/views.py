@@ -81,6 +81,37 @@ class View:
         self._base = None
 
 
+class Alias:
+    """A reference to all of what another refers to, with an edge of its own: what a detached tensor has."""
+
+    __slots__ = ("edge", "parent")
+
+    def __init__(self, parent: Reference) -> None:
+        self.parent = parent
+        self.edge: Edge | None = None
+
+    @property
+    def storage(self) -> Storage:
+        return self.parent.storage
+
+    @property
+    def kind(self) -> Kind:
+        return self.parent.kind
+
+    def read(self) -> Value:
+        """The present value."""
+        return self.parent.read()
+
+    def shared(self) -> Array | None:
+        """The elements over the storage's own memory; None where that is not a dense array."""
+        return self.parent.shared() if isinstance(self.parent, (View, Alias)) else self.storage.value.known
+
+    def write(self, value: Value, edge: Edge | None) -> None:
+        """Put another value in place of this one; how it was computed concerns this reference alone."""
+        self.parent.write(value, self.parent.edge)
+        self.edge = edge
+
+
 def _is_usable(value: Value) -> bool:
     return value.trace is None or value.trace.is_under_way
 
@@ -109,6 +140,8 @@ def layout_of(ref: Reference) -> Layout:
     """Where the elements of a tensor lie."""
     if isinstance(ref, View):
         return ref.layout
+    if isinstance(ref, Alias):
+        return layout_of(ref.parent)
     storage = ref.storage
     known = storage.value.known
     sizes = ref.kind.type.sizes
@@ -127,17 +160,3 @@ def views_of(tensor: TensorValue, routine: Routine) -> list[TensorValue | None]:
         view = None if through is None else View(ref, routine, place, through, is_grad_enabled())
         found.append(None if view is None else TensorValue.of_reference(view))
     return found
-
-
-def detached(tensor: TensorValue) -> TensorValue:
-    """A tensor of the same memory that no gradient flows to."""
-    kind = tensor.ref.kind
-    routine = _SAME.get(kind)
-    if routine is None:
-        routine = _SAME[kind] = Routine.of("detach", [kind.type], lambda _, parameters: parameters)
-    layout = layout_of(tensor.ref)
-    return TensorValue.of_reference(View(tensor.ref, routine, 0, layout, is_remembered=False))
-
-
-_SAME: dict[Kind, Routine] = {}
-

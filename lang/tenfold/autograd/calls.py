@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -41,11 +43,25 @@ def _in_trace(given: Input) -> Var:
     return current().constant(array)
 
 
-def invoke(routine: Routine, operands: Sequence[Operand], changed: TensorValue | None = None) -> list[TensorValue]:
-    """The results of a routine as tensors, which remember the call where an operand requires a gradient.
+class _Changing(threading.local):
+    tensor: TensorValue | None = None
 
-    `changed` is the operand that is about to be changed in place to what this call gives.
-    """
+
+_CHANGING = _Changing()
+
+
+@contextmanager
+def changing(tensor: TensorValue) -> Generator[None]:
+    """What is called inside computes the value that `tensor` is about to have, so it may change after that."""
+    before, _CHANGING.tensor = _CHANGING.tensor, tensor
+    try:
+        yield
+    finally:
+        _CHANGING.tensor = before
+
+
+def invoke(routine: Routine, operands: Sequence[Operand]) -> list[TensorValue]:
+    """The results of a routine as tensors, which remember the call where an operand requires a gradient."""
     inputs: list[Input] = []
     active: list[int] = []
     edges: dict[int, Edge] = {}
@@ -60,7 +76,7 @@ def invoke(routine: Routine, operands: Sequence[Operand], changed: TensorValue |
             edges[place] = edge
     if not active or not routine.moving(tuple(active)):
         return [TensorValue.of_value(value) for value in run(routine, inputs)]
-    return _remembered(routine, operands, inputs, tuple(active), edges, changed)
+    return _remembered(routine, operands, inputs, tuple(active), edges)
 
 
 def _remembered(
@@ -69,7 +85,6 @@ def _remembered(
     inputs: Sequence[Input],
     active: tuple[int, ...],
     edges: dict[int, Edge],
-    changed: TensorValue | None,
 ) -> list[TensorValue]:
     halves = routine.halves(active)
     values = run(halves.forward, inputs)
@@ -77,7 +92,7 @@ def _remembered(
     node = CallNode(routine, active, [_source(given, edges.get(n)) for n, given in enumerate(inputs)], saved)
     for place in halves.inputs:
         operand = operands[place]
-        if isinstance(operand, TensorValue) and operand is not changed:
+        if isinstance(operand, TensorValue) and operand is not _CHANGING.tensor:
             node.watch(operand.ref.storage, _described(edges.get(place)))
     results: list[TensorValue] = []
     for place, value in enumerate(values[: len(routine.kinds)]):

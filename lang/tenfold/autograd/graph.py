@@ -10,12 +10,13 @@ import itertools
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, cast
 
 from tenfold.values import Kind, Storage, Value
 from tenfold_rt.errors import GradientError
 
 if TYPE_CHECKING:
+    from tenfold.tracing import TensorValue
     from tenfold.tensor import Tensor
 
 _SERIALS = itertools.count(1)
@@ -78,6 +79,14 @@ class Node:
 
     def __del__(self) -> None:
         Node.alive -= 1
+
+    def keep(self, place: int, tensor: TensorValue) -> None:
+        """Keep the gradient of a result in a tensor's `grad`."""
+        self.kept[place] = weakref.ref(cast("Tensor", tensor))
+
+    def keeps(self, place: int, tensor: TensorValue) -> bool:
+        """Whether the gradient of a result is kept in a tensor's `grad`."""
+        return place in self.kept and self.kept[place]() is tensor
 
     @property
     def result_kinds(self) -> Sequence[Kind]:

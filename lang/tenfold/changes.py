@@ -1,0 +1,173 @@
+"""Changes of tensors in place: `x.add_(y)`, `x += y`, `x[i] = y`.
+
+Each computes what the function of the same name without the underscore computes, and lets the tensor, and all that
+share memory with it, have that value.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from tenfold.autograd.calls import changing
+from tenfold.autograd.graph import AccumulateGrad
+from tenfold.autograd.modes import is_grad_enabled
+from tenfold.functions import arithmetic, creation, elementwise, indexing, neural, shapes
+from tenfold.functions.indexing import Index
+from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
+from tenfold.views import View
+from tenfold_rt.errors import DTypeError, GradientError, ShapeError
+
+if TYPE_CHECKING:
+    from tenfold.tensor import Tensor
+
+
+def in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The method that changes a tensor to what `function` of it gives."""
+
+    @functools.wraps(function)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return change(self, lambda: function(self, *args, **kwargs), function.__name__ + "_")
+
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    return method
+
+
+def augmented(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The method behind an operator such as `+=`.
+
+    Inside a trace it gives another tensor where this one may not be changed or has another type: there it may stand
+    for a Python number, or belong to the program around a loop.
+    """
+    name = function.__name__ + "_"
+
+    @functools.wraps(function)
+    def method(self: Any, other: Any) -> Any:
+        if not is_tracing():
+            return change(self, lambda: function(self, other), name)
+        result = function(self, other)
+        if result.ref.kind is not self.ref.kind or not self.may_be_assigned():
+            return result
+        return change(self, lambda: result, name)
+
+    return method
+
+
+def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
+    """Let `tensor` have the value that `compute` gives, with elements of its own type.
+
+    `GradientError` for a leaf that requires a gradient; `ShapeError` where the value has another shape; `DTypeError`
+    where it is of a higher family of element types.
+    """
+    refuse_leaf(tensor)
+    with changing(tensor):
+        result: Tensor = compute()
+        if result.type.shape != tensor.type.shape:
+            raise ShapeError(
+                f"{name}: output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}",
+                where=here(),
+                mend=f"use {name.removesuffix('_')}, which gives a new tensor",
+            )
+        if result.ref.kind is not tensor.ref.kind:
+            if _family(result) > _family(tensor):
+                raise DTypeError(
+                    f"{name}: result type {result.type} can't be cast to the desired output type {tensor.type}",
+                    where=here(),
+                    mend=f"use {name.removesuffix('_')}, which gives a new tensor, or convert the tensor first",
+                )
+            result = elementwise.to(result, tensor.dtype)
+    tensor.assign(result.value, result.ref.edge)
+    return tensor
+
+
+def _family(tensor: TensorValue) -> int:
+    dtype = tensor.type.dtype
+    return 0 if dtype.is_bool else 1 if dtype.is_integer else 2 if dtype.is_float else 3
+
+
+def refuse_leaf(tensor: TensorValue) -> None:
+    """`GradientError` where gradients end at `tensor`, or at what it is a view of, and are remembered now."""
+    ref = tensor.ref
+    if not is_grad_enabled():
+        return
+    is_view = False
+    while isinstance(ref, View) and ref.is_remembered:
+        ref, is_view = ref.parent, True
+    if ref.edge is not None and isinstance(ref.edge.node, AccumulateGrad):
+        what = "a view of a leaf Variable that requires grad" if is_view else "a leaf Variable that requires grad"
+        raise GradientError(
+            f"{what} is being used in an in-place operation", where=here(), mend="do so inside tn.no_grad()"
+        )
+
+
+class Changes:
+    """Methods that change a tensor in place and give it."""
+
+    __slots__ = ()
+
+    def copy_(self, src: TensorLike, non_blocking: bool = False) -> Tensor:
+        """Take the elements of `src`, which broadcasts to this shape and is converted to this element type."""
+        tensor = cast("Tensor", self)
+        return change(tensor, lambda: _copied(tensor, src), "copy_")
+
+    def fill_(self, value: TensorLike) -> Tensor:
+        """Let every element be `value`."""
+        return self.copy_(value)
+
+    def zero_(self) -> Tensor:
+        """Let every element be 0."""
+        tensor = cast("Tensor", self)
+        return change(tensor, lambda: creation.zeros_like(tensor), "zero_")
+
+    def put(self, index: Index, values: TensorLike) -> None:
+        """`x[index] = values`."""
+        tensor = cast("Tensor", self)
+        if indexing.is_basic(index):
+            tensor[index].copy_(values)
+        else:
+            change(tensor, lambda: indexing.put(tensor, index, values), "index_put_")
+
+    add_ = in_place(arithmetic.add)
+    sub_ = subtract_ = in_place(arithmetic.subtract)
+    mul_ = multiply_ = in_place(arithmetic.multiply)
+    div_ = divide_ = true_divide_ = in_place(arithmetic.divide)
+    floor_divide_ = in_place(arithmetic.floor_divide)
+    remainder_ = in_place(arithmetic.remainder)
+    pow_ = in_place(arithmetic.pow)
+    clamp_ = in_place(arithmetic.clamp)
+    clip_ = in_place(arithmetic.clip)
+    neg_ = negative_ = in_place(arithmetic.negative)
+    square_ = in_place(arithmetic.square)
+    reciprocal_ = in_place(arithmetic.reciprocal)
+    abs_ = in_place(elementwise.abs)
+    exp_ = in_place(elementwise.exp)
+    log_ = in_place(elementwise.log)
+    sqrt_ = in_place(elementwise.sqrt)
+    rsqrt_ = in_place(elementwise.rsqrt)
+    sin_ = in_place(elementwise.sin)
+    cos_ = in_place(elementwise.cos)
+    tanh_ = in_place(elementwise.tanh)
+    sigmoid_ = in_place(elementwise.sigmoid)
+    floor_ = in_place(elementwise.floor)
+    ceil_ = in_place(elementwise.ceil)
+    round_ = in_place(elementwise.round)
+    relu_ = in_place(neural.relu)
+
+    __iadd__ = augmented(arithmetic.add)
+    __isub__ = augmented(arithmetic.subtract)
+    __imul__ = augmented(arithmetic.multiply)
+    __itruediv__ = augmented(arithmetic.divide)
+    __ifloordiv__ = augmented(arithmetic.floor_divide)
+    __imod__ = augmented(arithmetic.remainder)
+    __ipow__ = augmented(arithmetic.pow)
+    __iand__ = augmented(arithmetic.bitwise_and)
+    __ior__ = augmented(arithmetic.bitwise_or)
+    __ixor__ = augmented(arithmetic.bitwise_xor)
+    __ilshift__ = augmented(arithmetic.left_shift)
+    __irshift__ = augmented(arithmetic.right_shift)
+
+
+def _copied(tensor: Tensor, src: TensorLike) -> Any:
+    source = shapes.broadcast_to(src, tensor.type.sizes)
+    return elementwise.clone(elementwise.to(source, tensor.dtype))
