@@ -10,7 +10,7 @@ Calling `predict` runs native code; `predict.export("libpredict.so")` writes it 
 have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and `keepdim`.
 """
 
-from tenfold import accelerator, cuda, linalg, nn, random, utils
+from tenfold import accelerator, autograd, cuda, linalg, nn, random, utils
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
@@ -66,6 +66,14 @@ from tenfold.functions.shapes import *  # noqa: F403
 from tenfold.functions.sorting import *  # noqa: F403
 from tenfold.functions.special import *  # noqa: F403
 from tenfold.functions.statistics import *  # noqa: F403
+from tenfold.gradients.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from tenfold.library import LoadedLibrary
 from tenfold.nn.functional import (
     avg_pool2d,
@@ -136,7 +144,7 @@ from tenfold.specs import float64 as double
 from tenfold.specs import int16 as short
 from tenfold.specs import int32 as int  # noqa: A004
 from tenfold.specs import int64 as long
-from tenfold.tensor import Tensor, asarray, from_dlpack, tensor
+from tenfold.tensor import Tensor, as_tensor, asarray, from_dlpack, from_numpy, tensor
 from tenfold.threads import get_num_threads, set_num_threads, threads
 from tenfold.transforms.custom import checkpoint, custom_jvp, custom_vjp
 from tenfold.transforms.grad import grad, value_and_grad
@@ -190,10 +198,12 @@ __all__ = [
     "WorkerTimeoutError",
     "__version__",
     "accelerator",
+    "as_tensor",
     "asarray",
     "associative_scan",
     "avg_pool2d",
     "batch_norm",
+    "autograd",
     "bf16",
     "bfloat16",
     "binary_cross_entropy_with_logits",
@@ -219,6 +229,7 @@ __all__ = [
     "dtype",
     "elu",
     "embedding",
+    "enable_grad",
     "errors",
     "export",
     "f16",
@@ -232,6 +243,7 @@ __all__ = [
     "fori_loop",
     "from_dlpack",
     "gelu",
+    "from_numpy",
     "get_default_dtype",
     "get_num_threads",
     "grad",
@@ -243,11 +255,14 @@ __all__ = [
     "i32",
     "i64",
     "iinfo",
+    "inference_mode",
     "int",
     "int8",
     "int16",
     "int32",
     "int64",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
     "jacfwd",
     "jacrev",
     "jvp",
@@ -263,12 +278,14 @@ __all__ = [
     "nll_loss",
     "nn",
     "one_hot",
+    "no_grad",
     "random",
     "return_types",
     "rms_norm",
     "save",
     "scaled_dot_product_attention",
     "scan",
+    "set_grad_enabled",
     "set_num_threads",
     "set_printoptions",
     "short",

@@ -10,11 +10,11 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from tenfold.autograd.calls import changing
-from tenfold.autograd.graph import AccumulateGrad
-from tenfold.autograd.modes import is_grad_enabled
 from tenfold.functions import arithmetic, creation, elementwise, indexing, neural, shapes
 from tenfold.functions.indexing import Index
+from tenfold.gradients.calls import changing
+from tenfold.gradients.graph import AccumulateGrad
+from tenfold.gradients.modes import is_grad_enabled
 from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
 from tenfold.views import View
 from tenfold_rt.errors import DTypeError, GradientError, ShapeError
@@ -65,7 +65,8 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
         result: Tensor = compute()
         if result.type.shape != tensor.type.shape:
             raise ShapeError(
-                f"{name}: output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}",
+                f"{name}: output with shape {list(tensor.shape)} doesn't match the broadcast shape "
+                f"{list(result.shape)}",
                 where=here(),
                 mend=f"use {name.removesuffix('_')}, which gives a new tensor",
             )

@@ -16,13 +16,24 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 import numpy as np
 
 from tenfold import tree as pytree
-from tenfold.autograd.calls import invoke
+from tenfold.default_dtype import default_float
+from tenfold.gradients.calls import invoke
 from tenfold.lazy.groups import number_type
 from tenfold.lazy.routines import Routine
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
 from tenfold.rewrite.convert import with_rewritten
 from tenfold.specs import array_element_type
-from tenfold.tracing import Array, Number, TensorValue, array_from, here, is_remembering, is_tracing, within_body
+from tenfold.tracing import (
+    Array,
+    Number,
+    TensorValue,
+    array_from,
+    here,
+    is_remembering,
+    is_tracing,
+    is_users,
+    within_body,
+)
 from tenfold.tree import Tree
 from tenfold.values import Value
 from tenfold.views import views_of
@@ -53,7 +64,7 @@ def _tensor_function(body: Callable[P, R], views: bool) -> Callable[P, R]:
 
     @functools.wraps(body)
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
-        if is_tracing() and not is_remembering():
+        if is_tracing() and not (is_remembering() or (views and is_users())):
             return body(*args, **kwargs)
         return cast("R", callee.call(args, kwargs))
 
@@ -127,7 +138,7 @@ class Callee:
             elif is_array(leaf):
                 arrays = True
         if arrays and not tensors and not is_tracing():
-            return self._run((args, kwargs), leaves, record)
+            return self._run_at_once((args, kwargs), leaves, record)
         return self._recorded((args, kwargs), leaves, record)
 
     def _recorded(self, arguments: Any, leaves: list[Any], record: list[Hashable]) -> object:
@@ -136,7 +147,7 @@ class Callee:
         if layout is None:
             layout = self._layouts[structure] = self._layout(arguments, leaves)
         operands: list[Any] = []
-        key: list[Hashable] = []
+        key: list[Hashable] = [default_float()]
         for leaf, is_number in zip(leaves, layout.numbers, strict=True):
             if isinstance(leaf, TensorValue):
                 operands.append(leaf)
@@ -179,7 +190,7 @@ class Callee:
         if layout.has_numbers:
             try:
                 return self._traced(layout, arguments, leaves, operands)
-            except Exception:  # noqa: BLE001 - whatever it was, it may be that the number was not known
+            except Exception:
                 layout.numbers = (False,) * len(leaves)
                 layout.has_numbers = False
                 layout.routines.clear()
@@ -205,7 +216,7 @@ class Callee:
             traced = trace_function(call, [Argument("x", type_) for type_ in types], self.name)
         return Traceable(Routine(self.name, traced.function.body), traced.results)
 
-    def _run(self, arguments: object, leaves: list[Any], record: list[Hashable]) -> object:
+    def _run_at_once(self, arguments: object, leaves: list[Any], record: list[Hashable]) -> object:
         """A call on arrays of NumPy's and other libraries."""
         arrays: list[Any] = []
         for leaf in leaves:
@@ -286,4 +297,3 @@ def _compile(
         return body(*args, **kwargs)
 
     return compile_traced(trace_function(call, arguments, name))
-

@@ -6,7 +6,6 @@ elements of its result lie, and `put_through` is the region that puts other elem
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tenfold.functions import arithmetic, elementwise, linear_algebra
 from tenfold.tracing import TensorLike

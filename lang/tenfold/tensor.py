@@ -7,20 +7,21 @@ Operators and methods are the functions of `tenfold.functions`; NumPy's function
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
 
 from tenfold import numpy_dispatch
-from tenfold.autograd.backward import backward
-from tenfold.autograd.graph import AccumulateGrad, Edge, Handle, Hook, Node
-from tenfold.autograd.modes import is_grad_enabled, no_grad
 from tenfold.changes import Changes
 from tenfold.device import CPU, Device
 from tenfold.dlpack import capsule_over
 from tenfold.functions import arithmetic, elementwise, indexing, shapes
 from tenfold.functions.indexing import At, Index
+from tenfold.gradients.backward import backward
+from tenfold.gradients.calls import filled
+from tenfold.gradients.graph import AccumulateGrad, Edge, Handle, Hook, Node
+from tenfold.gradients.modes import no_grad
 from tenfold.lazy.graph import GRAPH
 from tenfold.operators import Operators
 from tenfold.printing import tensor_text
@@ -29,7 +30,7 @@ from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
 from tenfold.tensor_methods import Methods
 from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, array_from, here, is_tracing, note_gradient
 from tenfold.tracing import from_dlpack as shared_array
-from tenfold.values import Storage, Value
+from tenfold.values import Kind, Storage, Value
 from tenfold.views import Alias, View, layout_of
 from tenfold_rt.errors import ArgumentError, DTypeError, GradientError
 
@@ -196,6 +197,7 @@ class Tensor(Operators, Methods, Changes, TensorValue):
         return array.item()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        self.known_array("a NumPy array", _RETURN)
         array = self.numpy()
         return np.array(array, dtype) if copy else np.asarray(array, dtype)
 
@@ -300,6 +302,11 @@ class Tensor(Operators, Methods, Changes, TensorValue):
             raise GradientError(f"a gradient {gradient.type} was assigned to a tensor {self.type}")
         note_gradient(self, is_change=True)
         self._grad = gradient
+
+    @staticmethod
+    def zeros_of(kind: Kind) -> Tensor:
+        """A tensor of zeros."""
+        return cast("Tensor", filled(kind, 0))
 
     def accumulate(self, gradient: Tensor, create_graph: bool) -> None:
         """Add to the gradient."""
@@ -467,20 +474,67 @@ def require_cpu(device: str | Device | None) -> None:
         raise ArgumentError(f"there is no device {device}", where=here(), mend="tensors are on the CPU; use 'cpu'")
 
 
-def tensor(data: object, dtype: DTypeLike | None = None) -> Tensor:
-    """A tensor of `data`: an array (shared, not copied), a number, nested lists of numbers, or a tensor.
+def tensor(
+    data: object,
+    dtype: DTypeLike | None = None,
+    device: str | Device | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor with a copy of `data`: an array, a number, nested lists of numbers, or a tensor.
 
-    Python floats become f32, ints i64, bools bool; an array keeps its element type.  `dtype` converts.
+    Python floats become the default float, ints i64, bools bool; an array keeps its element type.  `dtype` converts.
     """
-    value = data if isinstance(data, Tensor) else Tensor.of_array(array_from(data))
-    return value if dtype is None or value.dtype.element is element_type(dtype) else value.to(dtype)
+    require_cpu(device)
+    if isinstance(data, Tensor):
+        made = elementwise.clone(data.detach())
+    else:
+        array = array_from(_without_tensors(data))
+        made = Tensor.of_array(np.array(array, order="C"))
+    if dtype is not None and made.type.dtype is not element_type(dtype):
+        made = elementwise.to(made, dtype)
+    return made.requires_grad_() if requires_grad else made
+
+
+def _without_tensors(data: object) -> object:
+    """Nested lists with tensors of one number as these numbers."""
+    if isinstance(data, (list, tuple)):
+        return [_without_tensors(item) for item in cast("list[object]", data)]
+    if isinstance(data, Tensor) and data.array is not None:
+        return data.detach().numpy() if data.ndim else data.item()
+    return data
+
+
+def as_tensor(data: object, dtype: DTypeLike | None = None, device: str | Device | None = None) -> Tensor:
+    """A tensor of `data`, over its memory where it is an array; a tensor is given back as it is."""
+    require_cpu(device)
+    if isinstance(data, Tensor):
+        made = data
+    elif isinstance(data, np.ndarray):
+        made = from_numpy(cast("Array", data))
+    elif hasattr(data, "__dlpack__"):
+        made = from_dlpack(data)
+    else:
+        return tensor(data, dtype)
+    return made if dtype is None else made.to(dtype)
 
 
 def asarray(data: object, dtype: DTypeLike | None = None) -> Tensor:
-    """`tensor` by NumPy's name."""
-    return tensor(data, dtype)
+    """`as_tensor` by NumPy's name."""
+    return as_tensor(data, dtype)
+
+
+def from_numpy(array: Array) -> Tensor:
+    """A tensor over the memory of an array: what is written to one is seen in the other.
+
+    `DTypeError` for an element type that tensors do not have, `ArgumentError` for negative strides.
+    """
+    if not isinstance(array, np.ndarray):
+        raise DTypeError(f"from_numpy: expected an np.ndarray, got a {type(array).__name__}", where=here())
+    if any(stride < 0 for stride in array.strides):
+        raise ArgumentError("from_numpy: an array with negative strides", where=here(), mend="give array.copy()")
+    return Tensor.of_value(Value.of_array(array_from(array), foreign=True))
 
 
 def from_dlpack(data: object) -> Tensor:
     """A tensor over the memory of another library's tensor; `ArgumentError` where it cannot be shared."""
-    return Tensor.of_array(shared_array(data))
+    return Tensor.of_value(Value.of_array(shared_array(data), foreign=True))

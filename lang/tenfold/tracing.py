@@ -1,8 +1,9 @@
 """Tracing: running a Python function on stand-ins for tensors to learn the program that it computes.
 
 A `Trace` collects operations while a function runs; traces nest, and those of this thread that are under way form
-a stack.  A `TensorValue` refers to a value: an array, a `Var` of a trace, or the result of a recorded call.  `lift` brings anything that
-counts as a tensor into the innermost trace, arrays and numbers as constants, and `wrap` makes a tensor of a `Var`.
+a stack.  A `TensorValue` refers to a value: an array, a `Var` of a trace, or the result of a recorded call.  `lift`
+brings anything that counts as a tensor into the innermost trace, arrays and numbers as constants, and `wrap` makes a
+tensor of a `Var`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tenfoldc.ir.core import Location, Region
 from tenfoldc.ir.types import TensorType
 
 if TYPE_CHECKING:
-    from tenfold.autograd.graph import Edge
+    from tenfold.gradients.graph import Edge
     from tenfold.tensor import Tensor
 
 Array: TypeAlias = NDArray[Any]
@@ -112,8 +113,14 @@ def is_tracing() -> bool:
 
 def is_remembering() -> bool:
     """Whether calls in this thread, which is inside a trace, are to be remembered for gradients: one was asked for."""
+    captures = _STATE.stack[0].captures
+    return captures is not None and captures.remembers and is_users()
+
+
+def is_users() -> bool:
+    """Whether this thread is inside the trace of a user's function, and not within the body of one of ours."""
     stack = _STATE.stack
-    return len(stack) == 1 and not _STATE.bodies and stack[0].captures is not None and stack[0].captures.remembers
+    return len(stack) == 1 and not _STATE.bodies and stack[0].captures is not None
 
 
 @contextmanager
@@ -180,7 +187,9 @@ class Reference(Protocol):
 
     @property
     def storage(self) -> Storage: ...
+
     edge: Edge | None
+
     @property
     def kind(self) -> Kind: ...
     def read(self) -> Value: ...
@@ -249,7 +258,7 @@ class TensorValue:
             array = value.array
             assert array is not None
             return current().constant(array)
-        _require_trace(value)
+        require_trace(value)
         return current().builder.var(value.var.value)
 
     def assign(self, value: Value, edge: Edge | None) -> None:
@@ -267,12 +276,13 @@ class TensorValue:
         value = self.value
         array = value.array
         if array is None:
-            _require_trace(value)
+            require_trace(value)
             refuse_value(asked, value.type, mend)
         return array
 
 
-def _require_trace(value: Value) -> None:
+def require_trace(value: Value) -> None:
+    """`TraceError` where a value belongs to a trace that this thread is not inside."""
     if value.trace is not None and not value.trace.is_under_way:
         raise TraceError(
             f"a tensor {value.type} of a trace that has ended was used",

@@ -17,7 +17,7 @@ from tenfoldc.ir.builder import Var
 from tenfoldc.ir.types import TensorType
 
 if TYPE_CHECKING:
-    from tenfold.autograd.graph import Edge
+    from tenfold.gradients.graph import Edge
     from tenfold.tracing import Trace
 
 Array: TypeAlias = NDArray[Any]
@@ -68,7 +68,19 @@ class Value:
     array that was given away lives.
     """
 
-    __slots__ = ("__weakref__", "_array", "call", "foreign", "kind", "lent", "place", "replaces", "root", "trace", "var")
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "call",
+        "foreign",
+        "kind",
+        "lent",
+        "place",
+        "replaces",
+        "root",
+        "trace",
+        "var",
+    )
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind

@@ -6,20 +6,19 @@ elements into the parent.  Where the storage is an array, the view's value is an
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from numpy.lib.stride_tricks import as_strided
 
-from tenfold.autograd.calls import invoke
-from tenfold.autograd.modes import is_grad_enabled, set_grad_enabled
+from tenfold.gradients.calls import invoke
+from tenfold.gradients.modes import is_grad_enabled, set_grad_enabled
 from tenfold.layouts import Layout, layout_through, put_through
 from tenfold.lazy.routines import Routine
 from tenfold.tracing import Reference, TensorValue
 from tenfold.values import Array, Kind, Storage, Value
 
 if TYPE_CHECKING:
-    from tenfold.autograd.graph import Edge
+    from tenfold.gradients.graph import Edge
 
 
 class View:

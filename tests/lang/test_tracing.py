@@ -34,7 +34,7 @@ def test_operations_know_the_users_line() -> None:
 
 def test_captured_arrays_and_tensors_are_constants() -> None:
     array = np.arange(3.0)
-    function = trace(lambda x: x + array + tn.tensor(array), tn.f64[3])
+    function = trace(lambda x: x + array + tn.as_tensor(array), tn.f64[3])
     assert sum(operation.op.mnemonic == "constant" for operation in walk(function.body)) == 1
 
 
@@ -103,12 +103,15 @@ def test_a_result_that_is_no_tensor_is_refused() -> None:
         trace(lambda x: {"x": x, "name": "x"}, tn.f32[3])
 
 
-def test_assignment_in_place_is_refused() -> None:
+def test_assignment_in_place_is_part_of_the_program() -> None:
+    @tn.compile
     def function(x):
         x[0] = 1
+        return x + x
 
-    with pytest.raises(ArgumentError, match=r"use x = x.at\[index\].set"):
-        trace(function, tn.f32[3])
+    array = np.zeros(3, np.float32)
+    np.testing.assert_array_equal(function(array), [2, 0, 0])
+    np.testing.assert_array_equal(array, 0)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ __all__ = [
     "atan",
     "cbrt",
     "ceil",
+    "clone",
     "cos",
     "cosh",
     "erf",
@@ -288,6 +289,12 @@ def isinf(input: TensorLike) -> Tensor:
 
 def _all(like: Var, answer: bool) -> Var:
     return ops.full(like.builder, like.type.with_dtype(dtypes.bool_), answer)
+
+
+@tensor_function
+def clone(input: TensorLike) -> Tensor:
+    """A copy of `input`, which gradients flow through."""
+    return wrap(lift(input))
 
 
 @tensor_function

@@ -169,7 +169,7 @@ def getitem(x: TensorLike, index: Index) -> Tensor:
     return _getitem(x, resolved(index, type_of(x).sizes))
 
 
-@tensor_function
+@tensor_function(views=True)
 def _getitem(x: TensorLike, items: tuple[Item, ...]) -> Tensor:
     return wrap(read(lift(x), items))
 
@@ -325,6 +325,20 @@ _COMBINE: dict[str, Combine] = {
     "max": ops.maximum,
     "min": ops.minimum,
 }
+
+
+def is_basic(index: Index) -> bool:
+    """Whether `index` is made of integers, slices, new axes and an ellipsis alone, so that `x[index]` is a view."""
+    items = index if isinstance(index, tuple) else (index,)
+    return all(
+        item is None or item is Ellipsis or (isinstance(item, (slice, int, np.integer)) and not isinstance(item, bool))
+        for item in items
+    )
+
+
+def put(x: Tensor, index: Index, values: TensorLike) -> Tensor:
+    """A copy of `x` with the elements at `index` replaced by `values`."""
+    return Update(x, index).set(values)
 
 
 class At:

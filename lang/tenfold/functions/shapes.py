@@ -52,11 +52,12 @@ __all__ = [
     "swapaxes",
     "tile",
     "transpose",
+    "unbind",
     "unsqueeze",
 ]
 
 
-@tensor_function
+@tensor_function(views=True)
 def reshape(input: TensorLike, *shape: int | Sequence[int]) -> Tensor:
     """`input` with another shape of as many elements, in row-major order; one size may be -1 and is worked out."""
     value = lift(input)
@@ -73,7 +74,7 @@ def _completed(x: Var, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size // known if n == -1 else n for n in shape)
 
 
-@tensor_function
+@tensor_function(views=True)
 def flatten(input: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """`input` with the axes from `start_dim` to `end_dim`, both included, made one."""
     value = lift(input)
@@ -85,7 +86,7 @@ def flatten(input: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return wrap(reshape_to(value, (*sizes[:start], math.prod(sizes[start : end + 1]), *sizes[end + 1 :])))
 
 
-@tensor_function
+@tensor_function(views=True)
 def ravel(input: TensorLike) -> Tensor:
     """`input` as one axis, in row-major order."""
     value = lift(input)
@@ -97,7 +98,7 @@ def permuted(x: Var, permutation: Sequence[int]) -> Var:
     return x if tuple(permutation) == tuple(range(x.rank)) else ops.transpose(x, tuple(permutation))
 
 
-@tensor_function
+@tensor_function(views=True)
 def permute(input: TensorLike, *dims: int | Sequence[int]) -> Tensor:
     """`input` with its axes in the order `dims`, given as `permute(x, 1, 0)` or `permute(x, (1, 0))`."""
     value = lift(input)
@@ -108,7 +109,7 @@ def permute(input: TensorLike, *dims: int | Sequence[int]) -> Tensor:
     return wrap(permuted(value, axes))
 
 
-@tensor_function
+@tensor_function(views=True)
 def transpose(input: TensorLike, *axes: int | Sequence[int]) -> Tensor:
     """`transpose(x)` reverses the axes, `transpose(x, 0, 1)` swaps two (PyTorch's), `transpose(x, (2, 0, 1))`
     orders them (NumPy's)."""
@@ -120,7 +121,7 @@ def transpose(input: TensorLike, *axes: int | Sequence[int]) -> Tensor:
     return permute(input, *axes)
 
 
-@tensor_function
+@tensor_function(views=True)
 def swapaxes(input: TensorLike, axis0: int, axis1: int) -> Tensor:
     """`input` with two axes exchanged."""
     value = lift(input)
@@ -131,7 +132,7 @@ def swapaxes(input: TensorLike, axis0: int, axis1: int) -> Tensor:
     return wrap(permuted(value, order))
 
 
-@tensor_function
+@tensor_function(views=True)
 def moveaxis(input: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """`input` with the axes `source` moved to the places `destination`, the others staying in order."""
     value = lift(input)
@@ -145,7 +146,7 @@ def moveaxis(input: TensorLike, source: int | Sequence[int], destination: int | 
     return wrap(permuted(value, order))
 
 
-@tensor_function
+@tensor_function(views=True)
 def squeeze(input: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tensor:
     """`input` without axes of size 1: all of them, or those named; a named axis of another size stays."""
     value = lift(input)
@@ -153,7 +154,7 @@ def squeeze(input: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tensor
     return wrap(reshape_to(value, [n for i, n in enumerate(value.sizes) if i not in axes or n != 1]))
 
 
-@tensor_function
+@tensor_function(views=True)
 def unsqueeze(input: TensorLike, dim: int) -> Tensor:
     """`input` with a new axis of size 1 at `dim`."""
     value = lift(input)
@@ -161,7 +162,7 @@ def unsqueeze(input: TensorLike, dim: int) -> Tensor:
     return wrap(reshape_to(value, (*value.sizes[:place], 1, *value.sizes[place:])))
 
 
-@tensor_function
+@tensor_function(views=True)
 def expand_dims(input: TensorLike, axis: int | Sequence[int]) -> Tensor:
     """`input` with new axes of size 1 at the places `axis` of the result (NumPy's)."""
     value = lift(input)
@@ -171,7 +172,7 @@ def expand_dims(input: TensorLike, axis: int | Sequence[int]) -> Tensor:
     return wrap(reshape_to(value, [1 if i in places else next(sizes) for i in range(value.rank + new)]))
 
 
-@tensor_function
+@tensor_function(views=True)
 def broadcast_to(input: TensorLike, *size: int | Sequence[int]) -> Tensor:
     """`input` repeated to `size`, axes aligned at the end; `ShapeError` where a size is neither 1 nor the same."""
     value, sizes = lift(input), shape_argument("broadcast_to", size)
@@ -180,7 +181,7 @@ def broadcast_to(input: TensorLike, *size: int | Sequence[int]) -> Tensor:
     return wrap(expand_to(value, sizes))
 
 
-@tensor_function
+@tensor_function(views=True)
 def expand(input: TensorLike, *sizes: int | Sequence[int]) -> Tensor:
     """`broadcast_to`, where -1 keeps an axis as it is (PyTorch's)."""
     value, given = lift(input), shape_argument("expand", sizes)
@@ -238,7 +239,7 @@ def sliced(x: Var, axis: int, start: int, stop: int) -> Var:
     return ops.slice_(x, low, high)
 
 
-@tensor_function
+@tensor_function(views=True)
 def split(
     input: TensorLike, split_size_or_sections: int | Sequence[int], dim: int = 0, *, axis: int | None = None
 ) -> tuple[Tensor, ...]:
@@ -263,12 +264,21 @@ def _pieces(x: Var, axis: int, sizes: Sequence[int]) -> list[Var]:
     return [sliced(x, axis, start, start + size) for start, size in zip(starts, sizes, strict=False)]
 
 
-@tensor_function
+@tensor_function(views=True)
 def chunk(input: TensorLike, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along an axis, the last maybe smaller."""
     value = lift(input)
     length = value.sizes[normalize_axis("chunk", dim, value.rank)]
     return split(input, max(1, -(-length // size_argument("chunk", chunks))), dim)
+
+
+@tensor_function(views=True)
+def unbind(input: TensorLike, dim: int = 0) -> tuple[Tensor, ...]:
+    """The parts of `input` at each place along an axis, without that axis."""
+    value = lift(input)
+    axis = normalize_axis("unbind", dim, value.rank)
+    rest = (*value.sizes[:axis], *value.sizes[axis + 1 :])
+    return tuple(wrap(reshape_to(piece, rest)) for piece in _pieces(value, axis, [1] * value.sizes[axis]))
 
 
 @tensor_function
@@ -385,7 +395,7 @@ def _pad_from_within(x: Var, axis: int, low: int, high: int, mode: str) -> Var:
     return ops.concatenate([sliced(x, axis, int(run[0]), int(run[-1]) + 1) for run in runs], axis)
 
 
-@tensor_function
+@tensor_function(views=True)
 def diagonal(input: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as the last axis of the result: a strided slice of the flattened pair."""
     value = lift(input)

@@ -81,4 +81,3 @@ def compile_group(
     )
     library = compiled_library(Module({"recorded": function}, entries=("recorded",)))
     return Group(library.entry("recorded"), tuple(number for number, _ in donations))
-

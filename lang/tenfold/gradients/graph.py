@@ -16,8 +16,8 @@ from tenfold.values import Kind, Storage, Value
 from tenfold_rt.errors import GradientError
 
 if TYPE_CHECKING:
-    from tenfold.tracing import TensorValue
     from tenfold.tensor import Tensor
+    from tenfold.tracing import TensorValue
 
 _SERIALS = itertools.count(1)
 

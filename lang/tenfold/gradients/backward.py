@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from tenfold.autograd.calls import filled
-from tenfold.autograd.graph import AccumulateGrad, Edge, Node
-from tenfold.autograd.modes import set_grad_enabled
 from tenfold.functions import arithmetic
+from tenfold.gradients.calls import filled
+from tenfold.gradients.graph import AccumulateGrad, Edge, Node
+from tenfold.gradients.modes import set_grad_enabled
 from tenfold.lazy.graph import GRAPH
 from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
 from tenfold.values import Kind
@@ -117,8 +117,8 @@ def _root(number: int, tensor: TensorValue, gradient: Any) -> TensorValue:
     given = gradient if isinstance(gradient, TensorValue) else TensorValue.of_array(_array(gradient, tensor.ref.kind))
     if given.type.shape != tensor.type.shape:
         raise GradientError(
-            f"Mismatch in shape: grad_output[{number}] has a shape of {list(given.type.sizes)} and output[{number}] has "
-            f"a shape of {list(tensor.type.sizes)}",
+            f"Mismatch in shape: grad_output[{number}] has a shape of {list(given.type.sizes)}, "
+            f"output[{number}] one of {list(tensor.type.sizes)}",
             where=here(),
         )
     return given

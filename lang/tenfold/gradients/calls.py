@@ -6,16 +6,16 @@ import threading
 import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from tenfold.autograd.graph import AccumulateGrad, Edge, Node, Watch
-from tenfold.autograd.modes import is_grad_enabled
-from tenfold.autograd.names import node_name
+from tenfold.gradients.graph import AccumulateGrad, Edge, Node, Watch
+from tenfold.gradients.modes import is_grad_enabled
+from tenfold.gradients.names import node_name
 from tenfold.lazy.graph import GRAPH, Input
 from tenfold.lazy.routines import Halves, Routine
-from tenfold.tracing import TensorValue, current, is_tracing
+from tenfold.tracing import TensorValue, current, is_tracing, require_trace
 from tenfold.values import Kind, Storage, Value
 from tenfold_rt.errors import GradientError
 from tenfoldc import ops
@@ -27,6 +27,9 @@ Operand: TypeAlias = "TensorValue | Value | bool | int | float"
 def run(routine: Routine, inputs: Sequence[Input]) -> list[Value]:
     """The results of a routine: traced inside a trace, else recorded."""
     if not is_tracing():
+        for given in inputs:
+            if isinstance(given, Value) and given.is_traced:
+                require_trace(given)
         return GRAPH.record(routine, inputs)
     trace = current()
     arguments = [_in_trace(given) for given in inputs]
@@ -37,6 +40,7 @@ def _in_trace(given: Input) -> Var:
     if not isinstance(given, Value):
         return ops.constant(current().builder, np.asarray(given))
     if given.var is not None:
+        require_trace(given)
         return current().builder.var(given.var.value)
     array = given.array
     assert array is not None
@@ -148,7 +152,8 @@ class CallNode(Node):
 
     def pull(self, cotangents: Sequence[TensorValue | None], create_graph: bool) -> Sequence[TensorValue | None]:
         moving = self._halves.moving
-        given = [cotangents[n] or zeros(self._routine.kinds[n]) for n in moving]
+        wanted = [(cotangents[n], self._routine.kinds[n]) for n in moving]
+        given = [filled(kind, 0) if cotangent is None else cotangent for cotangent, kind in wanted]
         if self._saved is None or (create_graph and self._sources is None):
             raise self._released()
         for watch in self._watched:
@@ -200,11 +205,6 @@ def _again(source: Source, known: dict[Edge, Value]) -> Operand:
     return TensorValue.of_value(_value(given), source[1]) if isinstance(source, tuple) else given
 
 
-def zeros(kind: Kind) -> Any:
-    """A gradient of zeros."""
-    return filled(kind, 0)
-
-
 _FILLED: dict[tuple[Kind, float], Routine] = {}
 
 
@@ -212,5 +212,7 @@ def filled(kind: Kind, number: float) -> TensorValue:
     """A tensor of one number."""
     routine = _FILLED.get((kind, number))
     if routine is None:
-        routine = _FILLED[kind, number] = Routine.of("full", [], lambda builder, _: [ops.full(builder, kind.type, number)])
+        routine = _FILLED[kind, number] = Routine.of(
+            "full", [], lambda builder, _: [ops.full(builder, kind.type, number)]
+        )
     return TensorValue.of_value(run(routine, [])[0])

@@ -1,0 +1,1 @@
+"""Gradients of tensors that remember how they were computed."""
