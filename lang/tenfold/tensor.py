@@ -16,7 +16,7 @@ from tenfold import numpy_dispatch
 from tenfold.changes import Changes
 from tenfold.device import CPU, Device
 from tenfold.dlpack import capsule_over
-from tenfold.functions import arithmetic, elementwise, indexing, shapes
+from tenfold.functions import arithmetic, elementwise, indexing, joining, shapes
 from tenfold.functions.indexing import At, Index
 from tenfold.gradients.backward import backward
 from tenfold.gradients.calls import filled
@@ -221,7 +221,7 @@ class Tensor(Operators, Methods, Changes, TensorValue):
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return iter(shapes.unbind(self))
+        return iter(joining.unbind(self))
 
     def __contains__(self, element: TensorLike) -> bool:
         return bool((self == element).any())

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tenfold.functions import arithmetic, elementwise, indexing, linear_algebra, neural, reductions, shapes, sorting
+from tenfold.functions import (
+    arithmetic,
+    elementwise,
+    indexing,
+    joining,
+    linear_algebra,
+    neural,
+    reductions,
+    shapes,
+    sorting,
+)
 
 
 class Methods:
@@ -74,7 +84,7 @@ class Methods:
     broadcast_to = shapes.broadcast_to
     split = shapes.split
     chunk = shapes.chunk
-    unbind = shapes.unbind
+    unbind = joining.unbind
     flip = shapes.flip
     roll = shapes.roll
     diagonal = shapes.diagonal

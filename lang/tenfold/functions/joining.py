@@ -70,7 +70,7 @@ def _in_3d(x: Var) -> Var:
     return reshape_to(_in_2d(x), (*_in_2d(x).sizes, 1)) if x.rank < 3 else x
 
 
-@tensor_function
+@tensor_function(views=True)
 def atleast_1d(*tensors: TensorLike | Sequence[TensorLike]) -> Tensor | tuple[Tensor, ...]:
     """Each tensor with at least one axis; several give a tuple."""
     return _at_least("atleast_1d", _in_1d, tensors)
@@ -119,7 +119,7 @@ def column_stack(tensors: Sequence[TensorLike]) -> Tensor:
     return concatenate([wrap(reshape_to(x, (x.type.size, 1)) if x.rank < 2 else x) for x in columns], 1)
 
 
-@tensor_function
+@tensor_function(views=True)
 def tensor_split(input: TensorLike, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """A number of pieces along an axis, the first ones longer by 1 where they must be, or pieces cut at indices."""
     x = lift(input)
@@ -148,25 +148,25 @@ def _split_along(
     return tensor_split(wrap(x), indices_or_sections, axis)
 
 
-@tensor_function
+@tensor_function(views=True)
 def hsplit(input: TensorLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Equal pieces along the second axis, of a vector along its only one, or pieces cut at indices."""
     return _split_along("hsplit", input, indices_or_sections, 0 if lift(input).rank == 1 else 1, 1)
 
 
-@tensor_function
+@tensor_function(views=True)
 def vsplit(input: TensorLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Equal pieces along the first of at least two axes, or pieces cut at indices."""
     return _split_along("vsplit", input, indices_or_sections, 0, 2)
 
 
-@tensor_function
+@tensor_function(views=True)
 def dsplit(input: TensorLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """Equal pieces along the third axis, or pieces cut at indices."""
     return _split_along("dsplit", input, indices_or_sections, 2, 3)
 
 
-@tensor_function
+@tensor_function(views=True)
 def unbind(input: TensorLike, dim: int = 0) -> tuple[Tensor, ...]:
     """The tensors at each position along an axis."""
     x = lift(input)
@@ -175,7 +175,7 @@ def unbind(input: TensorLike, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(wrap(reshape_to(sliced(x, axis, i, i + 1), shape)) for i in range(x.sizes[axis]))
 
 
-@tensor_function
+@tensor_function(views=True)
 def broadcast_tensors(*tensors: TensorLike | Sequence[TensorLike]) -> tuple[Tensor, ...]:
     """The tensors repeated to the shape that they broadcast to."""
     values = [lift(tensor) for tensor in _given(tensors)]

@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-@tensor_function
+@tensor_function(views=True)
 def select(input: TensorLike, dim: int, index: int) -> Tensor:
     """The position `index` of an axis, which is taken out; `RangeError` where it is out of range."""
     x = lift(input)
@@ -61,7 +61,7 @@ def select(input: TensorLike, dim: int, index: int) -> Tensor:
     return wrap(reshape_to(part, (*x.sizes[:axis], *x.sizes[axis + 1 :])))
 
 
-@tensor_function
+@tensor_function(views=True)
 def narrow(input: TensorLike, dim: int, start: int, length: int) -> Tensor:
     """`length` positions of an axis from `start` on; `RangeError` where there are not so many."""
     x = lift(input)
@@ -73,7 +73,7 @@ def narrow(input: TensorLike, dim: int, start: int, length: int) -> Tensor:
     return wrap(sliced(x, axis, first, first + length))
 
 
-@tensor_function
+@tensor_function(views=True)
 def unflatten(input: TensorLike, dim: int, sizes: Sequence[int]) -> Tensor:
     """An axis made several of `sizes`, of which one may be -1."""
     x = lift(input)
@@ -248,7 +248,7 @@ def rot90(input: TensorLike, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor
             return wrap(x)
 
 
-@tensor_function
+@tensor_function(views=True)
 def t(input: TensorLike) -> Tensor:
     """The transpose of a matrix; vectors and scalars as they are."""
     x = lift(input)
@@ -266,13 +266,13 @@ def repeat(input: TensorLike, *sizes: int | Sequence[int]) -> Tensor:
     return shapes.tile(input, counts)
 
 
-@tensor_function
+@tensor_function(views=True)
 def view_as(input: TensorLike, other: TensorLike) -> Tensor:
     """The tensor with the shape of `other`."""
     return shapes.reshape(input, type_of(other).sizes)
 
 
-@tensor_function
+@tensor_function(views=True)
 def expand_as(input: TensorLike, other: TensorLike) -> Tensor:
     """The tensor repeated to the shape of `other`."""
     return shapes.expand(input, type_of(other).sizes)

@@ -52,7 +52,6 @@ __all__ = [
     "swapaxes",
     "tile",
     "transpose",
-    "unbind",
     "unsqueeze",
 ]
 
@@ -270,15 +269,6 @@ def chunk(input: TensorLike, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     value = lift(input)
     length = value.sizes[normalize_axis("chunk", dim, value.rank)]
     return split(input, max(1, -(-length // size_argument("chunk", chunks))), dim)
-
-
-@tensor_function(views=True)
-def unbind(input: TensorLike, dim: int = 0) -> tuple[Tensor, ...]:
-    """The parts of `input` at each place along an axis, without that axis."""
-    value = lift(input)
-    axis = normalize_axis("unbind", dim, value.rank)
-    rest = (*value.sizes[:axis], *value.sizes[axis + 1 :])
-    return tuple(wrap(reshape_to(piece, rest)) for piece in _pieces(value, axis, [1] * value.sizes[axis]))
 
 
 @tensor_function
