@@ -22,7 +22,7 @@ THEMES = {
     "Derivatives and batches": ("transforms.grad", "transforms.products", "transforms.custom", "transforms.vmap"),
     "Control flow": ("control.branches", "control.loops", "control.scans"),
     "Threads": ("threads",),
-    "Tensors": ("tensor", "functions.creation", "default_dtype", "number_limits", "printing"),
+    "Tensors": ("tensor", "gradients.modes", "functions.creation", "default_dtype", "number_limits", "printing"),
     "Arithmetic, comparison and logic": ("functions.arithmetic", "functions.binary", "functions.queries"),
     "Mathematics, element by element": ("functions.elementwise", "functions.special"),
     "Reductions": ("functions.reductions", "functions.statistics"),
