@@ -78,7 +78,7 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
                     mend=f"use {name.removesuffix('_')}, which gives a new tensor, or convert the tensor first",
                 )
             result = elementwise.to(result, tensor.dtype)
-    tensor.assign(result.value, result.ref.edge)
+    tensor.assign(result.value, result.ref.edge if is_grad_enabled() else tensor.ref.edge)
     return tensor
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
+from tenfold.captures import Effectful, Recorder
 from tenfold.export import write_artifact
 from tenfold.program import COMPILING, Program, Traced, compile_traced, compiler, trace_function
 from tenfold.rewrite.convert import ControlFlow, rewritten
@@ -64,7 +65,7 @@ class Compiled(Generic[P, R]):
         self._static, self._donate = static_argnames, donate
         self._mode: ControlFlow = mode
         self._threads = None if threads is None else checked(threads)
-        self._programs: dict[Request, Program] = {}
+        self._programs: dict[Request, list[Program | Effectful]] = {}
         # By the structure of the arguments, and by that with the arrays' types: the first is quicker to look up.
         self._latest: dict[Hashable, _Latest] = {}
         self._known: dict[Hashable, Program] = {}
@@ -131,16 +132,21 @@ class Compiled(Generic[P, R]):
         parts = self.signature.take_apart(arguments)
         arrays = self.signature.arrays(parts)
         request = self.signature.request(parts, [array_type(array) for array in arrays])
-        program = self._known[key] = self._program(request)
+        program = self._program(request)
+        if isinstance(program, Effectful):
+            return program.run(parts.leaves, as_tensors=as_tensors or not arrays)
+        self._known[key] = program
         return program.run(arrays, as_tensors=as_tensors)
 
-    def _program(self, request: Request) -> Program:
-        program = self._programs.get(request)
-        if program is None:
-            with COMPILING:
-                program = self._programs.get(request)
-                if program is None:
-                    program = self._programs[request] = compile_traced(self._trace(request))
+    def _program(self, request: Request) -> Program | Effectful:
+        with COMPILING:
+            program = next((each for each in self._programs.get(request, ()) if each.holds()), None)
+            if program is None:
+                traced = self._trace(request)
+                program = compile_traced(traced) if traced.effects is None else Effectful(traced, self._threads)
+                self._programs.setdefault(request, []).append(program)
+        if isinstance(program, Effectful):
+            return program
         direct = self._takes_arrays_as_they_are(request, program)
         entry = program.entry_or(self._call_anew, self._threads) if direct else cast("Any", Compiled).__call__
         type(self).__call__ = entry
@@ -161,12 +167,13 @@ class Compiled(Generic[P, R]):
             )
         )
 
-    def _trace(self, request: Request) -> Traced:
+    def _trace(self, request: Request, *, captures: bool = True) -> Traced:
         return trace_function(
             lambda leaves: self.signature.call(self._traced, request, leaves),
             self.signature.arguments(request),
             self.signature.name,
             self.__doc__ or "",
+            Recorder() if captures else None,
         )
 
     def with_threads(self, count: int) -> Compiled[P, R]:
@@ -194,7 +201,7 @@ class Compiled(Generic[P, R]):
             kwargs = dict(signature.specs)
         parts = signature.take_apart(signature.bind(args, kwargs))
         request = signature.request(parts, example_types(parts))
-        return Lowered(self._trace(request))
+        return Lowered(self._trace(request, captures=False))
 
     def export(self, path: str | Path, *args: Any, target: str = "native", **kwargs: Any) -> Path:
         """Write the library for arguments like these to `path` and its C header beside it; returns the path.

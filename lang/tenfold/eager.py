@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
@@ -64,11 +64,21 @@ def _tensor_function(body: Callable[P, R], views: bool) -> Callable[P, R]:
 
     @functools.wraps(body)
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
-        if is_tracing() and not (is_remembering() or (views and is_users())):
+        if is_tracing() and not (is_users() and (views or _is_remembered(args, kwargs))):
             return body(*args, **kwargs)
         return cast("R", callee.call(args, kwargs))
 
     return function
+
+
+def _is_remembered(args: Iterable[object], kwargs: dict[str, object]) -> bool:
+    """Whether a call in the trace of a user's function is to be remembered for gradients."""
+    if not is_remembering():
+        for value in (*args, *kwargs.values()):
+            for each in cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else (value,):
+                if isinstance(each, TensorValue):
+                    each.take_note()
+    return is_remembering()
 
 
 def higher_order_function(body: Callable[P, R]) -> Callable[P, R]:

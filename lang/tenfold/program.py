@@ -13,10 +13,11 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -30,11 +31,15 @@ from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, DTypeError, SpecError, TenfoldError, TraceError, UnsupportedError
 from tenfold_rt.load import Library, load
 from tenfoldc import target
+from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Function, Module, walk
 from tenfoldc.ir.printer import print_module
 from tenfoldc.ir.types import Symbol, TensorType
 from tenfoldc.revision import revision
 from tenfoldc.target import Target
+
+if TYPE_CHECKING:
+    from tenfold.captures import Effects, Recorder
 
 COMPILING = threading.RLock()
 """Held while a program is made: LLVM works for one thread at a time, and a fork waits until it is in order."""
@@ -51,6 +56,7 @@ class Traced:
 
     module: Module
     results: Tree
+    effects: Effects | None = None
 
     @property
     def function(self) -> Function:
@@ -67,19 +73,32 @@ class Argument:
 
 
 def trace_function(
-    call: Callable[[Sequence[Any]], object], arguments: Sequence[Argument], name: str, doc: str = ""
+    call: Callable[[Sequence[Any]], object],
+    arguments: Sequence[Argument],
+    name: str,
+    doc: str = "",
+    recorder: Recorder | None = None,
 ) -> Traced:
     """Trace `call`, which gets one tensor per argument, into a module whose entry is `name`.
 
+    With a `recorder` tensors from outside are inputs, and what is done to them results, after those of `call`.
     `TraceError` where the value of a traced tensor is asked for or something other than tensors is returned.
     """
     _refuse_open_sizes(name, arguments)
-    with Trace() as trace:
+    with nullcontext() if recorder is None else recorder.tracing(), Trace(recorder) as trace:
         parameters = [trace.builder.parameter(argument.type) for argument in arguments]
         leaves, tree = pytree.flatten(call([wrap(parameter) for parameter in parameters]))
         result_names = _result_names(tree)
         results = [_result(leaf, label, name) for leaf, label in zip(leaves, result_names, strict=True)]
+        effects = None if recorder is None else recorder.effects(leaves)
+        if recorder is not None and effects:
+            results += [trace.builder.var(cast("Var", value.var).value) for value in effects.values()]
+            parameters += recorder.parameters
         body = trace.builder.region(parameters, results)
+    if effects:
+        extra = len(parameters) - len(arguments), len(results) - len(result_names)
+        arguments = [*arguments, *(Argument(f"captured{n}", parameters[n - extra[0]].type) for n in range(extra[0]))]
+        result_names += [f"effect{number}" for number in range(extra[1])]
     function = Function(
         name,
         body,
@@ -88,7 +107,7 @@ def trace_function(
         donated=_donations(arguments, [result.type for result in results]),
         doc=doc,
     )
-    return Traced(Module({name: function}, entries=(name,)), tree)
+    return Traced(Module({name: function}, entries=(name,)), tree, effects or None)
 
 
 def _result_names(tree: Tree) -> list[str]:
@@ -140,6 +159,10 @@ class Program:
         return tree.is_leaf or (
             tree.kind is tuple and len(tree.children) > 1 and all(child.is_leaf for child in tree.children)
         )
+
+    def holds(self) -> bool:
+        """Whether a call may use this program: any may that has arguments of its types."""
+        return True
 
     def run(self, arrays: Sequence[Array], *, as_tensors: bool) -> Any:
         """The results for `arrays`, which must have the argument types; donated ones are copied if they must be."""

@@ -294,13 +294,21 @@ class Tensor(Operators, Methods, Changes, TensorValue):
     def grad(self) -> Tensor | None:
         """The gradient that has been accumulated."""
         note_gradient(self)
-        return getattr(self, "_grad", None)
+        return self.get_gradient()
 
     @grad.setter
     def grad(self, gradient: Tensor | None) -> None:
         if gradient is not None and gradient.ref.kind is not self.ref.kind:
             raise GradientError(f"a gradient {gradient.type} was assigned to a tensor {self.type}")
         note_gradient(self, is_change=True)
+        self._grad = gradient
+
+    def get_gradient(self) -> Tensor | None:
+        """`grad`, of which nobody takes note."""
+        return getattr(self, "_grad", None)
+
+    def set_gradient(self, gradient: Tensor | None) -> None:
+        """Set `grad`, of which nobody takes note."""
         self._grad = gradient
 
     @staticmethod

@@ -68,10 +68,10 @@ class Trace:
         """Whether its function is running in this thread."""
         return self in _STATE.stack
 
-    def capture(self, storage: Storage) -> None:
-        """Take a storage from outside as an input, if this trace does that."""
+    def capture(self, ref: Reference) -> None:
+        """Take the storage of a tensor from outside as an input, if this trace does that."""
         if self.captures is not None:
-            self.captures.take(storage, self)
+            self.captures.take(ref, self)
 
     def made(self, storage: Storage) -> None:
         """Take note of a storage that was made inside."""
@@ -92,9 +92,11 @@ class Captures(Protocol):
 
     remembers: bool
 
-    def take(self, storage: Storage, trace: Trace) -> None: ...
+    def take(self, ref: Reference, trace: Trace) -> None: ...
     def made(self, storage: Storage) -> None: ...
     def gradient(self, tensor: TensorValue, is_change: bool) -> None: ...
+    def guard(self, read: Callable[[], Any], value: Any) -> None: ...
+    def number(self, read: Callable[[], float], trace: Trace) -> Any: ...
 
 
 class _State(threading.local):
@@ -237,9 +239,14 @@ class TensorValue:
     @property
     def value(self) -> Value:
         """The present value; inside a trace that takes tensors from outside as inputs, that input."""
-        if _STATE.stack and self.ref.storage.trace is None:
-            _STATE.stack[0].capture(self.ref.storage)
+        if _STATE.stack:
+            self.take_note()
         return self.ref.read()
+
+    def take_note(self) -> None:
+        """Tell the trace under way of this tensor, if it is from outside."""
+        if self.ref.storage.trace is None:
+            _STATE.stack[0].capture(self.ref)
 
     @property
     def array(self) -> Array | None:
@@ -263,7 +270,7 @@ class TensorValue:
 
     def assign(self, value: Value, edge: Edge | None) -> None:
         """Let the tensor, and what shares memory with it, have another value of the same type."""
-        _require_own(self.ref.storage)
+        _require_own(self.ref)
         self.ref.write(value, edge)
 
     def may_be_assigned(self) -> bool:
@@ -291,13 +298,13 @@ def require_trace(value: Value) -> None:
         )
 
 
-def _require_own(storage: Storage) -> None:
+def _require_own(ref: Reference) -> None:
     """`TraceError` where the innermost trace may not change a storage: it was made around it."""
     if not _STATE.stack:
         return
-    innermost = _STATE.stack[-1]
+    innermost, storage = _STATE.stack[-1], ref.storage
     if storage.trace is None and innermost.captures is not None:
-        innermost.capture(storage)
+        innermost.capture(ref)
     elif storage.trace is not innermost:
         raise TraceError(
             f"a tensor {storage.kind.type} was changed in place inside a branch, a loop or a transformed function",
@@ -310,6 +317,21 @@ def note_gradient(tensor: TensorValue, *, is_change: bool = False) -> None:
     """Tell the trace under way, if there is one, that the gradient of a tensor is looked at or changed."""
     if _STATE.stack and (captures := _STATE.stack[0].captures) is not None:
         captures.gradient(tensor, is_change)
+
+
+def guarded(read: Callable[[], Any]) -> Any:
+    """What `read` gives.  A function that is being compiled is compiled anew when that has changed."""
+    value = read()
+    if _STATE.stack and (captures := _STATE.stack[0].captures) is not None:
+        captures.guard(read, value)
+    return value
+
+
+def host_number(read: Callable[[], float]) -> Any:
+    """The number that `read` gives; in a function that is being compiled, one that is read anew at each call."""
+    if _STATE.stack and (captures := _STATE.stack[0].captures) is not None:
+        return captures.number(read, _STATE.stack[0])
+    return read()
 
 
 def refuse_value(asked: str, type_: TensorType, mend: str) -> NoReturn:

@@ -7,6 +7,7 @@ runs them.
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -153,6 +154,15 @@ _OWN_REFERENCES = 2
 """References to an array that nobody else has: the value's, and the one that is counting."""
 
 
+class _Overlay(threading.local):
+    """The values that storages have in the trace that is under way in a thread, where it takes them from outside."""
+
+    values: dict[Storage, Value] | None = None
+
+
+OVERLAY = _Overlay()
+
+
 class Storage:
     """What a tensor and the views of it share: their present value, how often it was changed, and how it was computed.
 
@@ -177,13 +187,17 @@ class Storage:
         return self.value.kind
 
     def read(self) -> Value:
-        """The present value."""
-        return self.value
+        """The present value; in a trace, what it is there."""
+        overlay = OVERLAY.values
+        return self.value if overlay is None else overlay.get(self, self.value)
 
     def write(self, value: Value, edge: Edge | None) -> None:
         """Let the storage have another value, of the same type; where others share its memory, in that memory."""
-        self.edge = edge
         self.version += 1
+        if OVERLAY.values is not None and self in OVERLAY.values:
+            OVERLAY.values[self] = value
+            return
+        self.edge = edge
         if self.value.is_shared() and not value.is_traced:
             memory, array = self.value.array, value.array
             assert memory is not None

@@ -59,7 +59,7 @@ class View:
         if self.layout.is_dense and not (self.is_remembered and self.parent.edge):
             part = self.shared()
             if part is not None:
-                root = self.storage.value
+                root = self.storage.read()
                 return Value.of_array(part, root=root if root.root is None else root.root), None
         with set_grad_enabled(self.is_remembered):
             ref = invoke(self.routine, [TensorValue.of_reference(self.parent)])[self.place].ref
@@ -67,7 +67,7 @@ class View:
 
     def shared(self) -> Array | None:
         """The elements over the storage's own memory; None where that is not a dense array."""
-        array = self.storage.value.known
+        array = self.storage.read().known
         return None if array is None or not array.flags.c_contiguous else array_part(array, self.layout)
 
     def write(self, value: Value, edge: Edge | None) -> None:
@@ -103,7 +103,7 @@ class Alias:
 
     def shared(self) -> Array | None:
         """The elements over the storage's own memory; None where that is not a dense array."""
-        return self.parent.shared() if isinstance(self.parent, (View, Alias)) else self.storage.value.known
+        return self.parent.shared() if isinstance(self.parent, (View, Alias)) else self.storage.read().known
 
     def write(self, value: Value, edge: Edge | None) -> None:
         """Put another value in place of this one; how it was computed concerns this reference alone."""
@@ -142,7 +142,7 @@ def layout_of(ref: Reference) -> Layout:
     if isinstance(ref, Alias):
         return layout_of(ref.parent)
     storage = ref.storage
-    known = storage.value.known
+    known = storage.read().known
     sizes = ref.kind.type.sizes
     if known is None or known.flags.c_contiguous:
         return Layout.dense(sizes)

@@ -1,0 +1,211 @@
+"""What a compiled function does beside computing its results from its arguments: its effects.
+
+While a function is traced, `Recorder` takes note of the tensors from outside that it reads, which become inputs; of
+those it changes in place and of the gradients it leaves, which become results; and of the Python values that it was
+compiled for.  `Effects` is what remains of that for later calls.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tenfold import tree as pytree
+from tenfold.gradients.calls import invoke
+from tenfold.gradients.modes import is_grad_enabled, set_grad_enabled
+from tenfold.lazy.graph import GRAPH
+from tenfold.lazy.groups import number_type
+from tenfold.lazy.routines import Routine
+from tenfold.program import Traced
+from tenfold.threads import threads
+from tenfold.tracing import Number, Reference, TensorValue, Trace
+from tenfold.values import OVERLAY, Storage, Value
+from tenfoldc.ir.builder import Var
+
+Source = Callable[[], Any]
+"""Gives an input of a call: a reference to a tensor, or a number."""
+
+
+@dataclass(eq=False, slots=True)
+class _Taken:
+    """A storage from outside: where calls find it, and the value that it had when the trace began."""
+
+    source: Source
+    value: Value
+
+
+class Recorder:
+    """Takes note of what one trace does to the tensors around it."""
+
+    def __init__(self) -> None:
+        self.remembers = False
+        self.parameters: list[Var] = []
+        self._sources: list[Source] = []
+        self._guards: list[tuple[Source, Any]] = []
+        self._taken: dict[Storage, _Taken] = {}
+        self._made: list[weakref.ref[Storage]] = []
+        self._gradients: dict[int, tuple[Any, Any]] = {}
+        self._changed: set[int] = set()
+        self._places: dict[Storage, Source] = {}
+
+    @contextmanager
+    def tracing(self) -> Generator[None]:
+        """While this lasts, storages have the values that they have in the trace; then gradients are as before."""
+        OVERLAY.values = {}
+        try:
+            yield
+        finally:
+            OVERLAY.values = None
+            for tensor, gradient in self._gradients.values():
+                tensor.set_gradient(gradient)
+
+    # What the trace tells.
+
+    def take(self, ref: Reference, trace: Trace) -> None:
+        """The storage of `ref`, which is from outside, becomes an input."""
+        overlay, storage = OVERLAY.values, ref.storage
+        assert overlay is not None
+        if storage not in self._taken:
+            var = trace.builder.parameter(storage.kind.type)
+            value = Value.of_var(var, trace)
+            source = self._places.get(storage, lambda: storage)
+            self._taken[storage] = _Taken(source, value)
+            self._add(var, source)
+            overlay[storage] = value
+        if not self.remembers and ref.edge is not None:
+            self.remembers = True
+
+    def made(self, storage: Storage) -> None:
+        """A storage was made inside."""
+        self._made.append(weakref.ref(storage))
+
+    def gradient(self, tensor: Any, is_change: bool) -> None:
+        """The gradient of a tensor was looked at, or is about to be changed."""
+        if tensor.ref.edge is not None:
+            self.remembers = True
+        if tensor.ref.storage.trace is not None:
+            return
+        if id(tensor) not in self._gradients:
+            present = tensor.get_gradient()
+            self._gradients[id(tensor)] = tensor, present
+            if not is_change:
+                self.guard(lambda: tensor.get_gradient() is None, present is None)
+            if present is not None and not is_change:
+                self._places[present.ref.storage] = lambda: tensor.get_gradient().ref.storage
+        if is_change:
+            self._changed.add(id(tensor))
+
+    def guard(self, read: Source, value: Any) -> None:
+        """The trace holds for calls at which `read` gives `value`."""
+        self._guards.append((read, value))
+
+    def number(self, read: Callable[[], float], trace: Trace) -> Number:
+        """A number that calls read anew."""
+        kind = type(read())
+        var = trace.builder.parameter(number_type(kind()))
+        self._add(var, read)
+        return Number(var, kind)
+
+    def _add(self, var: Var, source: Source) -> None:
+        self.parameters.append(var)
+        self._sources.append(source)
+
+    # What it comes to.
+
+    def effects(self, results: Sequence[Any]) -> Effects:
+        """The effects of the trace, which is over; `results` are the leaves of what the function returned."""
+        overlay = OVERLAY.values
+        assert overlay is not None
+        changed = [(taken.source, overlay[s]) for s, taken in self._taken.items() if overlay[s] is not taken.value]
+        gradients = [(tensor, tensor.get_gradient()) for key, (tensor, _) in self._gradients.items() if key in self._changed]
+        known = {leaf.ref.storage for leaf in results if isinstance(leaf, TensorValue)}
+        known |= {gradient.ref.storage for _, gradient in gradients if gradient is not None}
+        escaped = [storage for storage in (each() for each in self._made) if storage is not None and storage not in known]
+        traced = [storage for storage in escaped if storage.value.is_traced]
+        return Effects(
+            tuple(self._sources),
+            tuple(self._guards),
+            tuple(changed),
+            tuple(gradients),
+            tuple(traced),
+            any(isinstance(leaf, TensorValue) and leaf.ref.edge is not None for leaf in results),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What calls of a compiled function read and change beside their arguments and results.
+
+    `changed` are storages and `gradients` tensors, each with the value, or the gradient, that it has in the end;
+    `escaped` are storages that the function made and that were kept.  `has_gradient`: gradients flow through results.
+    """
+
+    sources: tuple[Source, ...]
+    guards: tuple[tuple[Source, Any], ...]
+    changed: tuple[tuple[Source, Value], ...]
+    gradients: tuple[tuple[Any, Any], ...]
+    escaped: tuple[Storage, ...]
+    has_gradient: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.sources or self.changed or self.gradients or self.escaped)
+
+    def holds(self) -> bool:
+        """Whether a call may use the program: the Python values that it was compiled for are the same."""
+        return not self.escaped and all(read() == value for read, value in self.guards)
+
+    def values(self) -> list[Value]:
+        """The traced values that are results of the program beside those of the function."""
+        gradients = [gradient.value for _, gradient in self.gradients if gradient is not None]
+        return [*(value for _, value in self.changed), *gradients, *(storage.value for storage in self.escaped)]
+
+    def call(self, routine: Routine, operands: Sequence[Any], count: int) -> list[TensorValue]:
+        """Call the program, which has `count` results of its own, and do what it does to tensors around it."""
+        given = [_operand(source()) for source in self.sources]
+        remember = is_grad_enabled() and self.has_gradient and not self.gradients
+        with set_grad_enabled(remember):
+            results = invoke(routine, [*operands, *given])
+        remaining = iter(results[count:])
+        for source, _ in self.changed:
+            storage: Storage = source()
+            storage.write(next(remaining).value, storage.edge)
+        for tensor, gradient in self.gradients:
+            tensor.set_gradient(None if gradient is None else next(remaining))
+        for storage in self.escaped:
+            storage.value, storage.trace = next(remaining).value, None
+        del remaining, given
+        GRAPH.run()
+        return results[:count]
+
+
+def _operand(source: Any) -> Any:
+    return TensorValue.of_reference(source) if isinstance(source, Storage) else source
+
+
+class Effectful:
+    """A compiled function with effects.  Its calls are recorded and run, so that gradients can flow through them."""
+
+    def __init__(self, traced: Traced, threads: int | None) -> None:
+        assert traced.effects is not None
+        self._effects = traced.effects
+        self._results = traced.results
+        self._threads = threads
+        self._routine = Routine(traced.function.name, traced.function.body)
+
+    def holds(self) -> bool:
+        """Whether a call may use this program: what it was compiled for is still so."""
+        return self._effects.holds()
+
+    def run(self, leaves: Sequence[Any], *, as_tensors: bool) -> Any:
+        """The results for the leaves of a call's arguments, which have the program's types."""
+        operands = [leaf if isinstance(leaf, TensorValue) else Value.of_array(np.array(leaf)) for leaf in leaves]
+        count = self._results.leaves
+        with nullcontext() if self._threads is None else threads(self._threads):
+            results = self._effects.call(self._routine, operands, count)
+        given = results if as_tensors else [result.array for result in results]
+        return pytree.unflatten(self._results, given)
