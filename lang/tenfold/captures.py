@@ -166,6 +166,7 @@ class Effects:
 
     def call(self, routine: Routine, operands: Sequence[Any], count: int) -> list[TensorValue]:
         """Call the program, which has `count` results of its own, and do what it does to tensors around it."""
+        GRAPH.run()  # so that the program runs alone, and is the same in every call
         given = [_operand(source()) for source in self.sources]
         remember = is_grad_enabled() and self.has_gradient and not self.gradients
         with set_grad_enabled(remember):

@@ -245,7 +245,7 @@ class Tensor(Operators, Methods, Changes, TensorValue):
         )
 
     def __format__(self, spec: str) -> str:
-        if self.ndim > 0 or (self.array is None and not spec):
+        if self.ndim > 0 or self.is_parameter or (self.array is None and not spec):
             return super().__format__(spec)
         return format(self.item(), spec)
 
