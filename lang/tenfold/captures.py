@@ -122,10 +122,14 @@ class Recorder:
         overlay = OVERLAY.values
         assert overlay is not None
         changed = [(taken.source, overlay[s]) for s, taken in self._taken.items() if overlay[s] is not taken.value]
-        gradients = [(tensor, tensor.get_gradient()) for key, (tensor, _) in self._gradients.items() if key in self._changed]
+        gradients = [
+            (tensor, tensor.get_gradient()) for key, (tensor, _) in self._gradients.items() if key in self._changed
+        ]
         known = {leaf.ref.storage for leaf in results if isinstance(leaf, TensorValue)}
         known |= {gradient.ref.storage for _, gradient in gradients if gradient is not None}
-        escaped = [storage for storage in (each() for each in self._made) if storage is not None and storage not in known]
+        escaped = [
+            storage for storage in (each() for each in self._made) if storage is not None and storage not in known
+        ]
         traced = [storage for storage in escaped if storage.value.is_traced]
         return Effects(
             tuple(self._sources),

@@ -102,7 +102,7 @@ def refuse_leaf(tensor: TensorValue) -> None:
         )
 
 
-class Changes:
+class Changes(TensorValue):
     """Methods that change a tensor in place and give it."""
 
     __slots__ = ()

@@ -180,12 +180,15 @@ class Callee:
         return self._results(known, operands)
 
     def _results(self, known: Traceable, operands: list[Any]) -> object:
-        found: list[Any] = []
+        views: list[TensorValue | None] = []
         if self._views and isinstance(operands[0], TensorValue):
-            found = list(views_of(operands[0], known.routine))
-        if not found or any(view is None for view in found):
-            results = invoke(known.routine, operands)
-            found = [result if view is None else view for result, view in zip(results, found or results, strict=True)]
+            views = views_of(operands[0], known.routine)
+        if views and all(view is not None for view in views):
+            found: list[Any] = list(views)
+        else:
+            found = list(invoke(known.routine, operands))
+            for place, view in enumerate(views):
+                found[place] = found[place] if view is None else view
         return found[0] if known.results.is_leaf else pytree.unflatten(known.results, found)
 
     def _layout(self, arguments: Any, leaves: list[Any]) -> _Layout:
@@ -216,11 +219,12 @@ class Callee:
             values: list[Any] = []
             for leaf, is_number in zip(leaves, layout.numbers, strict=True):
                 if is_number:
-                    values.append(Number(next(remaining).in_trace(), type(leaf)))
+                    values.append(Number(next(remaining).in_trace(), cast("type", type(leaf))))
                 else:
                     values.append(next(remaining) if is_array(leaf) else leaf)
-            args, kwargs = with_rewritten(*pytree.unflatten(tree, values))
-            return self._body(*args, **kwargs)
+            given = cast("tuple[tuple[Any, ...], dict[str, Any]]", pytree.unflatten(tree, values))
+            positional, named = with_rewritten(*given)
+            return self._body(*positional, **named)
 
         with within_body():
             traced = trace_function(call, [Argument("x", type_) for type_ in types], self.name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from tenfold.functions import arithmetic, elementwise, linear_algebra
-from tenfold.tracing import TensorLike
+from tenfold.tracing import TensorLike, TensorValue
 
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
 
-class Operators:
+class Operators(TensorValue):
     """What `x + y` and its kin mean for a tensor."""
 
     __slots__ = ()
@@ -101,7 +101,7 @@ class Operators:
         return arithmetic.negative(self)
 
     def __pos__(self) -> Tensor:
-        return self
+        return cast("Tensor", self)
 
     def __abs__(self) -> Tensor:
         return elementwise.abs(self)

@@ -6,7 +6,7 @@ native code, from the disk cache where it is known, and `Program` calls that.
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 - the locks that it takes at a fork come after ours if it is here first
+import concurrent.futures.thread  # noqa: F401  # pyright: ignore[reportUnusedImport] - the locks that it takes at a fork come after ours if it is here first
 import functools
 import hashlib
 import importlib

@@ -39,7 +39,7 @@ _NUMBER = "keep it a tensor, or mark the argument static with static_argnames"
 _RETURN = "return it from the traced function and look at the result"
 
 
-class Tensor(Operators, Methods, Changes, TensorValue):
+class Tensor(Operators, Methods, Changes):
     """A tensor; make one with `tn.tensor`, or get one as the result of a function of `tenfold`."""
 
     __slots__ = ("__dict__", "_grad")
@@ -157,7 +157,8 @@ class Tensor(Operators, Methods, Changes, TensorValue):
         GRAPH.run()  # what is recorded reads the memory as it is now
         storage = self.ref.storage
         storage.value.lend()
-        shared = self.ref.shared() if isinstance(self.ref, (View, Alias)) else storage.value.known
+        ref: Any = self.ref
+        shared = storage.value.known if ref is storage else ref.shared()
         return (self.known_array("numpy()", _RETURN) if shared is None else shared).view()
 
     def item(self) -> Scalar:
@@ -249,7 +250,7 @@ class Tensor(Operators, Methods, Changes, TensorValue):
             return super().__format__(spec)
         return format(self.item(), spec)
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType]
     is_parameter = False
 
     # Gradients.
@@ -275,7 +276,7 @@ class Tensor(Operators, Methods, Changes, TensorValue):
             raise DTypeError(f"only Tensors of floating point dtype can require gradients, not {self.type}")
         if isinstance(self.ref, View):
             self.ref = Alias(self.ref)
-        self.ref.edge = Edge(AccumulateGrad(self), 0) if requires_grad else None
+        cast("Any", self.ref).edge = Edge(AccumulateGrad(self), 0) if requires_grad else None
         note_gradient(self)
         return self
 
@@ -357,9 +358,9 @@ class Tensor(Operators, Methods, Changes, TensorValue):
 
     @data.setter
     def data(self, other: Tensor) -> None:
-        edge = self.ref.edge
-        self.ref = Alias(other.ref)
-        self.ref.edge = edge
+        alias = Alias(other.ref)
+        alias.edge = self.ref.edge
+        self.ref = alias
 
     def register_hook(self, hook: Hook) -> Handle:
         """Call `hook` with the gradient of this tensor; what it gives, unless None, takes the gradient's place."""
@@ -536,7 +537,7 @@ def from_numpy(array: Array) -> Tensor:
 
     `DTypeError` for an element type that tensors do not have, `ArgumentError` for negative strides.
     """
-    if not isinstance(array, np.ndarray):
+    if not isinstance(cast("object", array), np.ndarray):
         raise DTypeError(f"from_numpy: expected an np.ndarray, got a {type(array).__name__}", where=here())
     if any(stride < 0 for stride in array.strides):
         raise ArgumentError("from_numpy: an array with negative strides", where=here(), mend="give array.copy()")

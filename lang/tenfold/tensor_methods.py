@@ -13,9 +13,10 @@ from tenfold.functions import (
     shapes,
     sorting,
 )
+from tenfold.tracing import TensorValue
 
 
-class Methods:
+class Methods(TensorValue):
     """The functions that are methods of the same names."""
 
     __slots__ = ()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[Any]
 Scalar: TypeAlias = "bool | int | float"
-TensorLike: TypeAlias = "Tensor | Array | np.generic | Scalar | Sequence[Any]"
+TensorLike: TypeAlias = "TensorValue | Array | np.generic | Scalar | Sequence[Any]"
 """What counts as a tensor: ours, NumPy's arrays and scalars, Python's numbers, and nested lists of numbers."""
 
 _PACKAGES = tuple(
@@ -190,8 +190,8 @@ class Reference(Protocol):
     @property
     def storage(self) -> Storage: ...
 
-    edge: Edge | None
-
+    @property
+    def edge(self) -> Edge | None: ...
     @property
     def kind(self) -> Kind: ...
     def read(self) -> Value: ...

@@ -79,7 +79,7 @@ class FunctionNode(Node):
             for cotangent, kind in zip(cotangents, self._kinds, strict=True)
         ]
         returned: Any = self._function.backward(self._context, *given)
-        gradients = returned if isinstance(returned, tuple) else (returned,)
+        gradients: tuple[Any, ...] = returned if isinstance(returned, tuple) else (returned,)  # pyright: ignore
         if len(gradients) < len(self._context.needs_input_grad):
             raise ArgumentError(
                 f"{self.name()}: backward returned {len(gradients)} gradients for "

@@ -329,7 +329,7 @@ _COMBINE: dict[str, Combine] = {
 
 def is_basic(index: Index) -> bool:
     """Whether `index` is made of integers, slices, new axes and an ellipsis alone, so that `x[index]` is a view."""
-    items = index if isinstance(index, tuple) else (index,)
+    items = cast("tuple[Any, ...]", index if isinstance(index, tuple) else (index,))
     return all(
         item is None or item is Ellipsis or (isinstance(item, (slice, int, np.integer)) and not isinstance(item, bool))
         for item in items

@@ -40,7 +40,7 @@ def backward(
         found = grad(tensors, wanted, gradients, retain_graph, create_graph, allow_unused=True)
         for tensor, gradient in zip(wanted, found, strict=True):
             if gradient is not None:
-                tensor.accumulate(gradient, create_graph)
+                cast("Any", tensor).accumulate(gradient, create_graph)
     if not is_tracing() and not create_graph:
         GRAPH.run()
 

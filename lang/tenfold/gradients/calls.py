@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -150,7 +150,7 @@ class CallNode(Node):
         """Require that a tensor is not changed in place before the way back."""
         self._watched.append(Watch(weakref.ref(storage), storage.version, what))
 
-    def pull(self, cotangents: Sequence[TensorValue | None], create_graph: bool) -> Sequence[TensorValue | None]:
+    def pull(self, cotangents: Sequence[Any], create_graph: bool) -> Sequence[Any]:
         moving = self._halves.moving
         wanted = [(cotangents[n], self._routine.kinds[n]) for n in moving]
         given = [filled(kind, 0) if cotangent is None else cotangent for cotangent, kind in wanted]

@@ -93,7 +93,7 @@ class Node:
         """The kinds of the results, by place."""
         raise NotImplementedError
 
-    def pull(self, cotangents: Sequence[Tensor | None], create_graph: bool) -> Sequence[Tensor | None]:
+    def pull(self, cotangents: Sequence[Any], create_graph: bool) -> Sequence[Any]:
         """The gradients for `edges` from those of the results; None is zero."""
         raise NotImplementedError
 
@@ -137,7 +137,7 @@ class AccumulateGrad(Node):
     def result_kinds(self) -> Sequence[Kind]:
         return (self._kind,)
 
-    def pull(self, cotangents: Sequence[Tensor | None], create_graph: bool) -> Sequence[Tensor | None]:
+    def pull(self, cotangents: Sequence[Any], create_graph: bool) -> Sequence[Any]:
         tensor, gradient = self._tensor(), cotangents[0]
         if tensor is not None and gradient is not None:
             tensor.accumulate(gradient, create_graph)

@@ -83,6 +83,9 @@ class no_grad(_Setting):  # noqa: N801 - the field's name
     def __new__(cls, function: Any = None) -> Any:
         return super().__new__(cls) if function is None else _decorating(cls, function)
 
+    def __init__(self, function: None = None) -> None:
+        super().__init__()
+
 
 class enable_grad(_Setting):  # noqa: N801 - the field's name
     """What is inside is remembered for gradients, also within `no_grad`."""
@@ -95,6 +98,9 @@ class enable_grad(_Setting):  # noqa: N801 - the field's name
     def __new__(cls, function: Callable[P, R]) -> Callable[P, R]: ...
     def __new__(cls, function: Any = None) -> Any:
         return super().__new__(cls) if function is None else _decorating(cls, function)
+
+    def __init__(self, function: None = None) -> None:
+        super().__init__()
 
 
 class set_grad_enabled(_Setting):  # noqa: N801 - the field's name

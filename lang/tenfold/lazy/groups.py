@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from tenfold.lazy.routines import Routine
 from tenfold.program import compiled_library, dense_array
@@ -42,7 +42,7 @@ class Group:
             returned = self.entry(*self._prepared(inputs))
         if returned is NotImplemented:
             raise ArtifactError("the compiled code of recorded calls refused its arguments")
-        return returned if type(returned) is tuple else (returned,)
+        return cast("tuple[Array, ...]", returned if type(returned) is tuple else (returned,))
 
     def _prepared(self, inputs: Sequence[Any]) -> list[Array]:
         """Dense arrays; what is donated is copied where it may not be written to."""

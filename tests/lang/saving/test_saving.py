@@ -94,7 +94,9 @@ def test_plain_data_comes_back() -> None:
 def test_tensors_that_share_memory_share_it_again(tmp_path: Path) -> None:
     memory = np.arange(24, dtype=np.float32).reshape(4, 6)
     views = [memory, memory.T, memory[1:3, ::2], memory[::-1], np.ones(3, np.float32)]
-    tn.save([tn.from_numpy(view) if min(view.strides) > 0 else tn.tensor(view) for view in views], tmp_path / "views.pt")
+    tn.save(
+        [tn.from_numpy(view) if min(view.strides) > 0 else tn.tensor(view) for view in views], tmp_path / "views.pt"
+    )
     got = [tensor.numpy() for tensor in tn.load(tmp_path / "views.pt")]
     for view, wanted in zip(got, views, strict=True):
         np.testing.assert_array_equal(view, wanted)
