@@ -219,7 +219,8 @@ class Callee:
             values: list[Any] = []
             for leaf, is_number in zip(leaves, layout.numbers, strict=True):
                 if is_number:
-                    values.append(Number(next(remaining).in_trace(), cast("type", type(leaf))))
+                    kind: type[Any] = type(leaf)  # pyright: ignore[reportUnknownVariableType]
+                    values.append(Number(next(remaining).in_trace(), kind))
                 else:
                     values.append(next(remaining) if is_array(leaf) else leaf)
             given = cast("tuple[tuple[Any, ...], dict[str, Any]]", pytree.unflatten(tree, values))
