@@ -10,7 +10,19 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from tenfold.functions import arithmetic, creation, elementwise, indexing, neural, shapes
+from tenfold.functions import (
+    arithmetic,
+    binary,
+    creation,
+    elementwise,
+    indexing,
+    neural,
+    products,
+    scattering,
+    shapes,
+    sorting,
+    special,
+)
 from tenfold.functions.indexing import Index
 from tenfold.gradients.calls import changing
 from tenfold.gradients.graph import AccumulateGrad
@@ -129,30 +141,116 @@ class Changes(TensorValue):
         else:
             change(tensor, lambda: indexing.put(tensor, index, values), "index_put_")
 
-    add_ = in_place(arithmetic.add)
-    sub_ = subtract_ = in_place(arithmetic.subtract)
-    mul_ = multiply_ = in_place(arithmetic.multiply)
-    div_ = divide_ = true_divide_ = in_place(arithmetic.divide)
-    floor_divide_ = in_place(arithmetic.floor_divide)
-    remainder_ = in_place(arithmetic.remainder)
-    pow_ = in_place(arithmetic.pow)
-    clamp_ = in_place(arithmetic.clamp)
-    clip_ = in_place(arithmetic.clip)
-    neg_ = negative_ = in_place(arithmetic.negative)
-    square_ = in_place(arithmetic.square)
-    reciprocal_ = in_place(arithmetic.reciprocal)
-    abs_ = in_place(elementwise.abs)
-    exp_ = in_place(elementwise.exp)
-    log_ = in_place(elementwise.log)
-    sqrt_ = in_place(elementwise.sqrt)
-    rsqrt_ = in_place(elementwise.rsqrt)
-    sin_ = in_place(elementwise.sin)
-    cos_ = in_place(elementwise.cos)
-    tanh_ = in_place(elementwise.tanh)
-    sigmoid_ = in_place(elementwise.sigmoid)
-    floor_ = in_place(elementwise.floor)
+    abs_ = absolute_ = in_place(elementwise.abs)
     ceil_ = in_place(elementwise.ceil)
+    cos_ = in_place(elementwise.cos)
+    cosh_ = in_place(elementwise.cosh)
+    erf_ = in_place(elementwise.erf)
+    erfc_ = in_place(elementwise.erfc)
+    exp_ = in_place(elementwise.exp)
+    exp2_ = in_place(elementwise.exp2)
+    expm1_ = in_place(elementwise.expm1)
+    floor_ = in_place(elementwise.floor)
+    log_ = in_place(elementwise.log)
+    log10_ = in_place(elementwise.log10)
+    log1p_ = in_place(elementwise.log1p)
+    log2_ = in_place(elementwise.log2)
+    nan_to_num_ = in_place(elementwise.nan_to_num)
     round_ = in_place(elementwise.round)
+    rsqrt_ = in_place(elementwise.rsqrt)
+    sigmoid_ = in_place(elementwise.sigmoid)
+    sign_ = sgn_ = in_place(elementwise.sign)
+    sin_ = in_place(elementwise.sin)
+    sinh_ = in_place(elementwise.sinh)
+    sqrt_ = in_place(elementwise.sqrt)
+    tan_ = in_place(elementwise.tan)
+    tanh_ = in_place(elementwise.tanh)
+    trunc_ = fix_ = in_place(elementwise.trunc)
+    atan_ = arctan_ = in_place(elementwise.atan)
+
+    acos_ = arccos_ = in_place(special.acos)
+    acosh_ = arccosh_ = in_place(special.acosh)
+    asin_ = arcsin_ = in_place(special.asin)
+    asinh_ = arcsinh_ = in_place(special.asinh)
+    atanh_ = arctanh_ = in_place(special.atanh)
+    deg2rad_ = in_place(special.deg2rad)
+    digamma_ = in_place(special.digamma)
+    erfinv_ = in_place(special.erfinv)
+    frac_ = in_place(special.frac)
+    lgamma_ = in_place(special.lgamma)
+    logit_ = in_place(special.logit)
+    rad2deg_ = in_place(special.rad2deg)
+    sinc_ = in_place(special.sinc)
+
+    add_ = in_place(arithmetic.add)
+    atan2_ = arctan2_ = in_place(arithmetic.atan2)
+    bitwise_and_ = in_place(arithmetic.bitwise_and)
+    bitwise_left_shift_ = in_place(arithmetic.bitwise_left_shift)
+    bitwise_not_ = in_place(arithmetic.bitwise_not)
+    bitwise_or_ = in_place(arithmetic.bitwise_or)
+    bitwise_right_shift_ = in_place(arithmetic.bitwise_right_shift)
+    bitwise_xor_ = in_place(arithmetic.bitwise_xor)
+    clamp_ = clip_ = in_place(arithmetic.clamp)
+    clamp_max_ = in_place(arithmetic.clamp_max)
+    clamp_min_ = in_place(arithmetic.clamp_min)
+    div_ = divide_ = true_divide_ = in_place(arithmetic.div)
+    eq_ = in_place(arithmetic.eq)
+    floor_divide_ = in_place(arithmetic.floor_divide)
+    fmod_ = in_place(arithmetic.fmod)
+    ge_ = greater_equal_ = in_place(arithmetic.ge)
+    gt_ = greater_ = in_place(arithmetic.gt)
+    le_ = less_equal_ = in_place(arithmetic.le)
+    logical_and_ = in_place(arithmetic.logical_and)
+    logical_not_ = in_place(arithmetic.logical_not)
+    logical_or_ = in_place(arithmetic.logical_or)
+    logical_xor_ = in_place(arithmetic.logical_xor)
+    lt_ = less_ = in_place(arithmetic.lt)
+    mul_ = multiply_ = in_place(arithmetic.mul)
+    ne_ = not_equal_ = in_place(arithmetic.ne)
+    neg_ = negative_ = in_place(arithmetic.neg)
+    pow_ = in_place(arithmetic.pow)
+    reciprocal_ = in_place(arithmetic.reciprocal)
+    remainder_ = in_place(arithmetic.remainder)
+    square_ = in_place(arithmetic.square)
+    sub_ = subtract_ = in_place(arithmetic.sub)
+
+    addcdiv_ = in_place(binary.addcdiv)
+    addcmul_ = in_place(binary.addcmul)
+    copysign_ = in_place(binary.copysign)
+    float_power_ = in_place(binary.float_power)
+    gcd_ = in_place(binary.gcd)
+    heaviside_ = in_place(binary.heaviside)
+    hypot_ = in_place(binary.hypot)
+    lcm_ = in_place(binary.lcm)
+    ldexp_ = in_place(binary.ldexp)
+    lerp_ = in_place(binary.lerp)
+    nextafter_ = in_place(binary.nextafter)
+    xlogy_ = in_place(binary.xlogy)
+
+    cumprod_ = in_place(sorting.cumprod)
+    cumsum_ = in_place(sorting.cumsum)
+
+    tril_ = in_place(creation.tril)
+    triu_ = in_place(creation.triu)
+
+    index_add_ = in_place(scattering.index_add)
+    index_copy_ = in_place(scattering.index_copy)
+    index_fill_ = in_place(scattering.index_fill)
+    index_put_ = in_place(scattering.index_put)
+    index_reduce_ = in_place(scattering.index_reduce)
+    masked_fill_ = in_place(scattering.masked_fill)
+    masked_scatter_ = in_place(scattering.masked_scatter)
+    put_ = in_place(scattering.put)
+    scatter_ = in_place(scattering.scatter)
+    scatter_add_ = in_place(scattering.scatter_add)
+    scatter_reduce_ = in_place(scattering.scatter_reduce)
+
+    addbmm_ = in_place(products.addbmm)
+    addmm_ = in_place(products.addmm)
+    addmv_ = in_place(products.addmv)
+    addr_ = in_place(products.addr)
+    baddbmm_ = in_place(products.baddbmm)
+
     relu_ = in_place(neural.relu)
 
     __iadd__ = augmented(arithmetic.add)
