@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tenfold.default_dtype import default_float
+from tenfold.device import Device, usable_device
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import expand_to, shape_argument, size_argument
 from tenfold.promotion import convert, type_of
@@ -58,18 +61,40 @@ def counted(shape: Sequence[int], axis: int, dtype: DType) -> Var:
     return ops.iota(current().builder, TensorType(dtype, tuple(shape)), axis)
 
 
+def made_anew(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`make`, which also takes the device that its tensor is to be on and whether that requires a gradient."""
+
+    @functools.wraps(make)
+    def function(*args: Any, device: Device | str | None = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
+        if device is not None:
+            usable_device(device)
+        made = make(*args, **kwargs)
+        return made.requires_grad_() if requires_grad else made
+
+    own = inspect.signature(make)
+    extra = [
+        inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=None),
+        inspect.Parameter("requires_grad", inspect.Parameter.KEYWORD_ONLY, default=False),
+    ]
+    function.__signature__ = own.replace(parameters=[*own.parameters.values(), *extra])  # pyright: ignore
+    return function
+
+
+@made_anew
 @tensor_function
 def zeros(*size: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
     """Zeros of `size`, given as `zeros(2, 3)` or `zeros((2, 3))`; f32 by default."""
     return wrap(filled(shape_argument("zeros", size), 0, _dtype(dtype, default_float())))
 
 
+@made_anew
 @tensor_function
 def ones(*size: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
     """Ones of `size`, given as `ones(2, 3)` or `ones((2, 3))`; f32 by default."""
     return wrap(filled(shape_argument("ones", size), 1, _dtype(dtype, default_float())))
 
 
+@made_anew
 @tensor_function
 def full(size: int | Sequence[int], fill_value: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of `size` with every element `fill_value`, in its element type by default."""
@@ -86,42 +111,49 @@ def _like(x: TensorLike, value: Scalar, dtype: DTypeLike | None) -> Tensor:
     return wrap(filled(type_.sizes, value, _dtype(dtype, type_.dtype)))
 
 
+@made_anew
 @tensor_function
 def zeros_like(input: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """Zeros of the shape and, by default, the element type of `input`."""
     return _like(input, 0, dtype)
 
 
+@made_anew
 @tensor_function
 def ones_like(input: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """Ones of the shape and, by default, the element type of `input`."""
     return _like(input, 1, dtype)
 
 
+@made_anew
 @tensor_function
 def full_like(input: TensorLike, fill_value: Scalar, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of the shape and, by default, the element type of `input`, with every element `fill_value`."""
     return _like(input, fill_value, dtype)
 
 
+@made_anew
 @tensor_function
 def empty(*size: int | Sequence[int], dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of `size` whose values are not to be counted on; the default float type by default."""
     return zeros(*size, dtype=dtype)
 
 
+@made_anew
 @tensor_function
 def empty_like(input: TensorLike, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor of the shape and, by default, the element type of `input`, whose values are not to be counted on."""
     return _like(input, 0, dtype)
 
 
+@made_anew
 @tensor_function
 def scalar_tensor(s: Scalar, dtype: DTypeLike | None = None) -> Tensor:
     """A number as a tensor of rank 0, of the default float type by default."""
     return wrap(filled((), s, _dtype(dtype, default_float())))
 
 
+@made_anew
 @tensor_function
 def arange(
     start: Scalar,
@@ -160,6 +192,7 @@ def _working(dtype: DType) -> DType:
     return dtype if dtype.is_float else dtypes.f64
 
 
+@made_anew
 @tensor_function
 def linspace(
     start: Scalar,
@@ -180,6 +213,7 @@ def linspace(
     )
 
 
+@made_anew
 @tensor_function
 def logspace(start: Scalar, end: Scalar, steps: int, base: float = 10.0, dtype: DTypeLike | None = None) -> Tensor:
     """`base` to the powers of `steps` evenly spaced numbers from `start` to `end`, both included."""
@@ -204,6 +238,7 @@ def _spaced(name: str, start: Scalar, stop: Scalar | None, steps: int, chosen: D
     return ops.select(in_first_half, from_start, from_stop)
 
 
+@made_anew
 @tensor_function
 def eye(n: int, m: int | None = None, dtype: DTypeLike | None = None, k: int = 0) -> Tensor:
     """Ones on diagonal `k` of an (n, m) matrix of zeros, m being n by default; f32 by default."""

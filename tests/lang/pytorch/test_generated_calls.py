@@ -6,6 +6,7 @@ The calls of a batch are one program: they are traced together, and one that rai
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -32,17 +33,22 @@ def _evaluated(call: Call, module: Any, tensors: Sequence[Any]) -> Any:
 
 
 def _theirs(call: Call) -> Any:
-    tensors = [torch.from_numpy(operand.array(place)) for place, operand in enumerate(call.operands)]
+    return _eagerly(call, torch, torch.from_numpy)
+
+
+def _eagerly(call: Call, module: Any, tensor: Callable[[Any], Any]) -> Any:
+    """The results outside a trace, with the gradients that `backward` leaves, or the error."""
+    tensors = [tensor(operand.array(place)) for place, operand in enumerate(call.operands)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             given = [x.requires_grad_() if call.gradient and x.is_floating_point() else x for x in tensors]
-            result = _evaluated(call, torch, given)
+            result = _evaluated(call, module, given)
             if not call.gradient:
                 return result
-            total = sum((_weighted(torch, leaf, torch.arange) for leaf in _floats(result)), torch.zeros(()))
+            total = sum((_weighted(module, leaf, module.arange) for leaf in _floats(result)), module.zeros(()))
             total.backward()
-            return result, [torch.zeros_like(x) if x.grad is None else x.grad for x in tensors if x.requires_grad]
+            return result, [module.zeros_like(x) if x.grad is None else x.grad for x in tensors if x.requires_grad]
         except (AttributeError, NameError, SyntaxError):
             raise
         except Exception as error:
@@ -112,7 +118,7 @@ def _difference(call: Call, ours: Any, theirs: Any) -> str:
     if len(our_leaves) != len(their_leaves):
         return f"{len(our_leaves)} results for {len(their_leaves)}"
     for our, their in zip(our_leaves, their_leaves, strict=True):
-        found, wanted = np.asarray(our), np.asarray(their.detach() if torch.is_tensor(their) else their)
+        found, wanted = (np.asarray(x.detach() if hasattr(x, "detach") else x) for x in (our, their))
         if (found.dtype, found.shape) != (wanted.dtype, wanted.shape):
             return f"{found.dtype}{found.shape} for {wanted.dtype}{wanted.shape}"
         tolerance = TOLERANCE.get(str(wanted.dtype), 0)
@@ -135,6 +141,42 @@ def test_calls_agree(run: Callable[..., Any], batch: str) -> None:
     found = zip(calls, _all_ours(run, calls), map(_theirs, calls), strict=True)
     differences = [f"{call}: {text}" for call, ours, theirs in found if (text := _difference(call, ours, theirs))]
     assert not differences, f"{len(differences)} of {len(calls)} calls differ:\n" + "\n".join(differences)
+
+
+def test_calls_agree_outside_traces(request: pytest.FixtureRequest) -> None:
+    """A part of the calls, other ones in each run, recorded and compiled together when the first is looked at."""
+    every = list(itertools.chain.from_iterable(BATCHES.values()))
+    calls = every[request.config.getoption("--seed") % 80 :: 80]
+    ours = [_eagerly(call, tn, tn.tensor) for call in calls]
+    found = zip(calls, ours, map(_theirs, calls), strict=True)
+    differences = [f"{call}: {text}" for call, mine, theirs in found if (text := _difference(call, mine, theirs))]
+    assert not differences, f"{len(differences)} of {len(calls)} calls differ:\n" + "\n".join(differences)
+
+
+COPIED = ("as_strided", "meshgrid")  # views in PyTorch alone
+
+
+def test_views_have_the_same_strides() -> None:
+    different: list[str] = []
+    for call in itertools.chain.from_iterable(calls for batch, calls in BATCHES.items() if "shapes" in batch):
+        arrays = [operand.array(place) for place, operand in enumerate(call.operands)]
+        given = [torch.from_numpy(array) for array in arrays]
+        theirs = _result(call, torch, given)
+        if isinstance(theirs, Exception) or any(name in call.text for name in COPIED):
+            continue
+        ours = _result(call, tn, [tn.tensor(array) for array in arrays])
+        for our, their in zip(_leaves(ours), _leaves(theirs), strict=True):
+            is_view = torch.is_tensor(their) and their.numel() and any(their.data_ptr() == x.data_ptr() for x in given)
+            if is_view and tuple(our.stride()) != tuple(their.stride()):
+                different.append(f"{call}: {our.stride()} for {their.stride()}")
+    assert not different, "\n".join(different)
+
+
+def _result(call: Call, module: Any, tensors: Sequence[Any]) -> Any:
+    try:
+        return _evaluated(call, module, tensors)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        return error
 
 
 def test_there_are_a_thousand_calls() -> None:
