@@ -92,7 +92,7 @@ def _remembered(
 ) -> list[TensorValue]:
     halves = routine.halves(active)
     values = run(halves.forward, inputs)
-    saved: list[Value] = [*(_value(inputs[place]) for place in halves.inputs), *(values[n] for n in halves.outputs)]
+    saved: list[Input] = [*(inputs[place] for place in halves.inputs), *(values[n] for n in halves.outputs)]
     node = CallNode(routine, active, [_source(given, edges.get(n)) for n, given in enumerate(inputs)], saved)
     for place in halves.inputs:
         operand = operands[place]
@@ -133,13 +133,13 @@ class CallNode(Node):
     __slots__ = ("_active", "_halves", "_routine", "_saved", "_sources", "_watched")
 
     def __init__(
-        self, routine: Routine, active: tuple[int, ...], sources: Sequence[Source], saved: Sequence[Value]
+        self, routine: Routine, active: tuple[int, ...], sources: Sequence[Source], saved: Sequence[Input]
     ) -> None:
         super().__init__([source[1] for source in (sources[n] for n in active) if isinstance(source, tuple)])
         self._routine, self._active = routine, active
         self._halves: Halves = routine.halves(active)
         self._sources: Sequence[Source] | None = sources
-        self._saved: Sequence[Value] | None = saved
+        self._saved: Sequence[Input] | None = saved
         self._watched: list[Watch] = []
 
     @property

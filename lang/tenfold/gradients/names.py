@@ -21,7 +21,20 @@ _NAMES = {
     "to": "ToCopy",
     "getitem": "Index",
     "square": "Pow",
-    "scatter_add": "ScatterAdd",
+    "log1p": "Log1P",
+    "deg2rad": "Deg2Rad",
+    "rad2deg": "Rad2Deg",
+    "det": "LinalgDet",
+    "inv": "LinalgInvEx",
+    "slogdet": "LinalgSlogdet",
+    "solve": "LinalgSolveEx",
+    "norm": "LinalgVectorNorm",
+    "tile": "Repeat",
+    "narrow": "Slice",
+    "hstack": "Cat",
+    "vstack": "Cat",
+    "take_along_dim": "Gather",
+    "einsum": "View",
 }
 
 
