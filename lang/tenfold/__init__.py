@@ -15,7 +15,7 @@ from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
 from tenfold.control.scans import associative_scan, map, scan  # noqa: A004
-from tenfold.default_dtype import get_default_dtype
+from tenfold.default_dtype import get_default_dtype, set_default_dtype
 from tenfold.device import Device as device  # noqa: N813 - PyTorch's name
 from tenfold.export import export
 from tenfold.functions import (
@@ -285,6 +285,7 @@ __all__ = [
     "save",
     "scaled_dot_product_attention",
     "scan",
+    "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
     "set_printoptions",

@@ -36,6 +36,7 @@ def get_default_dtype() -> ElementType:
 def set_default_dtype(d: DTypeLike) -> None:
     """Let Python's floats, and tensors made without an element type, be `d`, in the whole process.
 
+    Set it before the rest: a function of `tn.compile` keeps the default of the time when it was traced.
     `DTypeError` where `d` is not a floating-point element type.
     """
     if not isinstance(d, ElementType) or not d.is_floating_point:

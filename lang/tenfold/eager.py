@@ -241,6 +241,7 @@ class Callee:
                 arrays.append(array)
             else:
                 record += (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
+        record.append(default_float())
         program = self._programs.get(_hashable(tuple(record), self.name))
         if program is not None:
             returned = program.entry(*arrays)

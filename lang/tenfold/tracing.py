@@ -416,7 +416,7 @@ def array_from(data: object) -> Array:
             mend="give numbers, or tn.stack a list of tensors",
         )
     python_floats = array.dtype == np.float64 and not hasattr(data, "__array__") and not _holds_f64(data)
-    return array.astype(np.float32) if python_floats else array
+    return array.astype(default_float().numpy) if python_floats else array
 
 
 def _holds_traced(data: object) -> bool:
