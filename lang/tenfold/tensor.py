@@ -21,7 +21,6 @@ from tenfold.functions.indexing import At, Index
 from tenfold.gradients.backward import backward
 from tenfold.gradients.calls import filled
 from tenfold.gradients.graph import AccumulateGrad, Edge, Handle, Hook, Node
-from tenfold.gradients.modes import no_grad
 from tenfold.lazy.graph import GRAPH
 from tenfold.operators import Operators
 from tenfold.printing import tensor_text
@@ -325,7 +324,7 @@ class Tensor(Operators, Methods, Changes):
         elif present is None:
             self.grad = Tensor.of_value(gradient.value)
         else:
-            with no_grad():
+            with set_grad_enabled(False):
                 present.add_(gradient)
 
     def backward(

@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
+from tenfold.lazy.graph import GRAPH
+from tenfold.tracing import is_tracing
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -71,10 +74,23 @@ def _decorating(setting: type[_Setting], function: Any) -> Any:
     return setting()(function)
 
 
-class no_grad(_Setting):  # noqa: N801 - the field's name
-    """Nothing inside is remembered for gradients."""
+class _Without(_Setting):
+    """Nothing inside is remembered for gradients; what was recorded by its end is run.
+
+    Such blocks hold the updates and evaluations of a training loop, so their ends cut what a loop records into the same
+    groups at every turn.
+    """
 
     _enabled = False
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if _MODE.enabled and not is_tracing() and error[0] is None:
+            GRAPH.run()
+
+
+class no_grad(_Without):  # noqa: N801 - the field's name
+    """Nothing inside is remembered for gradients."""
 
     @overload
     def __new__(cls, function: None = None) -> Self: ...
@@ -122,7 +138,7 @@ class set_grad_enabled(_Setting):  # noqa: N801 - the field's name
         return super().__call__(function)
 
 
-class inference_mode(_Setting):  # noqa: N801 - the field's name
+class inference_mode(_Without):  # noqa: N801 - the field's name
     """`no_grad`, whose results stay outside gradients for good."""
 
     def __init__(self, mode: bool = True) -> None:
