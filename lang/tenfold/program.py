@@ -6,7 +6,6 @@ native code, from the disk cache where it is known, and `Program` calls that.
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401  # pyright: ignore[reportUnusedImport] - the locks that it takes at a fork come after ours if it is here first
 import functools
 import hashlib
 import importlib
@@ -44,7 +43,26 @@ if TYPE_CHECKING:
 COMPILING = threading.RLock()
 """Held while a program is made: LLVM works for one thread at a time, and a fork waits until it is in order."""
 
-os.register_at_fork(before=COMPILING.acquire, after_in_parent=COMPILING.release, after_in_child=COMPILING.release)
+FORK_LOCKS: list[Any] = [COMPILING]
+"""What a fork waits for, in the order in which threads take them."""
+
+
+def _acquire() -> None:
+    for lock in FORK_LOCKS:
+        lock.acquire()
+
+
+def _release() -> None:
+    for lock in reversed(FORK_LOCKS):
+        lock.release()
+
+
+def _hold_at_fork() -> None:
+    """Have forks take the locks before those of what has been imported so far."""
+    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)
+
+
+_hold_at_fork()
 
 Entry: TypeAlias = Callable[..., Any]
 """A compiled entry: dense arrays in, an array or a tuple of arrays out; NotImplemented for what does not fit."""
@@ -247,7 +265,9 @@ def cache_key(module: Module, machine: Target, *, timed: bool = False) -> str:
 @functools.cache
 def compiler() -> ModuleType:
     """`tenfoldc.pipeline`, imported when first compiled with: it imports LLVM, which a cached call never needs."""
-    return importlib.import_module("tenfoldc.pipeline")
+    pipeline = importlib.import_module("tenfoldc.pipeline")
+    _hold_at_fork()  # whoever compiles takes locks of the thread pool that was imported with it
+    return pipeline
 
 
 def refuse_uncompiled(module: Module) -> None:

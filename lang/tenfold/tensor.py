@@ -21,6 +21,7 @@ from tenfold.functions.indexing import At, Index
 from tenfold.gradients.backward import backward
 from tenfold.gradients.calls import filled
 from tenfold.gradients.graph import AccumulateGrad, Edge, Handle, Hook, Node
+from tenfold.gradients.modes import set_grad_enabled
 from tenfold.lazy.graph import GRAPH
 from tenfold.operators import Operators
 from tenfold.printing import tensor_text

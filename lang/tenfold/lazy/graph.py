@@ -7,7 +7,6 @@ computed.  Memory of a tensor that is changed in place is given to the program t
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import weakref
@@ -18,6 +17,7 @@ from typing import Any, TypeAlias, cast
 from tenfold.lazy.groups import Group, Operand, compile_group
 from tenfold.lazy.repeats import shortest_period
 from tenfold.lazy.routines import Routine
+from tenfold.program import FORK_LOCKS
 from tenfold.values import Kind, Value
 
 Input: TypeAlias = "Value | bool | int | float"
@@ -207,4 +207,4 @@ class Graph:
 
 GRAPH = Graph()
 
-os.register_at_fork(before=GRAPH.lock.acquire, after_in_parent=GRAPH.lock.release, after_in_child=GRAPH.lock.release)
+FORK_LOCKS.insert(0, GRAPH.lock)
