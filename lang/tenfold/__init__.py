@@ -10,7 +10,7 @@ Calling `predict` runs native code; `predict.export("libpredict.so")` writes it 
 have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and `keepdim`.
 """
 
-from tenfold import accelerator, autograd, cuda, linalg, nn, random, utils
+from tenfold import accelerator, autograd, cuda, linalg, nn, optim, random, utils
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
@@ -279,6 +279,7 @@ __all__ = [
     "nn",
     "no_grad",
     "one_hot",
+    "optim",
     "random",
     "return_types",
     "rms_norm",

@@ -52,6 +52,16 @@ class GradientError(TenfoldError, RuntimeError):
     """A gradient that cannot be had: nothing requires it, its graph was freed, or a tensor was changed meanwhile."""
 
 
+class MemberError(TenfoldError, AttributeError, KeyError):
+    """A name that a module does not have, or cannot give to a member.  Mend: choose a name of `dir(module)`."""
+
+    __str__ = Exception.__str__  # Not KeyError's, which quotes the message.
+
+
+class StateError(TenfoldError, RuntimeError):
+    """A state dict whose names or shapes are not those of the module.  Mend: `strict=False` for names."""
+
+
 class TraceError(TenfoldError, TypeError):
     """Python asked a traced tensor for its value (`if`, `while`, `bool()`, `int()`, `float()`), which is
     known only when the compiled code runs.  Mend: `tn.where`, or mark the argument static."""

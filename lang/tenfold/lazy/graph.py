@@ -106,10 +106,15 @@ class _Plan:
     def donations(self) -> tuple[tuple[int, int], ...]:
         """Pairs (input, output): the output takes the input's place in a tensor, and nobody else has its memory."""
         pairs: list[tuple[int, int]] = []
+        taken: set[int] = set()
         for number, result in enumerate(self.wanted):
             where = self.places.get(result.replaces) if result.replaces else None
-            if where is not None and self._is_ours(where):
+            # The number that `replaces` holds may be that of another value by now, where the one it was has gone.
+            if where is None or where in taken or not self._is_ours(where):
+                continue
+            if cast("Value", self.known[where]).kind is result.kind:
                 pairs.append((where, number))
+                taken.add(where)
         return tuple(pairs)
 
     def _is_ours(self, where: int) -> bool:

@@ -8,8 +8,9 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
+from tenfold.changes import change
 from tenfold.random.keys import key
-from tenfold.tracing import TensorLike
+from tenfold.tracing import TensorLike, TensorValue
 
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
@@ -26,9 +27,10 @@ def next_key() -> Tensor:
 
 
 def overwritten(target: TensorLike, values: R) -> R:
-    """`values`, which stand for what `target` held."""
-    del target
-    return values
+    """`target`, which holds `values` from now on; they alone where it is no tensor of ours."""
+    if not isinstance(target, TensorValue):
+        return values
+    return cast("R", change(cast("Tensor", target), lambda: values, "overwrite"))
 
 
 def in_place(function: Callable[P, R]) -> Callable[P, R]:

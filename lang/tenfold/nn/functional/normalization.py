@@ -11,6 +11,7 @@ from tenfold.functions.axes import count, expand_to, reshape_to
 from tenfold.functions.creation import filled
 from tenfold.functions.precision import rounded_once
 from tenfold.functions.reductions import mean_of
+from tenfold.gradients.modes import no_grad
 from tenfold.nn.functional.effects import overwritten
 from tenfold.promotion import as_dtype, convert, promoted_floating
 from tenfold.tracing import TensorLike, here, lift, wrap
@@ -142,7 +143,7 @@ def batch_norm(
     weight: TensorLike | None = None,
     bias: TensorLike | None = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: TensorLike = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias for each position of axis 1 (Ioffe and Szegedy, 2015).
@@ -158,9 +159,10 @@ def batch_norm(
 
 def _updating(result: Normalized, running_mean: TensorLike | None, running_var: TensorLike | None) -> Tensor:
     """The output, after the running statistics have been overwritten by the new ones."""
-    for old, new in ((running_mean, result.running_mean), (running_var, result.running_var)):
-        if old is not None and new is not None:
-            overwritten(old, new)
+    with no_grad():
+        for old, new in ((running_mean, result.running_mean), (running_var, result.running_var)):
+            if old is not None and new is not None:
+                overwritten(old, new)
     return result.output
 
 
@@ -198,7 +200,7 @@ def batch_norm_training(
     running_var: TensorLike | None = None,
     weight: TensorLike | None = None,
     bias: TensorLike | None = None,
-    momentum: float = 0.1,
+    momentum: TensorLike = 0.1,
     eps: float = 1e-5,
 ) -> Normalized:
     """`batch_norm` by the statistics of the batch, with the new running ones as results instead of in place.
@@ -215,7 +217,7 @@ def _batch_norm(
     running_var: TensorLike | None,
     weight: TensorLike | None,
     bias: TensorLike | None,
-    momentum: float,
+    momentum: TensorLike,
     eps: float,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     (given,) = promoted_floating(input)
@@ -242,7 +244,7 @@ def _corrected(variance: Var, elements: int) -> Var:
 
 
 def _moved(
-    name: str, running: Sequence[TensorLike | None], found: Sequence[Var], momentum: float
+    name: str, running: Sequence[TensorLike | None], found: Sequence[Var], momentum: TensorLike
 ) -> tuple[Tensor | None, Tensor | None]:
     """Running statistics moved by `momentum` toward those of the batch."""
     moved: list[Tensor | None] = []
@@ -253,8 +255,8 @@ def _moved(
         kept = lift(old)
         if kept.sizes != new.sizes:
             raise ShapeError(f"{name}: running statistics are {kept.type}, not of shape {new.sizes}", where=here())
-        change = ops.multiply(convert(new, kept.dtype), _of(kept, momentum))
-        moved.append(wrap(ops.add(ops.multiply(kept, _of(kept, 1 - momentum)), change)))
+        share = expand_to(convert(lift(momentum), kept.dtype), kept.sizes)
+        moved.append(wrap(ops.add(kept, ops.multiply(ops.subtract(convert(new, kept.dtype), kept), share))))
     return moved[0], moved[1]
 
 
