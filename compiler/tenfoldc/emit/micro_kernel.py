@@ -24,6 +24,9 @@ from tenfoldc.target import Target
 _UNROLL = 4
 """Turns of k per turn of the loop: enough to hide the loop's own instructions."""
 
+_BOUND_BY_LATENCY = 8
+"""Accumulators up to which the additions, each of which waits for the one before it, hide those anyway."""
+
 _ROWS_AHEAD = 8
 """Turns of k ahead of which rows of an rhs in place are fetched."""
 
@@ -113,11 +116,13 @@ class _MicroKernel:
         rows = [self._strided("%target", "%target_stride", row) for row in range(tile.rows)]
         for row in rows:
             text.effect(f"call void @llvm.prefetch.p0(ptr {row}, i32 1, i32 3, i32 1)")
-        unrolled = text.pure(f"and i64 %depth, {-_UNROLL}")
-        zeros = ["zeroinitializer"] * (tile.rows * len(self.widths))
+        accumulators = tile.rows * len(self.widths)
         self.pointers = ["%lhs", "%rhs"] if tile.packed_width is None else ["%lhs", "%rhs", "%packed"]
-        state = self._loop("0", unrolled, _UNROLL, [*self.pointers, *zeros])
-        state = self._loop(unrolled, "%depth", 1, state)
+        state, done = [*self.pointers, *["zeroinitializer"] * accumulators], "0"
+        if accumulators > _BOUND_BY_LATENCY:
+            done = text.pure(f"and i64 %depth, {-_UNROLL}")
+            state = self._loop("0", done, _UNROLL, state)
+        state = self._loop(done, "%depth", 1, state)
         adding, setting = text.label("adding"), text.label("setting")
         text.branch_if("%accumulate", adding, setting)
         for label, accumulate in ((adding, True), (setting, False)):

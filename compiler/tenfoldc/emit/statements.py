@@ -33,11 +33,21 @@ from tenfoldc.loops.ir import (
     While,
     WriteTape,
 )
-from tenfoldc.loops.traversal import operands_of
+from tenfoldc.loops.traversal import operands_of, walk_statements
 
 _LONG_BODY = 12
 """Operations above which one turn of a vector loop fills the reorder buffer before its chain of results is done: two
 turns side by side then overlap, worth more than the constants and values that 16 registers cannot hold."""
+
+
+_CALLS = (MultiplyPanels, TransposeTile, WriteTape, ReadTape)
+"""Statements that are calls of functions that do much: a loop of them gains nothing by being unrolled."""
+
+_NOT_UNROLLED = '!"llvm.loop.unroll.disable"'
+_NO_VECTORS = ('!"llvm.loop.vectorize.width", i32 1', '!"llvm.loop.interleave.count", i32 1')
+
+_LONG_LOOP = 128
+"""Turns from which a loop stays one, whatever LLVM makes of it; copies of it then gain nothing."""
 
 
 class StatementText(ExpressionText):
@@ -224,11 +234,21 @@ class StatementText(ExpressionText):
         if loop.mode is Mode.LANES:
             assert isinstance(loop.extent, Constant)
             return self.module.loop_metadata(lanes_properties(group, int(loop.extent.value)))
+        if any(isinstance(statement, _CALLS) for statement in loop.body):
+            return self.module.loop_metadata([_NOT_UNROLLED, *_NO_VECTORS])
         if loop.mode is Mode.UNROLLED:
             return self.module.loop_metadata(['!"llvm.loop.unroll.full"'])
+        if any(map(_is_long, walk_statements(loop.body))):
+            return self.module.loop_metadata([_NOT_UNROLLED])
         if loop.mode is Mode.VECTOR and _size(loop) > _LONG_BODY:
             return self.module.loop_metadata(['!"llvm.loop.interleave.count", i32 2'])
         return ""
+
+
+def _is_long(statement: Statement) -> bool:
+    if not isinstance(statement, For):
+        return isinstance(statement, While)
+    return not isinstance(statement.extent, Constant) or statement.extent.value >= _LONG_LOOP
 
 
 def _size(loop: For) -> int:
