@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tenfoldc.ir.builder import Var
@@ -152,8 +151,3 @@ class Op(Generic[A]):
 
 OPS: dict[str, Op[Any]] = {}
 """Every op record by full name; the parser and the tests read it."""
-
-
-def numpy_array(value: object) -> Array:
-    """A reference result as an array: NumPy's reductions give scalars for rank 0."""
-    return np.asarray(value)

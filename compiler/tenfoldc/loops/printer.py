@@ -82,11 +82,6 @@ def print_program(program: Program, allocation: Allocation | None = None) -> str
     return "\n".join(lines) + "\n"
 
 
-def print_kernel(kernel: Kernel) -> str:
-    """One kernel as text."""
-    return "\n".join(_KernelText(kernel, None).lines) + "\n"
-
-
 def _declared(buffers: Sequence[Buffer]) -> str:
     return ", ".join(map(_declaration, buffers))
 

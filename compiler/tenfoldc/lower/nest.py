@@ -210,7 +210,8 @@ class Nest:
         _, extent, length = self.stretch(loop)
         if not isinstance(length, Constant):
             return None
-        axis = self.axis(loop, extent)
+        axis = self.algebra.declare(Axis("only"), extent)
+        self.loop_of[axis] = loop
         at = self.positions({**row, loop: axis})
         self.bind_kept(at, [axis])
         self.warm(at, number - 1, number)

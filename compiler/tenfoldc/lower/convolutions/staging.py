@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tenfold_rt.dtypes import DType
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
@@ -120,8 +119,3 @@ def stage(
 def staged_size(layout: Layout, channels: int, slack: int) -> tuple[int]:
     """The shape of memory that `stage` fills."""
     return (channels * layout.plane + slack,)
-
-
-def staging_memory(ctx: LoweringContext, layout: Layout, channels: int, slack: int, dtype: DType) -> Buffer:
-    """Memory for `stage` to fill."""
-    return ctx.scratch("staged", dtype, staged_size(layout, channels, slack))

@@ -50,22 +50,19 @@ class _BlockedProduct:
         self.rhs_in_place = product.rhs.matrix if self._reads_rhs_in_place(target) else None
         self.packs_while_multiplying = product.rhs.matrix is not None and not self.rhs_in_place and self.row_blocks == 1
         self.packs_while_multiplying &= self._can_read_rhs_in_place(target)
-        self.pack_lhs_first = product.lhs.is_shared and product.batch > 1 and self.lhs_in_place is None
         self.lhs_panels = self._lhs_buffer()
         self.rhs_panels = self._rhs_buffer()
         self.scratch = self._scratch()
 
     def statements(self) -> list[Statement]:
-        before = self._pack_all_lhs() if self.pack_lhs_first else []
-
-        blocks = [self.lhs_panels] if self.lhs_in_place is None and not self.pack_lhs_first else []
+        blocks = [self.lhs_panels] if self.lhs_in_place is None else []
         sums = [self.scratch] if self.scratch else []
         panels = [] if self.rhs_in_place else [self.rhs_panels]
 
         def batch(b: Expr) -> list[Statement]:
             return self._loop("u", self.column_blocks, lambda u: self._column_block(b, u), [*blocks, *panels, *sums])
 
-        return [*before, *self._loop("b", self.product.batch, batch, [*blocks, *panels, *sums])]
+        return self._loop("b", self.product.batch, batch, [*blocks, *panels, *sums])
 
     def _column_block(self, b: Expr, u: Expr) -> list[Statement]:
         columns = span(self.product.columns, self.blocks.nc, self.blocks.nr, u)
@@ -74,7 +71,7 @@ class _BlockedProduct:
             depth = self._depth_span(t)
             packs_first = not (self.rhs_in_place or self.packs_while_multiplying)
             packed = [] if not packs_first else self._pack(self.product.rhs, b, columns, depth, self.rhs_panels)
-            private = [] if self.lhs_in_place or self.pack_lhs_first else [self.lhs_panels]
+            private = [] if self.lhs_in_place else [self.lhs_panels]
             if self.scratch and self.depth_blocks == 1:
                 private.append(self.scratch)
             rows = self._loop("v", self.row_blocks, lambda v: self._row_block(b, v, t, columns, depth), private)
@@ -84,14 +81,11 @@ class _BlockedProduct:
 
     def _row_block(self, b: Expr, v: Expr, t: Expr, columns: Span, depth: DepthSpan) -> list[Statement]:
         rows = span(self.product.rows, self.blocks.mc, self.blocks.mr, v)
-        first_panel: Expr = _ZERO
         packed: list[Statement] = []
-        if self.pack_lhs_first:
-            first_panel = self._lhs_panel(t, v)
-        elif self.lhs_in_place is None:
+        if self.lhs_in_place is None:
             packed = self._pack(self.product.lhs, b, rows, depth, self.lhs_panels)
         accumulator = self._accumulator(b, rows, columns)
-        tiles = self._tiles(b, t, rows, columns, depth, first_panel, accumulator)
+        tiles = self._tiles(b, t, rows, columns, depth, accumulator)
         return [*packed, *tiles, *self._epilogue(b, t, rows, columns, accumulator)]
 
     def _tiles(
@@ -101,7 +95,6 @@ class _BlockedProduct:
         rows: Span,
         columns: Span,
         depth: DepthSpan,
-        first_panel: Expr,
         accumulator: _Accumulator,
     ) -> list[Statement]:
         """Every tile of a block: rows run inside, so that a panel of the rhs stays in the nearest cache."""
@@ -109,10 +102,9 @@ class _BlockedProduct:
 
         def tile(panel: Expr, height: int, column_panel: Expr, width: int, accumulate: bool, packs: bool) -> Statement:
             row, column = scalar.mul(panel, mr), scalar.mul(column_panel, nr)
-            lhs_panel = scalar.add(first_panel, panel)
+            lhs_panel = panel
             if self.lhs_in_place:
-                batch = scalar.index(0) if self.product.lhs.is_shared else b
-                first_row = scalar.mul(batch, scalar.index(self.product.rows))
+                first_row = scalar.mul(b, scalar.index(self.product.rows))
                 lhs_panel = scalar.add(first_row, scalar.add(rows.first, row))
             rhs_first, rhs_panel = scalar.index(0), _ZERO if self.packs_while_multiplying else column_panel
             if self.rhs_in_place or packs:
@@ -175,10 +167,8 @@ class _BlockedProduct:
         axis = self.ctx.axis(name)
         return [turns(axis, scalar.index(count), body(axis), private)]
 
-    def _pack(
-        self, operand: Operand, b: Expr, lines: Span, depth: DepthSpan, panels: Buffer, first_panel: Expr = _ZERO
-    ) -> list[Statement]:
-        return pack(self.ctx, operand, b, lines, depth, self.product.channels, panels, first_panel)
+    def _pack(self, operand: Operand, b: Expr, lines: Span, depth: DepthSpan, panels: Buffer) -> list[Statement]:
+        return pack(self.ctx, operand, b, lines, depth, self.product.channels, panels)
 
     def _accumulator(self, b: Expr, rows: Span, columns: Span) -> _Accumulator:
         place = self.product.place
@@ -238,8 +228,6 @@ class _BlockedProduct:
         if self.lhs_in_place is not None:
             return self.lhs_in_place
         panels = min(self.blocks.mc, -(-self.product.rows // self.blocks.mr) * self.blocks.mr) // self.blocks.mr
-        if self.pack_lhs_first:
-            panels = self._panels_per_row_block * self.row_blocks * self.depth_blocks
         return self.ctx.scratch("lhs_panels", self.product.dtype, (panels, self.kc, self.blocks.mr))
 
     def _rhs_buffer(self) -> Buffer:
@@ -249,23 +237,3 @@ class _BlockedProduct:
         if self.packs_while_multiplying:
             panels = 1
         return self.ctx.scratch("rhs_panels", self.product.dtype, (panels, self.kc, self.blocks.nr))
-
-    @property
-    def _panels_per_row_block(self) -> int:
-        return self.blocks.mc // self.blocks.mr
-
-    def _lhs_panel(self, t: Expr, v: Expr) -> Expr:
-        """The first panel of a block, where all of the lhs is packed beforehand."""
-        block = scalar.add(scalar.mul(t, scalar.index(self.row_blocks)), v)
-        return scalar.mul(block, scalar.index(self._panels_per_row_block))
-
-    def _pack_all_lhs(self) -> list[Statement]:
-        def depth_block(t: Expr) -> list[Statement]:
-            def row_block(v: Expr) -> list[Statement]:
-                rows = span(self.product.rows, self.blocks.mc, self.blocks.mr, v)
-                zero, depth = scalar.index(0), self._depth_span(t)
-                return self._pack(self.product.lhs, zero, rows, depth, self.lhs_panels, self._lhs_panel(t, v))
-
-            return self._loop("v", self.row_blocks, row_block, [])
-
-        return self._loop("t", self.depth_blocks, depth_block, [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tenfold_rt.dtypes import DType
 from tenfoldc.ir.core import Operation
@@ -29,9 +28,6 @@ from tenfoldc.target import Target
 _SMALLEST_TILED = 512
 """Multiplications below which the loops around a register tile cost more than it saves."""
 
-_WORTH_MERGING = 0.8
-"""Narrow products that share their lhs become one where they fill a smaller share of their tiles than this."""
-
 
 def lower_dot_general(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
     """The loops of a `dot_general`."""
@@ -46,33 +42,8 @@ def lower_product(ctx: LoweringContext, product: Product, target: Target) -> Seq
     is_thin = product.rows == 1 or product.columns < 4
     if not product.dtype.is_float or is_thin or work < _SMALLEST_TILED:
         return lower_direct(ctx, product)
-    if product.lhs.is_shared and product.batch > 1 and _fills_panels(product, target) < _WORTH_MERGING:
-        product = _with_batch_in_columns(product)
     blocks = blocking(target, product.rows, product.columns, product.depth, product.dtype)
     return lower_blocked(ctx, product, blocks, target)
-
-
-def _fills_panels(product: Product, target: Target) -> float:
-    """The share of the multiplications in tiles that a product of so many columns needs."""
-    blocks = blocking(target, product.rows, product.columns, product.depth, product.dtype)
-    return product.columns / (-(-product.columns // blocks.nr) * blocks.nr)
-
-
-def _with_batch_in_columns(product: Product) -> Product:
-    """One product in place of a batch of narrow ones that have their lhs in common; (batch, column) are its columns."""
-    rhs, sizes = product.rhs, (product.batch, product.columns)
-
-    def read(_: Expr, line: Expr, position: Expr, channel: Expr) -> Expr:
-        batch, column = delinearise(line, sizes)
-        return rhs.read(batch, column, position, channel)
-
-    def write(_: Expr, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
-        batch, column = delinearise(j, sizes)
-        return product.write(batch, i, column, value)
-
-    return replace(
-        product, batch=1, columns=math.prod(sizes), rhs=Operand(read, rhs.lines_adjoin), write=write, place=None
-    )
 
 
 def dot_product(operation: Operation, ctx: LoweringContext) -> Product:

@@ -86,71 +86,83 @@ def pack(
     depth: DepthSpan,
     total_channels: int,
     panels: Buffer,
-    first_panel: Expr,
 ) -> list[Statement]:
-    """Copy a block into `panels`, shape (panels, kc, width), from panel `first_panel` on; ragged lanes become 0."""
+    """Copy a block into `panels`, shape (panels, kc, width); ragged lanes become 0."""
+    block = _Block(ctx, operand, batch, lines, depth, total_channels, panels)
+    return for_each_panel(ctx, "panel", lines, block.copy)
 
-    def element(panel: Expr, lane: Expr, position: Expr, channel: Expr) -> Statement:
-        line = scalar.add(lines.first, scalar.add(scalar.mul(panel, scalar.index(lines.width)), lane))
-        p = scalar.add(depth.first_position, position)
-        c = scalar.add(depth.first_channel, channel)
-        value = scalar.convert(operand.read(batch, line, p, c), panels.dtype)
-        return Store(panels, (scalar.add(first_panel, panel), turn(position, channel), lane), value)
 
-    def turn(position: Expr, channel: Expr) -> Expr:
-        return scalar.add(scalar.mul(position, scalar.index(total_channels)), channel)
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block on its way into panels."""
 
-    def copy(panel: Expr, count: int) -> list[Statement]:
-        transposed = transpose(panel) if count == lines.width else None
+    ctx: LoweringContext
+    operand: Operand
+    batch: Expr
+    lines: Span
+    depth: DepthSpan
+    total_channels: int
+    panels: Buffer
+
+    def copy(self, panel: Expr, count: int) -> list[Statement]:
+        """One panel, of which `count` lanes are lines."""
+        transposed = self._transpose(panel) if count == self.lines.width else None
         if transposed is not None:
             return [transposed]
-        has_one_position = isinstance(depth.positions, Constant) and depth.positions.value == 1
-        position = scalar.index(0) if has_one_position else ctx.axis("position")
-        channel = ctx.axis("channel")
-        if operand.lines_adjoin:
-            lane = ctx.axis("lane")
-            copied = (For(lane, scalar.index(count), (element(panel, lane, position, channel),), mode=Mode.VECTOR),)
-            body = For(channel, depth.channels, copied)
+        positions = self.depth.positions
+        has_one_position = isinstance(positions, Constant) and positions.value == 1
+        position = scalar.index(0) if has_one_position else self.ctx.axis("position")
+        channel = self.ctx.axis("channel")
+        if self.operand.lines_adjoin:
+            lane = self.ctx.axis("lane")
+            element = self._element(panel, lane, position, channel)
+            copied = (For(lane, scalar.index(count), (element,), mode=Mode.VECTOR),)
+            body = For(channel, self.depth.channels, copied)
         else:
-            copied = tuple(element(panel, scalar.index(lane), position, channel) for lane in range(count))
-            body = For(channel, depth.channels, copied, mode=Mode.VECTOR)
+            elements = tuple(self._element(panel, scalar.index(lane), position, channel) for lane in range(count))
+            body = For(channel, self.depth.channels, elements, mode=Mode.VECTOR)
         if isinstance(position, Axis):
-            body = For(position, depth.positions, (body,))
-        return [body, *fill(panel, count)]
+            body = For(position, positions, (body,))
+        return [body, *self._fill(panel, count)]
 
-    def transpose(panel: Expr) -> Statement | None:
-        """The same for a whole panel of lines that lie side by side in memory."""
-        line = scalar.add(lines.first, scalar.mul(panel, scalar.index(lines.width)))
-        first = operand.read(batch, line, depth.first_position, depth.first_channel)
-        if operand.line_stride is None or not isinstance(first, Load) or first.dtype != panels.dtype:
+    def _element(self, panel: Expr, lane: Expr, position: Expr, channel: Expr) -> Statement:
+        line = scalar.add(self.lines.first, scalar.add(scalar.mul(panel, scalar.index(self.lines.width)), lane))
+        p = scalar.add(self.depth.first_position, position)
+        c = scalar.add(self.depth.first_channel, channel)
+        value = scalar.convert(self.operand.read(self.batch, line, p, c), self.panels.dtype)
+        turn = scalar.add(scalar.mul(position, scalar.index(self.total_channels)), channel)
+        return Store(self.panels, (panel, turn, lane), value)
+
+    def _transpose(self, panel: Expr) -> Statement | None:
+        """A whole panel of lines that lie side by side in memory."""
+        operand, depth, width = self.operand, self.depth, self.lines.width
+        line = scalar.add(self.lines.first, scalar.mul(panel, scalar.index(width)))
+        first = operand.read(self.batch, line, depth.first_position, depth.first_channel)
+        if operand.line_stride is None or not isinstance(first, Load) or first.dtype != self.panels.dtype:
             return None
         sizes = first.buffer.shape
-        weights = [scalar.index(math.prod(sizes[axis + 1 :])) for axis in range(len(sizes))]
         offset: Expr = scalar.index(0)
-        for position, weight in zip(first.index, weights, strict=True):
-            offset = scalar.add(offset, scalar.mul(position, weight))
-        panel_size = scalar.index(math.prod(panels.shape[1:]))
+        for axis, position in enumerate(first.index):
+            offset = scalar.add(offset, scalar.mul(position, scalar.index(math.prod(sizes[axis + 1 :]))))
         return TransposeTile(
-            target=_flat(panels),
-            target_first=scalar.mul(scalar.add(first_panel, panel), panel_size),
-            target_stride=lines.width,
+            target=_flat(self.panels),
+            target_first=scalar.mul(panel, scalar.index(math.prod(self.panels.shape[1:]))),
+            target_stride=width,
             source=_flat(first.buffer),
             source_first=offset,
             source_stride=operand.line_stride,
             rows=depth.channels,
-            columns=scalar.index(lines.width),
+            columns=scalar.index(width),
         )
 
-    def fill(panel: Expr, count: int) -> list[Statement]:
-        if count == lines.width:
+    def _fill(self, panel: Expr, count: int) -> list[Statement]:
+        """Zeros in the lanes that are no lines."""
+        if count == self.lines.width:
             return []
-        k, lane = ctx.axis("k"), ctx.axis("lane")
-        zero = scalar.constant(0, panels.dtype)
-        index = (scalar.add(first_panel, panel), k, scalar.add(scalar.index(count), lane))
-        lanes = For(lane, scalar.index(lines.width - count), (Store(panels, index, zero),))
-        return [For(k, depth.depth, (lanes,))]
-
-    return for_each_panel(ctx, "panel", lines, copy)
+        k, lane = self.ctx.axis("k"), self.ctx.axis("lane")
+        index = (panel, k, scalar.add(scalar.index(count), lane))
+        cleared = Store(self.panels, index, scalar.constant(0, self.panels.dtype))
+        return [For(k, self.depth.depth, (For(lane, scalar.index(self.lines.width - count), (cleared,)),))]
 
 
 def _flat(buffer: Buffer) -> Buffer:

@@ -18,14 +18,13 @@ class Operand:
 
     `matrix`, where given, is the same memory as a row-major matrix: (batch * rows, depth) of an lhs,
     (batch * depth, columns) of an rhs.  `lines_adjoin`: neighbours in memory belong to neighbouring lines, rather
-    than to neighbouring channels.  `is_shared`: all batches read the same elements.  `line_stride`, where given: an
-    rhs's channels lie side by side in memory, and the next line begins so many elements further.
+    than to neighbouring channels.  `line_stride`, where given: an rhs's channels lie side by side in memory, and the
+    next line begins so many elements further.
     """
 
     read: Callable[[Expr, Expr, Expr, Expr], Expr]
     lines_adjoin: bool
     matrix: Buffer | None = None
-    is_shared: bool = False
     line_stride: int | None = None
 
 
