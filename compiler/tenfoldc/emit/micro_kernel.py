@@ -9,6 +9,7 @@ layout.  Strides that a tile's inner loop has in registers at no cost are argume
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from tenfold_rt.dtypes import DType
@@ -18,11 +19,14 @@ from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.scalar_types import overload, register_type, vector_type
-from tenfoldc.loops.ir import MultiplyPanels
+from tenfoldc.loops.ir import Constant, MultiplyPanels
 from tenfoldc.target import Target
 
 _UNROLL = 4
 """Turns of k per turn of the loop: enough to hide the loop's own instructions."""
+
+_SMALL_DEPTH = 16
+"""Turns of k up to which a tile's function is written for the strides of its operands."""
 
 _BOUND_BY_LATENCY = 8
 """Accumulators up to which the additions, each of which waits for the one before it, hide those anyway."""
@@ -33,7 +37,10 @@ _ROWS_AHEAD = 8
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """All that a tile's function depends on.  Strides count elements; that of the target's rows is an argument."""
+    """All that a tile's function depends on.  Strides count elements; that of the target's rows is an argument.
+
+    Where the depth is small, what a call spends on those is much of it, and they are known.
+    """
 
     dtype: DType
     rows: int
@@ -45,6 +52,8 @@ class _Tile:
     rhs_padded: bool
     packed_width: int | None
     """Elements of a row of the panel that the rhs is copied to, if it is."""
+    known: tuple[tuple[str, int], ...]
+    """Arguments that always have one value."""
 
     @property
     def lhs_depth_stride(self) -> int:
@@ -62,6 +71,11 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
         raise UnsupportedError(f"panels of {dtype.name} are not multiplied in registers; use plain loops")
     lhs, rhs, target = statement.lhs, statement.rhs, statement.target
     lhs_packed, rhs_packed = len(lhs.shape) == 3, len(rhs.shape) == 3
+    strides = {"%target_stride": target.shape[-1]}
+    if not lhs_packed:
+        strides["%lhs_stride"] = lhs.shape[-1]
+    depth = statement.depth
+    is_small = isinstance(depth, Constant) and depth.value <= _SMALL_DEPTH
     tile = _Tile(
         dtype=dtype,
         rows=statement.rows,
@@ -70,12 +84,12 @@ def multiply_panels(caller: ExpressionText, statement: MultiplyPanels, prefix: s
         rhs_depth_stride=rhs.shape[-1],
         rhs_padded=rhs_packed and rhs.shape[-1] % (caller.module.target.vector_bytes // dtype.itemsize) == 0,
         packed_width=None if statement.packed is None else statement.packed.shape[-1],
+        known=tuple(strides.items()) if is_small else (),
     )
     addresses = [f"ptr {caller.place(buffer, terms)}" for buffer, terms in panel_terms(statement)]
     if statement.packed is not None:
         addresses.append(f"ptr {caller.pointers[statement.packed.storage]}")
-    strides = [target.shape[-1]] if lhs_packed else [target.shape[-1], lhs.shape[-1]]
-    given = ", ".join([*addresses, *(f"i64 {stride}" for stride in strides), caller.typed(statement.depth)])
+    given = ", ".join([*addresses, *(f"i64 {stride}" for stride in strides.values()), caller.typed(depth)])
     module = caller.module
     symbol = module.once(tile, f"{prefix}.{tile.name}", lambda name: _define(module, tile, name), is_tile=True)
     accumulate = "true" if statement.accumulate else "false"
@@ -95,7 +109,10 @@ def _define(module: ModuleText, tile: _Tile, symbol: str) -> str:
     strides = "i64 %target_stride" if tile.lhs_width is not None else "i64 %target_stride, i64 %lhs_stride"
     parameters = f"{pointers}, {strides}, i64 %depth, i1 %accumulate"
     attributes = f"noinline {module.function_attributes}"
-    return f"define internal fastcc void {symbol}({parameters}) {attributes} {{\n{kernel.text}\n}}"
+    body = str(kernel.text)
+    for argument, value in tile.known:
+        body = re.sub(rf"{argument}\b", str(value), body)
+    return f"define internal fastcc void {symbol}({parameters}) {attributes} {{\n{body}\n}}"
 
 
 class _MicroKernel:
