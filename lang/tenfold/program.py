@@ -47,19 +47,29 @@ FORK_LOCKS: list[Any] = [COMPILING]
 """What a fork waits for, in the order in which threads take them."""
 
 
-def _acquire() -> None:
-    for lock in FORK_LOCKS:
-        lock.acquire()
+class _Hold:
+    """What a fork does about the locks: it waits for them, and lets them go.
 
+    A thread may have one registered while the fork waits for that thread, and then it holds nothing yet.
+    """
 
-def _release() -> None:
-    for lock in reversed(FORK_LOCKS):
-        lock.release()
+    def __init__(self) -> None:
+        self._held: list[Any] = []
+
+    def take(self) -> None:
+        for lock in FORK_LOCKS:
+            lock.acquire()
+            self._held.append(lock)
+
+    def let_go(self) -> None:
+        while self._held:
+            self._held.pop().release()
 
 
 def _hold_at_fork() -> None:
     """Have forks take the locks before those of what has been imported so far."""
-    os.register_at_fork(before=_acquire, after_in_parent=_release, after_in_child=_release)
+    hold = _Hold()
+    os.register_at_fork(before=hold.take, after_in_parent=hold.let_go, after_in_child=hold.let_go)
 
 
 _hold_at_fork()
