@@ -1,4 +1,4 @@
-"""`python -m benchmarks calls|startup|compile|cpu`: prints a table; `--write` also puts it into RESULTS.md."""
+"""`python -m benchmarks calls|startup|compile|cpu|modules`: prints a table; `--write` also puts it into RESULTS.md."""
 
 from __future__ import annotations
 
@@ -69,6 +69,16 @@ def time_cpu(only: str, threads: int, peers: str, quick: bool, to_file: bool) ->
     """Kernels, programs and training steps, and how near they come to what the machine can do."""
     flags = [*(["--quick"] if quick else []), *(["--write"] if to_file else [])]
     raise SystemExit(launch(threads, ["--only", only, "--peers", peers, *flags]))
+
+
+@main.command("modules")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Cores and threads to use.")
+@click.option("--quick", is_flag=True, help="A few samples per case.")
+@_write
+def time_modules(threads: int, quick: bool, to_file: bool) -> None:
+    """Training steps written with modules and optimisers, eager and compiled."""
+    flags = [*(["--quick"] if quick else []), *(["--write"] if to_file else [])]
+    raise SystemExit(launch(threads, flags, "benchmarks.cpu.modules"))
 
 
 main()

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from benchmarks.measure import ROOT
 
 
-def launch(threads: int, arguments: Sequence[str]) -> int:
-    """Run `python -m benchmarks.cpu` with `arguments` on `threads` cores; its exit status.
+def launch(threads: int, arguments: Sequence[str], module: str = "benchmarks.cpu") -> int:
+    """Run `python -m` `module` with `arguments` on `threads` cores; its exit status.
 
     Tenfold's cache starts empty, so that what is measured is what the compiler makes today.
     """
@@ -31,5 +31,5 @@ def launch(threads: int, arguments: Sequence[str]) -> int:
         }
         if threads == 1:
             environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-        command = [sys.executable, "-m", "benchmarks.cpu", "--threads", str(threads), *arguments]
+        command = [sys.executable, "-m", module, "--threads", str(threads), *arguments]
         return subprocess.run(command, env=environment, preexec_fn=lambda: os.sched_setaffinity(0, cores)).returncode

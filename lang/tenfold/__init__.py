@@ -10,7 +10,7 @@ Calling `predict` runs native code; `predict.export("libpredict.so")` writes it 
 have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and `keepdim`.
 """
 
-from tenfold import accelerator, autograd, cuda, linalg, nn, optim, random, utils
+from tenfold import accelerator, autograd, cuda, lazy, linalg, nn, optim, random, utils
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
@@ -267,6 +267,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "layer_norm",
+    "lazy",
     "leaky_relu",
     "linalg",
     "linear",

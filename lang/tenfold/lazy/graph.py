@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
 
 from tenfold.lazy.groups import Group, Operand, compile_group
@@ -211,5 +211,16 @@ class Graph:
 
 
 GRAPH = Graph()
+
+
+def run() -> None:
+    """Run what is recorded, on all threads, though nobody has looked at a value."""
+    GRAPH.run()
+
+
+def counters() -> Counters:
+    """How often calls were recorded, run and compiled in this process, so far."""
+    return replace(GRAPH.counters)
+
 
 FORK_LOCKS.insert(0, GRAPH.lock)

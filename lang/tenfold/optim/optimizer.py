@@ -84,11 +84,9 @@ class Optimizer:
         """Forget the gradients of all parameters, or make them zero."""
         settle()
         for param in self._params():
-            if param.grad is None:
-                continue
             if set_to_none:
-                param.grad = None
-            else:
+                param.grad = None  # unread, so that a compiled step serves whether there was one or not
+            elif param.grad is not None:
                 param.grad.detach_()
                 param.grad.zero_()
 
