@@ -17,6 +17,7 @@ from tenfold.functions import (
     elementwise,
     indexing,
     neural,
+    parts,
     products,
     scattering,
     shapes,
@@ -27,6 +28,7 @@ from tenfold.functions.indexing import Index
 from tenfold.gradients.calls import changing
 from tenfold.gradients.graph import AccumulateGrad
 from tenfold.gradients.modes import is_grad_enabled
+from tenfold.promotion import family
 from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
 from tenfold.views import View
 from tenfold_rt.errors import DTypeError, GradientError, ShapeError
@@ -41,6 +43,19 @@ def in_place(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return change(self, lambda: function(self, *args, **kwargs), function.__name__ + "_")
+
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    return method
+
+
+def reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The method that makes of a tensor what `function`, which gives a view, makes of it: the memory stays the same."""
+
+    @functools.wraps(function)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse_leaf(self)
+        self.ref = function(self, *args, **kwargs).ref
+        return self
 
     method.__name__ = method.__qualname__ = function.__name__ + "_"
     return method
@@ -83,7 +98,7 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
                 mend=f"use {name.removesuffix('_')}, which gives a new tensor",
             )
         if result.ref.kind is not tensor.ref.kind:
-            if _family(result) > _family(tensor):
+            if family(result.type.dtype) > family(tensor.type.dtype):
                 raise DTypeError(
                     f"{name}: result type {result.type} can't be cast to the desired output type {tensor.type}",
                     where=here(),
@@ -92,11 +107,6 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
             result = elementwise.to(result, tensor.dtype)
     tensor.assign(result.value, result.ref.edge if is_grad_enabled() else tensor.ref.edge)
     return tensor
-
-
-def _family(tensor: TensorValue) -> int:
-    dtype = tensor.type.dtype
-    return 0 if dtype.is_bool else 1 if dtype.is_integer else 2 if dtype.is_float else 3
 
 
 def refuse_leaf(tensor: TensorValue) -> None:
@@ -140,6 +150,11 @@ class Changes(TensorValue):
             tensor[index].copy_(values)
         else:
             change(tensor, lambda: indexing.put(tensor, index, values), "index_put_")
+
+    squeeze_ = reshaping(shapes.squeeze)
+    swapaxes_ = swapdims_ = transpose_ = reshaping(shapes.swapaxes)
+    t_ = reshaping(parts.t)
+    unsqueeze_ = reshaping(shapes.unsqueeze)
 
     abs_ = absolute_ = in_place(elementwise.abs)
     ceil_ = in_place(elementwise.ceil)

@@ -18,8 +18,10 @@ import numpy as np
 from tenfold import tree as pytree
 from tenfold.default_dtype import default_float
 from tenfold.gradients.calls import invoke
+from tenfold.gradients.names import call_name
 from tenfold.lazy.groups import number_type
 from tenfold.lazy.routines import Routine
+from tenfold.outputs import call_into
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
 from tenfold.rewrite.convert import with_rewritten
 from tenfold.specs import array_element_type
@@ -53,6 +55,7 @@ def tensor_function(body: Callable[..., Any] | None = None, *, views: bool = Fal
 
     NumPy arrays give NumPy results; a `Tensor` among the arguments, or no array at all, gives a `Tensor`.  With
     `views`, results that only reshape, transpose, slice or repeat the first argument, a tensor, share its memory.
+    Every function takes `out=`, a tensor that the result is written to, or a tuple of them for several results.
     """
     if body is None:
         return functools.partial(_tensor_function, views=views)
@@ -64,6 +67,8 @@ def _tensor_function(body: Callable[P, R], views: bool) -> Callable[P, R]:
 
     @functools.wraps(body)
     def function(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs and "out" in kwargs:
+            return cast("R", call_into(function, args, kwargs))
         if is_tracing() and not (is_users() and (views or _is_remembered(args, kwargs))):
             return body(*args, **kwargs)
         return cast("R", callee.call(args, kwargs))
@@ -229,7 +234,12 @@ class Callee:
 
         with within_body():
             traced = trace_function(call, [Argument("x", type_) for type_ in types], self.name)
-        return Traceable(Routine(self.name, traced.function.body), traced.results)
+        return Traceable(Routine(self.name, traced.function.body, self._node(arguments)), traced.results)
+
+    def _node(self, arguments: Any) -> str:
+        """The name of what remembers a call."""
+        args, kwargs = arguments
+        return call_name(self.name, _tensor_parameters(self._body)[0].bind(*args, **kwargs).arguments)
 
     def _run_at_once(self, arguments: object, leaves: list[Any], record: list[Hashable]) -> object:
         """A call on arrays of NumPy's and other libraries."""

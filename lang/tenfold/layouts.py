@@ -53,7 +53,7 @@ def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def layout_through(region: Region, place: int, layout: Layout) -> Layout | None:
-    """The layout of a result of `region`, whose one tensor parameter has `layout`; None where it is no view."""
+    """The layout of a result of `region`, whose first parameter has `layout`; None where it is no view."""
     known: dict[Value, Layout] = {region.parameters[0]: layout}
     for operation in region.operations:
         rule = _LAYOUTS.get(operation.op)
@@ -62,6 +62,17 @@ def layout_through(region: Region, place: int, layout: Layout) -> Layout | None:
         if found is not None:
             known[operation.results[0]] = found
     return known.get(region.results[place])
+
+
+def of_first_parameter(region: Region, place: int) -> Region:
+    """The part of `region` that gives a result which depends on the first parameter alone."""
+    needed = {region.results[place]}
+    operations: list[Operation] = []
+    for operation in reversed(region.operations):
+        if not needed.isdisjoint(operation.results):
+            needed.update(operation.operands)
+            operations.append(operation)
+    return Region(region.parameters[:1], tuple(reversed(operations)), (region.results[place],))
 
 
 def _transposed(operation: Operation, given: Layout) -> Layout:

@@ -28,8 +28,8 @@ _SIGNED_BY_BITS = {8: dtypes.i8, 16: dtypes.i16, 32: dtypes.i32, 64: dtypes.i64}
 
 def promote_types(x: DType, y: DType) -> DType:
     """The element type that holds values of both, for operands of one class."""
-    low, high = sorted((x, y), key=lambda dtype: (_family(dtype), dtype.bits))
-    if _family(low) != _family(high) or low.is_unsigned == high.is_unsigned:
+    low, high = sorted((x, y), key=lambda dtype: (family(dtype), dtype.bits))
+    if family(low) != family(high) or low.is_unsigned == high.is_unsigned:
         if {low, high} == {dtypes.f16, dtypes.bf16}:
             return dtypes.f32
         return high
@@ -41,7 +41,7 @@ def promote_types(x: DType, y: DType) -> DType:
     return _SIGNED_BY_BITS[2 * unsigned.bits]
 
 
-def _family(dtype: DType) -> int:
+def family(dtype: DType) -> int:
     """Bool, integers, floats, complex numbers, in that order."""
     if dtype.is_bool:
         return 0
@@ -60,7 +60,7 @@ def result_type(*operands: TensorLike) -> DType:
     ordered = [by_class[rank_class] for rank_class in sorted(by_class)]
     result = ordered[0]
     for lower in ordered[1:]:
-        if _family(lower) > _family(result):
+        if family(lower) > family(result):
             result = lower
     return result
 

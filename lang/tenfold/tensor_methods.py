@@ -348,40 +348,40 @@ class Methods(TensorValue):
 
     def double(self) -> Tensor:
         """This tensor with elements of `tn.double`."""
-        return elementwise.to(cast("Tensor", self), specs.f64)
+        return cast("Tensor", self).to(specs.f64)
 
     def half(self) -> Tensor:
         """This tensor with elements of `tn.half`."""
-        return elementwise.to(cast("Tensor", self), specs.f16)
+        return cast("Tensor", self).to(specs.f16)
 
     def bfloat16(self) -> Tensor:
         """This tensor with elements of `tn.bfloat16`."""
-        return elementwise.to(cast("Tensor", self), specs.bf16)
+        return cast("Tensor", self).to(specs.bf16)
 
     def long(self) -> Tensor:
         """This tensor with elements of `tn.long`."""
-        return elementwise.to(cast("Tensor", self), specs.i64)
+        return cast("Tensor", self).to(specs.i64)
 
     def short(self) -> Tensor:
         """This tensor with elements of `tn.short`."""
-        return elementwise.to(cast("Tensor", self), specs.i16)
+        return cast("Tensor", self).to(specs.i16)
 
     def char(self) -> Tensor:
         """This tensor with elements of `tn.char`."""
-        return elementwise.to(cast("Tensor", self), specs.i8)
+        return cast("Tensor", self).to(specs.i8)
 
     def byte(self) -> Tensor:
         """This tensor with elements of `tn.byte`."""
-        return elementwise.to(cast("Tensor", self), specs.u8)
+        return cast("Tensor", self).to(specs.u8)
 
     def bool(self) -> Tensor:
         """This tensor with elements of `tn.bool`."""
-        return elementwise.to(cast("Tensor", self), specs.bool_)
+        return cast("Tensor", self).to(specs.bool_)
 
     def int(self) -> Tensor:
         """This tensor with elements of `tn.int`."""
-        return elementwise.to(cast("Tensor", self), specs.i32)
+        return cast("Tensor", self).to(specs.i32)
 
     def float(self) -> Tensor:
         """This tensor with elements of `tn.float`."""
-        return elementwise.to(cast("Tensor", self), specs.f32)
+        return cast("Tensor", self).to(specs.f32)

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tenfold.gradients.calls import invoke
 from tenfold.gradients.modes import is_grad_enabled, set_grad_enabled
-from tenfold.layouts import Layout, layout_through, put_through
+from tenfold.layouts import Layout, layout_through, of_first_parameter, put_through
 from tenfold.lazy.routines import Routine
 from tenfold.tracing import Reference, TensorValue
 from tenfold.values import Array, Kind, Storage, Value
@@ -135,6 +135,21 @@ def put_routine(routine: Routine, place: int) -> Routine:
     return known
 
 
+_ALONE: dict[tuple[int, int], Routine] = {}
+
+
+def _alone(routine: Routine, place: int) -> tuple[Routine, int]:
+    """A routine of the first parameter of `routine`, and where among its results result `place` of that is."""
+    region = routine.region
+    if len(region.parameters) == 1:
+        return routine, place
+    key = routine.serial, place
+    known = _ALONE.get(key)
+    if known is None:
+        known = _ALONE[key] = Routine(routine.name, of_first_parameter(region, place), routine.node)
+    return known, 0
+
+
 def layout_of(ref: Reference) -> Layout:
     """Where the elements of a tensor lie."""
     if isinstance(ref, View):
@@ -156,6 +171,6 @@ def views_of(tensor: TensorValue, routine: Routine) -> list[TensorValue | None]:
     found: list[TensorValue | None] = []
     for place in range(len(routine.kinds)):
         through = layout_through(routine.region, place, layout)
-        view = None if through is None else View(ref, routine, place, through, is_grad_enabled())
+        view = None if through is None else View(ref, *_alone(routine, place), through, is_grad_enabled())
         found.append(None if view is None else TensorValue.of_reference(view))
     return found

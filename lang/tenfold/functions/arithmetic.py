@@ -259,6 +259,7 @@ def clamp(
     return wrap(value)
 
 
+@tensor_function
 def clip(
     input: TensorLike,
     min: TensorLike | None = None,  # noqa: A002 - NumPy's name
@@ -268,11 +269,13 @@ def clip(
     return clamp(input, min, max)
 
 
+@tensor_function
 def clamp_min(input: TensorLike, min: TensorLike) -> Tensor:  # noqa: A002 - PyTorch's name
     """`clamp` from below alone."""
     return clamp(input, min)
 
 
+@tensor_function
 def clamp_max(input: TensorLike, max: TensorLike) -> Tensor:  # noqa: A002 - PyTorch's name
     """`clamp` from above alone."""
     return clamp(input, max=max)

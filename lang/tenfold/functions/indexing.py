@@ -14,7 +14,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 
@@ -57,15 +57,26 @@ class Slice:
     start: int
     size: int
     step: int
+    axes: ClassVar[int] = 1
 
     def covers(self, length: int) -> bool:
         """Whether this is the whole axis as it is."""
         return (self.start, self.size, self.step) == (0, length, 1)
 
+    def node(self, sizes: Sequence[int]) -> str | None:
+        """What PyTorch does for this item where `sizes` are those of its axis and the axes after it."""
+        return None if self.covers(sizes[0]) else "Slice0"
+
 
 @dataclass(frozen=True, slots=True)
 class NewAxis:
     """A new axis of size 1."""
+
+    axes: ClassVar[int] = 0
+
+    def node(self, sizes: Sequence[int]) -> str | None:
+        """What PyTorch does for this item."""
+        return "Unsqueeze0"
 
 
 Item: TypeAlias = "Slice | NewAxis | int | TensorValue | Array"
@@ -463,6 +474,7 @@ def take(input: TensorLike, index: TensorLike, dim: int | None = None, *, axis: 
     return getitem(wrap(value), (*[slice(None)] * number, array))
 
 
+@tensor_function
 def index_select(input: TensorLike, dim: int, index: TensorLike) -> Tensor:
     """`take` with PyTorch's order of arguments."""
     return take(input, index, dim)

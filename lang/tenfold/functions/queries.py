@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from tenfold.eager import tensor_function
 from tenfold.functions import arithmetic, reductions
 from tenfold.functions.axes import broadcast_shape
+from tenfold.promotion import family, type_of
 from tenfold.promotion import promote_types as promoted_type
 from tenfold.promotion import result_type as computed_type
-from tenfold.promotion import type_of
 from tenfold.size import Size
 from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
 from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
-from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -86,16 +85,12 @@ def promote_types(type1: DTypeLike, type2: DTypeLike) -> ElementType:
     return ELEMENT_TYPES[promoted_type(element_type(type1), element_type(type2))]
 
 
-def _family(dtype: DType) -> int:
-    return [dtype.is_bool, dtype.is_integer, dtype.is_float, dtype.is_complex].index(True)
-
-
 def can_cast(from_: DTypeLike, to: DTypeLike) -> bool:
     """Whether in-place arithmetic may turn the one element type into the other: not from floats to integers."""
     given, wanted = element_type(from_), element_type(to)
-    if _family(given) == _family(wanted) == 1:
+    if family(given) == family(wanted) == 1:
         return not (wanted.is_unsigned and given.is_signed)
-    return _family(given) <= _family(wanted)
+    return family(given) <= family(wanted)
 
 
 @tensor_function

@@ -210,6 +210,7 @@ def concatenate(tensors: Sequence[TensorLike], dim: int | None = None, *, axis: 
     return wrap(values[0] if len(values) == 1 else ops.concatenate(values, place))
 
 
+@tensor_function
 def cat(tensors: Sequence[TensorLike], dim: int | None = None, *, axis: int | None = None) -> Tensor:
     """`concatenate` by PyTorch's short name."""
     return concatenate(tensors, dim, axis=axis)

@@ -12,7 +12,6 @@ import numpy as np
 
 from tenfold.gradients.graph import AccumulateGrad, Edge, Node, Watch
 from tenfold.gradients.modes import is_grad_enabled
-from tenfold.gradients.names import node_name
 from tenfold.lazy.graph import GRAPH, Input
 from tenfold.lazy.routines import Halves, Routine
 from tenfold.tracing import TensorValue, current, is_tracing, require_trace
@@ -178,7 +177,7 @@ class CallNode(Node):
             self._saved = None
 
     def name(self) -> str:
-        return node_name(self._routine.name)
+        return self._routine.node
 
     def _released(self) -> GradientError:
         return GradientError(

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tenfold.gradients.names import node_name
 from tenfold.values import Kind
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, substitute
@@ -24,10 +25,11 @@ _SERIALS = itertools.count()
 
 @dataclass(eq=False)
 class Routine:
-    """A region and the kinds of its results; `serial` is its own."""
+    """A region and the kinds of its results; `node` names what remembers a call, and `serial` is its own."""
 
     name: str
     region: Region
+    node: str = ""
     kinds: tuple[Kind, ...] = ()
     serial: int = field(default_factory=lambda: next(_SERIALS))
     _halves: dict[tuple[int, ...], Halves] = field(default_factory=dict[tuple[int, ...], "Halves"])
@@ -35,6 +37,7 @@ class Routine:
     _moving: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict[tuple[int, ...], tuple[int, ...]])
 
     def __post_init__(self) -> None:
+        self.node = self.node or node_name(self.name)
         self.kinds = tuple(Kind.of(result.type) for result in self.region.results)
 
     @staticmethod
