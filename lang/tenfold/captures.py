@@ -24,7 +24,8 @@ from tenfold.lazy.routines import Routine
 from tenfold.program import Traced
 from tenfold.threads import threads
 from tenfold.tracing import Number, Reference, TensorValue, Trace
-from tenfold.values import OVERLAY, Storage, Value
+from tenfold.values import OVERLAY, Storage, Value, rebound
+from tenfold.views import whole
 from tenfoldc.ir.builder import Var
 
 Source = Callable[[], Any]
@@ -33,10 +34,16 @@ Source = Callable[[], Any]
 
 @dataclass(eq=False, slots=True)
 class _Taken:
-    """A storage from outside: where calls find it, and the value that it had when the trace began."""
+    """A storage from outside: the value that it has when the trace begins, and a reference to all of it.
 
-    source: Source
+    Of several references it is one with an edge, so that gradients flow through calls.
+    """
+
     value: Value
+    ref: Reference
+
+    def find(self) -> Reference:
+        return self.ref
 
 
 class Recorder:
@@ -46,7 +53,7 @@ class Recorder:
         self.remembers = False
         self.parameters: list[Var] = []
         self._sources: list[Source] = []
-        self._guards: list[tuple[Source, Any]] = []
+        self._guards: list[tuple[Source, Any]] = [(rebound, rebound())]
         self._taken: dict[Storage, _Taken] = {}
         self._made: list[weakref.ref[Storage]] = []
         self._gradients: dict[int, tuple[Any, Any]] = {}
@@ -70,15 +77,15 @@ class Recorder:
         """The storage of `ref`, which is from outside, becomes an input."""
         overlay, storage = OVERLAY.values, ref.storage
         assert overlay is not None
-        if storage not in self._taken:
+        taken = self._taken.get(storage)
+        if taken is None:
             var = trace.builder.parameter(storage.kind.type)
-            value = Value.of_var(var, trace)
-            source = self._places.get(storage, lambda: storage)
-            self._taken[storage] = _Taken(source, value)
-            self._add(var, source)
-            overlay[storage] = value
-        if not self.remembers and ref.edge is not None:
+            taken = self._taken[storage] = _Taken(Value.of_var(var, trace), whole(ref))
+            self._add(var, self._places.get(storage, taken.find))
+            overlay[storage] = taken.value
+        if ref.edge is not None:
             self.remembers = True
+            taken.ref = whole(ref) if taken.ref.edge is None else taken.ref
 
     def made(self, storage: Storage) -> None:
         """A storage was made inside."""
@@ -96,7 +103,7 @@ class Recorder:
             if not is_change:
                 self.guard(lambda: tensor.get_gradient() is None, present is None)
             if present is not None and not is_change:
-                self._places[present.ref.storage] = lambda: tensor.get_gradient().ref.storage
+                self._places[present.ref.storage] = lambda: tensor.get_gradient().ref
         if is_change:
             self._changed.add(id(tensor))
 
@@ -121,7 +128,11 @@ class Recorder:
         """The effects of the trace, which is over; `results` are the leaves of what the function returned."""
         overlay = OVERLAY.values
         assert overlay is not None
-        changed = [(taken.source, overlay[s]) for s, taken in self._taken.items() if overlay[s] is not taken.value]
+        changed = [
+            (self._places.get(storage, taken.find), overlay[storage])
+            for storage, taken in self._taken.items()
+            if overlay[storage] is not taken.value
+        ]
         gradients = [
             (tensor, tensor.get_gradient()) for key, (tensor, _) in self._gradients.items() if key in self._changed
         ]
@@ -177,8 +188,8 @@ class Effects:
             results = invoke(routine, [*operands, *given])
         remaining = iter(results[count:])
         for source, _ in self.changed:
-            storage: Storage = source()
-            storage.write(next(remaining).value, storage.edge)
+            ref: Reference = source()
+            ref.storage.write(next(remaining).value, ref.storage.edge)
         for tensor, gradient in self.gradients:
             tensor.set_gradient(None if gradient is None else next(remaining))
         for storage in self.escaped:
@@ -189,7 +200,7 @@ class Effects:
 
 
 def _operand(source: Any) -> Any:
-    return TensorValue.of_reference(source) if isinstance(source, Storage) else source
+    return source if isinstance(source, (bool, int, float)) else TensorValue.of_reference(source)
 
 
 class Effectful:

@@ -80,6 +80,12 @@ class Compiled(Generic[P, R]):
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
+    def __getattr__(self, name: str) -> Any:
+        """What a compiled module, or another callable object, has beside its call: `parameters()`, `train()`."""
+        if name == "_function" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._function, name)
+
     def __repr__(self) -> str:
         return f"<compiled {getattr(self._function, '__qualname__', self._function)!s}>"
 

@@ -30,7 +30,7 @@ from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
 from tenfold.tensor_methods import Methods
 from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, array_from, here, is_tracing, note_gradient
 from tenfold.tracing import from_dlpack as shared_array
-from tenfold.values import Kind, Storage, Value
+from tenfold.values import Kind, Storage, Value, note_rebound
 from tenfold.views import Alias, View, layout_of
 from tenfold_rt.errors import ArgumentError, DTypeError, GradientError
 
@@ -361,6 +361,7 @@ class Tensor(Operators, Methods, Changes):
         alias = Alias(other.ref)
         alias.edge = self.ref.edge
         self.ref = alias
+        note_rebound()
 
     def register_hook(self, hook: Hook) -> Handle:
         """Call `hook` with the gradient of this tensor; what it gives, unless None, takes the gradient's place."""

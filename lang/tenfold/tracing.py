@@ -218,7 +218,8 @@ class TensorValue:
         storage = Storage(value, edge)
         if _STATE.stack:
             storage.trace = _STATE.stack[-1]
-            _STATE.stack[0].made(storage)
+            if is_users():
+                _STATE.stack[0].made(storage)
         return cast("Tensor", TensorValue._tensor(storage))
 
     @staticmethod

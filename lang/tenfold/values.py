@@ -163,6 +163,19 @@ class _Overlay(threading.local):
 OVERLAY = _Overlay()
 
 
+_REBOUND = [0]
+
+
+def rebound() -> int:
+    """How often a tensor was made to refer to another storage, in this process."""
+    return _REBOUND[0]
+
+
+def note_rebound() -> None:
+    """Take note that a tensor was made to refer to another storage."""
+    _REBOUND[0] += 1
+
+
 class Storage:
     """What a tensor and the views of it share: their present value, how often it was changed, and how it was computed.
 

@@ -111,6 +111,13 @@ class Alias:
         self.edge = edge
 
 
+def whole(ref: Reference) -> Reference:
+    """A reference to all of the storage that `ref` refers to, with the edge that its views have."""
+    while isinstance(ref, View):
+        ref = ref.parent
+    return ref if isinstance(ref, Alias) and ref.parent is ref.storage else ref.storage
+
+
 def _is_usable(value: Value) -> bool:
     return value.trace is None or value.trace.is_under_way
 

@@ -29,6 +29,8 @@ class _Operands:
         self._leaves, self.tree = pytree.flatten((args, kwargs))
         self.places = [n for n, leaf in enumerate(self._leaves) if is_array(leaf) or is_scalar(leaf)]
         self.values = [lift(self._leaves[place]) for place in self.places]
+        for place in self.places:
+            self._leaves[place] = None  # a program that is kept must not keep the tensors of its trace
 
     @property
     def types(self) -> list[TensorType]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from tenfold.autograd import no_grad
+from tenfold.compile import compile  # noqa: A004
 from tenfold.nn.modules import hooks, registry, state, text
 from tenfold.nn.modules.hooks import Hooks, RemovableHandle
 from tenfold.nn.modules.registry import own_buffers, own_modules, own_parameters
 from tenfold.nn.parameter import Parameter
 from tenfold.specs import ElementType, bfloat16, float16, float32, float64
 from tenfold.tensor import Tensor
+from tenfold.tracing import guarded, is_tracing
 from tenfold_rt.errors import DTypeError, MemberError
 
 Self = TypeVar("Self", bound="Module")
@@ -42,9 +45,18 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if is_tracing():
+            guarded(lambda: self.training)
         if self._hooks is None:
             return self.forward(*args, **kwargs)
         return self._hooks.run(self, args, kwargs)
+
+    def export(self, path: str | Path, *args: Any, **kwargs: Any) -> Path:
+        """Write the module as a library with a C header, for inputs like the examples; see `Compiled.export`.
+
+        Its parameters and buffers are constants in it.
+        """
+        return compile(self).export(path, *args, **kwargs)
 
     # Attributes
 
