@@ -12,6 +12,7 @@ have PyTorch's names and take NumPy's `axis` and `keepdims` as well as `dim` and
 
 from tenfold import accelerator, autograd, cuda, lazy, linalg, nn, optim, random, utils
 from tenfold.compile import Compiled, Lowered, compile  # noqa: A004 - PyTorch's name
+from tenfold.construction import as_tensor, asarray, from_dlpack, from_numpy, tensor
 from tenfold.control.branches import cond, switch
 from tenfold.control.loops import fori_loop, while_loop
 from tenfold.control.scans import associative_scan, map, scan  # noqa: A004
@@ -25,7 +26,6 @@ from tenfold.functions import (
     creation,
     elementwise,
     factorizations,
-    indexing,
     joining,
     linear_algebra,
     matrices,
@@ -42,6 +42,7 @@ from tenfold.functions import (
     sorting,
     special,
     statistics,
+    taking,
 )
 from tenfold.functions.arithmetic import *  # noqa: F403
 from tenfold.functions.binary import *  # noqa: F403
@@ -49,7 +50,6 @@ from tenfold.functions.compaction import *  # noqa: F403
 from tenfold.functions.creation import *  # noqa: F403
 from tenfold.functions.elementwise import *  # noqa: F403
 from tenfold.functions.factorizations import *  # noqa: F403
-from tenfold.functions.indexing import *  # noqa: F403
 from tenfold.functions.joining import *  # noqa: F403
 from tenfold.functions.linear_algebra import *  # noqa: F403
 from tenfold.functions.matrices import *  # noqa: F403
@@ -66,6 +66,7 @@ from tenfold.functions.shapes import *  # noqa: F403
 from tenfold.functions.sorting import *  # noqa: F403
 from tenfold.functions.special import *  # noqa: F403
 from tenfold.functions.statistics import *  # noqa: F403
+from tenfold.functions.taking import *  # noqa: F403
 from tenfold.gradients.modes import (
     enable_grad,
     inference_mode,
@@ -144,7 +145,7 @@ from tenfold.specs import float64 as double
 from tenfold.specs import int16 as short
 from tenfold.specs import int32 as int  # noqa: A004
 from tenfold.specs import int64 as long
-from tenfold.tensor import Tensor, as_tensor, asarray, from_dlpack, from_numpy, tensor
+from tenfold.tensor import Tensor
 from tenfold.threads import get_num_threads, set_num_threads, threads
 from tenfold.transforms.custom import checkpoint, custom_jvp, custom_vjp
 from tenfold.transforms.grad import grad, value_and_grad
@@ -317,7 +318,7 @@ __all__ += compaction.__all__
 __all__ += creation.__all__
 __all__ += elementwise.__all__
 __all__ += factorizations.__all__
-__all__ += indexing.__all__
+__all__ += taking.__all__
 __all__ += joining.__all__
 __all__ += linear_algebra.__all__
 __all__ += matrices.__all__

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from tenfold.functions import arithmetic, creation, elementwise, indexing, linear_algebra, reductions, shapes, sorting
+from tenfold.functions import (
+    arithmetic,
+    creation,
+    elementwise,
+    linear_algebra,
+    reductions,
+    shapes,
+    sorting,
+    taking,
+)
 from tenfold.tracing import here
 from tenfold_rt.errors import UnsupportedError
 
@@ -154,11 +163,11 @@ def _count_nonzero(a: Any, axis: Any = None) -> Any:
 
 
 def _take(a: Any, indices: Any, axis: int | None = None) -> Any:
-    return indexing.take(a, indices, axis=axis)
+    return taking.take(a, indices, axis=axis)
 
 
 def _take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
-    return indexing.take_along_axis(arr, indices, axis=axis)
+    return taking.take_along_axis(arr, indices, axis=axis)
 
 
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:

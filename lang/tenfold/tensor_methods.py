@@ -12,7 +12,6 @@ from tenfold.functions import (
     creation,
     elementwise,
     factorizations,
-    indexing,
     joining,
     linear_algebra,
     matrices,
@@ -27,6 +26,7 @@ from tenfold.functions import (
     sorting,
     special,
     statistics,
+    taking,
 )
 from tenfold.specs import DTypeLike
 from tenfold.tracing import Scalar, TensorLike, TensorValue
@@ -260,9 +260,9 @@ class Methods(TensorValue):
     tril = creation.tril
     triu = creation.triu
 
-    gather = indexing.gather
-    index_select = indexing.index_select
-    take = indexing.take
+    gather = taking.gather
+    index_select = taking.index_select
+    take = taking.take
 
     index_add = scattering.index_add
     index_copy = scattering.index_copy

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tenfold.construction import tensor
 from tenfold.functions import creation
 from tenfold.gradients.backward import grad
 from tenfold.gradients.modes import no_grad
-from tenfold.tensor import Tensor, tensor
+from tenfold.tensor import Tensor
 from tenfold.tracing import Array
 from tenfold_rt.errors import ArgumentError, GradientError
 

@@ -10,7 +10,6 @@ of integers would write outside is dropped.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,12 +21,9 @@ from tenfold.eager import tensor_function
 from tenfold.functions.axes import (
     broadcast_shape,
     expand_to,
-    normalize_axis,
-    require_axis,
     reshape_to,
 )
 from tenfold.functions.creation import filled
-from tenfold.functions.shapes import sliced
 from tenfold.promotion import convert, type_of
 from tenfold.tracing import Array, TensorLike, TensorValue, here, lift, refuse_value, wrap
 from tenfold_rt import dtypes
@@ -39,12 +35,6 @@ from tenfoldc.ops import Direction, GatherDimensionNumbers, ScatterAttributes, S
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
-__all__ = [
-    "gather",
-    "index_select",
-    "take",
-    "take_along_axis",
-]
 
 Index: TypeAlias = Any
 """What may stand in brackets; see the module's description."""
@@ -237,12 +227,12 @@ def _shape_of(items: Sequence[Item]) -> list[int]:
 def _starts(x: Var, items: Sequence[Item]) -> list[Var]:
     """Where a block begins whose integers are known only at run time."""
     return [
-        _position(item, length) if is_array_item(item) else filled((), 0, dtypes.i64)
+        position(item, length) if is_array_item(item) else filled((), 0, dtypes.i64)
         for item, length in zip(_by_axis(items), x.sizes, strict=True)
     ]
 
 
-def _position(item: Item | None, length: int) -> Var:
+def position(item: Item | None, length: int) -> Var:
     """Indices as i64, negative ones counted from the end."""
     indices = convert(lift(cast("Array", item)), dtypes.i64)
     if isinstance(item, np.ndarray):
@@ -270,7 +260,7 @@ class _Gather:
         by_axis = _by_axis(items)
         axes = tuple(i for i, item in enumerate(by_axis) if not isinstance(item, Slice))
         parts = [
-            filled((), item, dtypes.i64) if isinstance(item, int) else _position(item, sizes[axis])
+            filled((), item, dtypes.i64) if isinstance(item, int) else position(item, sizes[axis])
             for axis, item in enumerate(by_axis)
             if not isinstance(item, Slice)
         ]
@@ -460,61 +450,3 @@ def _put_back(x: Var, items: Sequence[Item | None], part: Var) -> Var:
     marks = filled(part.sizes, True, dtypes.bool_)
     inside = ops.pad(marks, filled((), False, dtypes.bool_), starts, edges, gaps)
     return ops.select(inside, ops.pad(part, filled((), 0, x.dtype), starts, edges, gaps), x)
-
-
-@tensor_function
-def take(input: TensorLike, index: TensorLike, dim: int | None = None, *, axis: int | None = None) -> Tensor:
-    """The positions `index` along an axis, or of the flattened tensor; the axis becomes those of `index`."""
-    value = lift(input)
-    place = dim if axis is None else axis
-    if place is None:
-        value, place = reshape_to(value, (math.prod(value.sizes),)), 0
-    number = normalize_axis("take", place, value.rank)
-    array = index if isinstance(index, (TensorValue, np.ndarray, list, tuple)) else np.asarray(index)
-    return getitem(wrap(value), (*[slice(None)] * number, array))
-
-
-@tensor_function
-def index_select(input: TensorLike, dim: int, index: TensorLike) -> Tensor:
-    """`take` with PyTorch's order of arguments."""
-    return take(input, index, dim)
-
-
-@tensor_function
-def take_along_axis(
-    input: TensorLike, indices: TensorLike, dim: int | None = None, *, axis: int | None = None
-) -> Tensor:
-    """For each index its element along an axis, the other axes going in step and broadcasting (NumPy's)."""
-    value, places = lift(input), lift(indices)
-    if dim is None and axis is None:
-        value, axis = reshape_to(value, (math.prod(value.sizes),)), 0
-    number = require_axis("take_along_axis", dim if axis is None else axis, value.rank)
-    if places.rank != value.rank:
-        raise ShapeError(f"take_along_axis: {value.type} and {places.type} differ in rank", where=here())
-    others = broadcast_shape("take_along_axis", *(_at_size_one(v.sizes, number) for v in (value, places)))
-    value = expand_to(value, _with_size(others, number, value.sizes[number]))
-    places = expand_to(places, _with_size(others, number, places.sizes[number]))
-    return wrap(_taken_along(value, places, number))
-
-
-def _at_size_one(sizes: Sequence[int], axis: int) -> tuple[int, ...]:
-    return _with_size(sizes, axis, 1)
-
-
-def _with_size(sizes: Sequence[int], axis: int, size: int) -> tuple[int, ...]:
-    return (*sizes[:axis], size, *sizes[axis + 1 :])
-
-
-def _taken_along(x: Var, indices: Var, axis: int) -> Var:
-    return ops.take_along_axis(x, _position(cast("Any", wrap(indices)), x.sizes[axis]), axis)
-
-
-@tensor_function
-def gather(input: TensorLike, dim: int, index: TensorLike) -> Tensor:
-    """`take_along_axis` where the other axes of `index` may be shorter than those of `input` (PyTorch's)."""
-    value, places = lift(input), lift(index)
-    axis = normalize_axis("gather", dim, value.rank)
-    for other, size in enumerate(places.sizes):
-        if other != axis:
-            value = sliced(value, other, 0, size)
-    return wrap(_taken_along(value, places, axis))

@@ -14,8 +14,9 @@ from tenfold.eager import tensor_function
 from tenfold.functions.arithmetic import div, truth
 from tenfold.functions.axes import broadcast_shape, expand_to, normalize_axis, reshape_to
 from tenfold.functions.creation import filled
-from tenfold.functions.indexing import At, take_along_axis
+from tenfold.functions.indexing import At
 from tenfold.functions.shapes import sliced
+from tenfold.functions.taking import take_along_axis
 from tenfold.promotion import convert, type_of
 from tenfold.tracing import Scalar, TensorLike, here, is_scalar, lift, wrap
 from tenfold_rt import dtypes

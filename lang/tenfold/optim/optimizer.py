@@ -14,12 +14,13 @@ from typing import Any, TypeAlias, cast
 
 from tenfold.autograd import enable_grad, no_grad
 from tenfold.changes import change
+from tenfold.construction import tensor
 from tenfold.lazy.graph import GRAPH
 from tenfold.nn.modules.hooks import RemovableHandle, registered
 from tenfold.nn.modules.state import tensor_of
 from tenfold.optim.parameter_group import ParameterGroup
 from tenfold.specs import float32
-from tenfold.tensor import Tensor, tensor
+from tenfold.tensor import Tensor
 from tenfold.tracing import is_tracing
 from tenfold_rt.errors import ArgumentError, DTypeError, UnsupportedError
 

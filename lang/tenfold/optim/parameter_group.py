@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from tenfold.construction import tensor
 from tenfold.specs import float64
-from tenfold.tensor import Tensor, tensor
+from tenfold.tensor import Tensor
 
 
 class ParameterGroup(dict[str, Any]):

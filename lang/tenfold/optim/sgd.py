@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tenfold.construction import tensor
 from tenfold.eager import tensor_function
 from tenfold.functions.creation import zeros_like
 from tenfold.optim.optimizer import Optimizer, Params, gradients, overwrite, require_at_least_zero
 from tenfold.optim.parameter_group import ParameterGroup
-from tenfold.tensor import Tensor, tensor
+from tenfold.tensor import Tensor
 from tenfold_rt.errors import ArgumentError
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import normalize_axis
 from tenfold.functions.creation import counted
-from tenfold.functions.indexing import index_select
+from tenfold.functions.taking import index_select
 from tenfold.random.threefry import random_bits, require_key, split_in
 from tenfold.tracing import TensorLike, lift, wrap
 from tenfold_rt import dtypes

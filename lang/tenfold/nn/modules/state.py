@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tenfold.autograd import no_grad
+from tenfold.construction import tensor
 from tenfold.nn.modules.registry import children, persistent_state
 from tenfold.nn.parameter import Parameter
-from tenfold.tensor import Tensor, tensor
+from tenfold.tensor import Tensor
 from tenfold_rt.errors import DTypeError, StateError
 
 if TYPE_CHECKING:

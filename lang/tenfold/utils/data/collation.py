@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from tenfold.construction import tensor
 from tenfold.functions.shapes import stack
-from tenfold.tensor import Tensor, tensor
+from tenfold.tensor import Tensor
 from tenfold.tracing import Array, TensorValue, here
 from tenfold_rt.errors import DTypeError, ShapeError
 

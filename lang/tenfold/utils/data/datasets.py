@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from tenfold.functions.indexing import index_select
-from tenfold.tensor import Tensor, tensor
+from tenfold.construction import tensor
+from tenfold.functions.taking import index_select
+from tenfold.tensor import Tensor
 from tenfold.tracing import TensorLike, here
 from tenfold.utils.data import draws
 from tenfold_rt.errors import ArgumentError, RangeError, ShapeError

@@ -1,0 +1,82 @@
+"""Tensors made of what is not one: numbers, nested lists, arrays, tensors of other libraries."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+from tenfold.device import Device
+from tenfold.functions import elementwise
+from tenfold.specs import DTypeLike, element_type
+from tenfold.tensor import Tensor, require_cpu
+from tenfold.tracing import Array, array_from, here
+from tenfold.tracing import from_dlpack as shared_array
+from tenfold.values import Value
+from tenfold_rt.errors import ArgumentError, DTypeError
+
+
+def tensor(
+    data: object,
+    dtype: DTypeLike | None = None,
+    device: str | Device | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor with a copy of `data`: an array, a number, nested lists of numbers, or a tensor.
+
+    Python floats become the default float, ints i64, bools bool; an array keeps its element type.  `dtype` converts.
+    """
+    require_cpu(device)
+    if isinstance(data, Tensor):
+        made = elementwise.clone(data.detach())
+    else:
+        array = array_from(_without_tensors(data))
+        made = Tensor.of_array(np.array(array, order="C"))
+    if dtype is not None and made.type.dtype is not element_type(dtype):
+        made = elementwise.to(made, dtype)
+    return made.requires_grad_() if requires_grad else made
+
+
+def _without_tensors(data: object) -> object:
+    """Nested lists with tensors of one number as these numbers."""
+    if isinstance(data, (list, tuple)):
+        return [_without_tensors(item) for item in cast("list[object]", data)]
+    if isinstance(data, Tensor) and data.array is not None:
+        return data.detach().numpy() if data.ndim else data.item()
+    return data
+
+
+def as_tensor(data: object, dtype: DTypeLike | None = None, device: str | Device | None = None) -> Tensor:
+    """A tensor of `data`, over its memory where it is an array; a tensor is given back as it is."""
+    require_cpu(device)
+    if isinstance(data, Tensor):
+        made = data
+    elif isinstance(data, np.ndarray):
+        made = from_numpy(cast("Array", data))
+    elif hasattr(data, "__dlpack__"):
+        made = from_dlpack(data)
+    else:
+        return tensor(data, dtype)
+    return made if dtype is None else made.to(dtype)
+
+
+def asarray(data: object, dtype: DTypeLike | None = None) -> Tensor:
+    """`as_tensor` by NumPy's name."""
+    return as_tensor(data, dtype)
+
+
+def from_numpy(array: Array) -> Tensor:
+    """A tensor over the memory of an array: what is written to one is seen in the other.
+
+    `DTypeError` for an element type that tensors do not have, `ArgumentError` for negative strides.
+    """
+    if not isinstance(cast("object", array), np.ndarray):
+        raise DTypeError(f"from_numpy: expected an np.ndarray, got a {type(array).__name__}", where=here())
+    if any(stride < 0 for stride in array.strides):
+        raise ArgumentError("from_numpy: an array with negative strides", where=here(), mend="give array.copy()")
+    return Tensor.of_value(Value.of_array(array_from(array), foreign=True))
+
+
+def from_dlpack(data: object) -> Tensor:
+    """A tensor over the memory of another library's tensor; `ArgumentError` where it cannot be shared."""
+    return Tensor.of_value(Value.of_array(shared_array(data), foreign=True))
