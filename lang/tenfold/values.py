@@ -55,8 +55,8 @@ def array_kind(array: Array) -> Kind:
     return kind
 
 
-class Call(Protocol):
-    """A recorded call, whose results are known when `force` returns."""
+class Recording(Protocol):
+    """Recorded calls, whose results are known when `force` returns."""
 
     def force(self) -> None: ...
 
@@ -64,7 +64,7 @@ class Call(Protocol):
 class Value:
     """An immutable tensor.
 
-    `call` and `place` say which result of which recorded call it is, until that has run.  `root` is the value whose
+    `recording` and `place`, the number of a call and that of its result, say what it is of the calls that have not run.  `root` is the value whose
     memory this one's array lies in.  `foreign` memory may be written by others at any time; `lent` memory while an
     array that was given away lives.
     """
@@ -72,11 +72,11 @@ class Value:
     __slots__ = (
         "__weakref__",
         "_array",
-        "call",
         "foreign",
         "kind",
         "lent",
         "place",
+        "recording",
         "replaces",
         "root",
         "trace",
@@ -88,8 +88,8 @@ class Value:
         self._array: Array | None = None
         self.var: Var | None = None
         self.trace: Trace | None = None
-        self.call: Call | None = None
-        self.place = 0
+        self.recording: Recording | None = None
+        self.place = (0, 0)
         self.root: Value | None = None
         self.foreign = False
         self.lent = False
@@ -119,8 +119,8 @@ class Value:
     @property
     def array(self) -> Array | None:
         """The array, computed if need be; None while traced."""
-        if self._array is None and self.call is not None:
-            self.call.force()
+        if self._array is None and self.recording is not None:
+            self.recording.force()
         return self._array
 
     @property
@@ -130,7 +130,7 @@ class Value:
 
     def settle(self, array: Array) -> None:
         """Take note of what a recorded call computed."""
-        self._array, self.call = array, None
+        self._array, self.recording = array, None
 
     @property
     def is_traced(self) -> bool:

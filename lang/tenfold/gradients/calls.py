@@ -26,9 +26,6 @@ Operand: TypeAlias = "TensorValue | Value | bool | int | float"
 def run(routine: Routine, inputs: Sequence[Input]) -> list[Value]:
     """The results of a routine: traced inside a trace, else recorded."""
     if not is_tracing():
-        for given in inputs:
-            if isinstance(given, Value) and given.is_traced:
-                require_trace(given)
         return GRAPH.record(routine, inputs)
     trace = current()
     arguments = [_in_trace(given) for given in inputs]
