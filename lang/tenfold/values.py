@@ -64,9 +64,9 @@ class Recording(Protocol):
 class Value:
     """An immutable tensor.
 
-    `recording` and `place`, the number of a call and that of its result, say what it is of the calls that have not run.  `root` is the value whose
-    memory this one's array lies in.  `foreign` memory may be written by others at any time; `lent` memory while an
-    array that was given away lives.
+    `recording` holds the calls that have not run which give it, as result `place`: (call, result).  `root` is the value
+    whose memory this one's array lies in.  `foreign` memory may be written by others at any time; `lent` memory while
+    an array that was given away lives.
     """
 
     __slots__ = (
@@ -89,7 +89,7 @@ class Value:
         self.var: Var | None = None
         self.trace: Trace | None = None
         self.recording: Recording | None = None
-        self.place = (0, 0)
+        self.place: tuple[int, int] = (0, 0)
         self.root: Value | None = None
         self.foreign = False
         self.lent = False
