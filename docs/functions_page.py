@@ -36,7 +36,14 @@ THEMES = {
         "functions.matrices",
         "linalg",
     ),
-    "Random numbers": ("random.keys", "random.distributions", "random.gamma", "random.orders"),
+    "Random numbers": ("random.sampling", "random.generator"),
+    "Random numbers from keys": (
+        "random.keys",
+        "random.distributions",
+        "random.gamma",
+        "random.poisson",
+        "random.orders",
+    ),
     "Convolution and pooling": (
         "nn.functional.convolutions",
         "nn.functional.pooling",

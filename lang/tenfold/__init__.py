@@ -100,6 +100,17 @@ from tenfold.nn.functional import (
 )
 from tenfold.number_limits import finfo, iinfo
 from tenfold.printing import set_printoptions
+from tenfold.random import sampling
+from tenfold.random.generator import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
+from tenfold.random.sampling import *  # noqa: F403
 from tenfold.saving import load, save
 from tenfold.size import Size
 from tenfold.specs import (
@@ -180,6 +191,7 @@ __all__ = [
     "ElementType",
     "Extremes",
     "FileFormatError",
+    "Generator",
     "LoadedLibrary",
     "Lowered",
     "ParseError",
@@ -225,6 +237,7 @@ __all__ = [
     "cuda",
     "custom_jvp",
     "custom_vjp",
+    "default_generator",
     "device",
     "double",
     "dtype",
@@ -247,6 +260,7 @@ __all__ = [
     "gelu",
     "get_default_dtype",
     "get_num_threads",
+    "get_rng_state",
     "grad",
     "half",
     "hessian",
@@ -257,6 +271,7 @@ __all__ = [
     "i64",
     "iinfo",
     "inference_mode",
+    "initial_seed",
     "int",
     "int8",
     "int16",
@@ -274,6 +289,7 @@ __all__ = [
     "linear",
     "load",
     "long",
+    "manual_seed",
     "map",
     "max_pool2d",
     "mse_loss",
@@ -288,10 +304,12 @@ __all__ = [
     "save",
     "scaled_dot_product_attention",
     "scan",
+    "seed",
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",
     "set_printoptions",
+    "set_rng_state",
     "short",
     "silu",
     "softplus",
@@ -328,6 +346,7 @@ __all__ += products.__all__
 __all__ += queries.__all__
 __all__ += reductions.__all__
 __all__ += running.__all__
+__all__ += sampling.__all__
 __all__ += scattering.__all__
 __all__ += searching.__all__
 __all__ += shapes.__all__

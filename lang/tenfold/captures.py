@@ -221,7 +221,7 @@ class Effectful:
         """The results for the leaves of a call's arguments, which have the program's types."""
         operands = [leaf if isinstance(leaf, TensorValue) else Value.of_array(np.array(leaf)) for leaf in leaves]
         count = self._results.leaves
-        with nullcontext() if self._threads is None else threads(self._threads):
+        with nullcontext() if self._threads is None else threads(self._threads), GRAPH.lock:
             results = self._effects.call(self._routine, operands, count)
         given = results if as_tensors else [result.array for result in results]
         return pytree.unflatten(self._results, given)

@@ -17,6 +17,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.captures import Effectful, Recorder
 from tenfold.export import write_artifact
+from tenfold.lazy.graph import GRAPH
 from tenfold.program import COMPILING, Program, Traced, compile_traced, compiler, trace_function
 from tenfold.rewrite.convert import ControlFlow, rewritten
 from tenfold.rewrite.convert import control_flow as in_mode
@@ -145,7 +146,7 @@ class Compiled(Generic[P, R]):
         return program.run(arrays, as_tensors=as_tensors)
 
     def _program(self, request: Request) -> Program | Effectful:
-        with COMPILING:
+        with GRAPH.lock, COMPILING:  # in this order: what is recorded may be run by a trace
             program = next((each for each in self._programs.get(request, ()) if each.holds()), None)
             if program is None:
                 traced = self._trace(request)

@@ -25,6 +25,7 @@ from tenfold.gradients.modes import set_grad_enabled
 from tenfold.lazy.graph import GRAPH
 from tenfold.operators import Operators
 from tenfold.printing import tensor_text
+from tenfold.random.filling import Fillings
 from tenfold.size import Size
 from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
 from tenfold.tensor_methods import Methods
@@ -38,7 +39,7 @@ _NUMBER = "keep it a tensor, or mark the argument static with static_argnames"
 _RETURN = "return it from the traced function and look at the result"
 
 
-class Tensor(Operators, Methods, Changes):
+class Tensor(Operators, Methods, Changes, Fillings):
     """A tensor; make one with `tn.tensor`, or get one as the result of a function of `tenfold`."""
 
     __slots__ = ("__dict__", "_grad")

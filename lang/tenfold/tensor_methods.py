@@ -28,6 +28,7 @@ from tenfold.functions import (
     statistics,
     taking,
 )
+from tenfold.random import sampling
 from tenfold.specs import DTypeLike
 from tenfold.tracing import Scalar, TensorLike, TensorValue
 
@@ -317,6 +318,9 @@ class Methods(TensorValue):
     log_softmax = neural.log_softmax
     relu = neural.relu
     softmax = neural.softmax
+
+    bernoulli = sampling.bernoulli
+    multinomial = sampling.multinomial
 
     def where(self, condition: TensorLike, other: TensorLike) -> Tensor:
         """This tensor where `condition` is true, else `other`."""

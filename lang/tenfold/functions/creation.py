@@ -62,16 +62,25 @@ def counted(shape: Sequence[int], axis: int, dtype: DType) -> Var:
 
 
 def made_anew(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """`make`, which also takes the device that its tensor is to be on and whether that requires a gradient."""
+    """`make`, which also takes the device that its tensor is to be on and whether that requires a gradient.
+
+    Sizes that it takes one by one may be given together as `size`.
+    """
+    own = inspect.signature(make)
+    takes_sizes = any(
+        parameter.name == "size" and parameter.kind is inspect.Parameter.VAR_POSITIONAL
+        for parameter in own.parameters.values()
+    )
 
     @functools.wraps(make)
     def function(*args: Any, device: Device | str | None = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
         if device is not None:
             usable_device(device)
+        if takes_sizes and "size" in kwargs:
+            args = (*args, kwargs.pop("size"))
         made = make(*args, **kwargs)
         return made.requires_grad_() if requires_grad else made
 
-    own = inspect.signature(make)
     extra = [
         inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=None),
         inspect.Parameter("requires_grad", inspect.Parameter.KEYWORD_ONLY, default=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from tenfold.autograd import no_grad
 from tenfold.eager import tensor_function
@@ -15,9 +15,8 @@ from tenfold.functions.linear_algebra import matmul
 from tenfold.functions.reductions import norm
 from tenfold.functions.shapes import swapaxes
 from tenfold.functions.sorting import argsort
-from tenfold.nn.functional.effects import next_key
 from tenfold.random.distributions import normal, truncated_normal, uniform
-from tenfold.random.keys import key
+from tenfold.random.generator import Generator, next_key
 from tenfold.specs import float64
 from tenfold.tensor import Tensor
 from tenfold_rt.errors import ArgumentError, ShapeError
@@ -54,25 +53,25 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Numbers equally likely anywhere in [a, b)."""
     with no_grad():
-        return tensor.copy_(uniform(_key(generator), tuple(tensor.shape), tensor.dtype, a, b))
+        return tensor.uniform_(a, b, generator=generator)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal numbers."""
     with no_grad():
-        return tensor.copy_(normal(_key(generator), tuple(tensor.shape), tensor.dtype) * std + mean)
-
-
-def _key(generator: Any) -> Tensor:
-    """A key of `generator`'s, or a new one of the sequence from which all draw that are given none."""
-    return next_key() if generator is None else key(generator.next_seed())
+        return tensor.normal_(mean, std, generator=generator)
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Normal numbers among those in [a, b]: the inverse of the distribution's function at uniform numbers."""
     if mean < a - 2 * std or mean > b + 2 * std:
@@ -83,7 +82,7 @@ def trunc_normal_(
         )
     low, high = ((end - mean) / std for end in (a, b))
     with no_grad():
-        drawn = truncated_normal(_key(generator), low, high, tuple(tensor.shape), tensor.dtype)
+        drawn = truncated_normal(next_key(generator), low, high, tuple(tensor.shape), tensor.dtype)
         return tensor.copy_((drawn * std + mean).clamp(a, b))
 
 
@@ -136,19 +135,23 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     return inputs * math.prod(window), outputs * math.prod(window)
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform within gain sqrt(6 / (fan_in + fan_out)) of 0 (Glorot and Bengio, 2010)."""
     bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with deviation gain sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: FanMode = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: FanMode = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Uniform within gain sqrt(3 / fan) of 0 (He et al., 2015); `a` is the slope of a leaky ReLU."""
     if 0 in tensor.shape:
@@ -158,7 +161,11 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: FanMode = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: FanMode = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Normal with deviation gain / sqrt(fan) (He et al., 2015); `a` is the slope of a leaky ReLU."""
     if 0 in tensor.shape:
@@ -179,7 +186,7 @@ def _kaiming_deviation(tensor: Tensor, a: float, mode: str, nonlinearity: str) -
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """Orthonormal rows, or columns where there are more rows than columns, times `gain` (Saxe et al., 2013).
 
     The first axis is the rows, all others together the columns.  Normal numbers are made orthonormal by Cholesky
@@ -193,7 +200,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     rows = tensor.shape[0]
     columns = math.prod(tensor.shape[1:])
     with no_grad():
-        drawn = normal(_key(generator), (max(rows, columns), min(rows, columns)), float64)
+        drawn = normal(next_key(generator), (max(rows, columns), min(rows, columns)), float64)
         columns_of_unit = orthonormal_columns(drawn)
         oriented = swapaxes(columns_of_unit, 0, 1) if rows < columns else columns_of_unit
         return tensor.copy_((oriented * gain).reshape(tensor.shape))
@@ -218,12 +225,12 @@ def _cholesky_q(x: Tensor, shift: Tensor | float) -> Tensor:
     return swapaxes(solve_triangular(lower, swapaxes(x, 0, 1), upper=False), 0, 1)
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Normal numbers, of which in each column a share `sparsity` is zero, at random places (Martens, 2010)."""
     if tensor.ndim != 2:
         raise ShapeError("Only tensors with 2 dimensions are supported")
     zeroed = math.ceil(sparsity * tensor.shape[0])
     with no_grad():
-        ranks = argsort(argsort(uniform(_key(generator), tuple(tensor.shape)), 0), 0)
-        drawn = normal(_key(generator), tuple(tensor.shape), tensor.dtype) * std
+        ranks = argsort(argsort(uniform(next_key(generator), tuple(tensor.shape)), 0), 0)
+        drawn = normal(next_key(generator), tuple(tensor.shape), tensor.dtype) * std
         return tensor.copy_(where(ranks < zeroed, 0.0, drawn))

@@ -16,7 +16,7 @@ from tenfold.random.threefry import random_bits, require_key, seeded, split_key,
 from tenfold.specs import DTypeLike, element_type, u32
 from tenfold.tracing import TensorLike, TensorValue, here, is_tracing, lift, wrap
 from tenfold_rt import dtypes
-from tenfold_rt.errors import ArgumentError, DTypeError
+from tenfold_rt.errors import DTypeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 
@@ -28,9 +28,7 @@ def key(seed: int | TensorLike) -> Tensor:
     """The key of a seed: an integer of up to 64 bits, or an integer scalar that a program computes."""
     if not isinstance(seed, int):
         return _key(seed)
-    if not -(2**63) <= seed < 2**64:
-        raise ArgumentError(f"key: the seed {seed} has more than 64 bits", where=here())
-    array = seeded(seed)
+    array = seeded("key", seed)
     return wrap(lift(array)) if is_tracing() else TensorValue.of_array(array)
 
 

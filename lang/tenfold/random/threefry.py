@@ -97,6 +97,8 @@ def split_in(name: str, key: Var, count: int) -> list[Var]:
     return [ops.reshape(ops.slice_(keys, (n, 0), (n + 1, 2)), (2,)) for n in range(count)]
 
 
-def seeded(seed: int) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """The key of a seed of 64 bits."""
+def seeded(name: str, seed: int) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """The key of a seed; `ArgumentError` where that has more than 64 bits."""
+    if not -(2**63) <= seed < 2**64:
+        raise ArgumentError(f"{name}: the seed {seed} has more than 64 bits", where=here())
     return np.array([seed >> 32 & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)

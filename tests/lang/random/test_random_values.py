@@ -45,6 +45,10 @@ BITS: dict[str, tuple[Callable[[], Any], Any]] = {
         lambda: tn.random.randint(KEY, 4, -5, 10**12, tn.i64),
         [565845745543, 705584691829, 908909636125, 935016376258],
     ),
+    "poisson": (
+        lambda: tn.random.poisson(KEY, np.array([0.5, 3, 9.9, 10, 20, 100, 1e4], np.float32)),
+        [2, 1, 9, 16, 19, 101, 10095],
+    ),
     "permutation": (lambda: tn.random.permutation(KEY, 10), [9, 4, 2, 3, 5, 0, 7, 6, 1, 8]),
 }
 

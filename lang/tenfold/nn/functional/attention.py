@@ -12,8 +12,8 @@ from tenfold.functions.neural import softmax_over
 from tenfold.functions.precision import rounded_once
 from tenfold.functions.shapes import repeat_interleave
 from tenfold.nn.functional.dropouts import dropped
-from tenfold.nn.functional.effects import next_key
 from tenfold.promotion import promoted_floating
+from tenfold.random.generator import next_key
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, ShapeError

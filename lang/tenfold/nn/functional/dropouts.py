@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from tenfold.eager import tensor_function
 from tenfold.functions.arithmetic import where
 from tenfold.functions.precision import rounded_once
-from tenfold.nn.functional.effects import in_place, next_key
+from tenfold.nn.functional.effects import in_place
 from tenfold.promotion import promoted_floating, type_of
 from tenfold.random.distributions import uniform
+from tenfold.random.generator import next_key
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError
 

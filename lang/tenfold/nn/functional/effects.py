@@ -1,16 +1,17 @@
-"""What functions do beside giving a result: writing into tensors, and drawing keys for random numbers."""
+"""Functions that write their result over an argument: `inplace=True`, and running statistics."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+import numpy as np
 
 from tenfold.changes import change
-from tenfold.random.keys import key
-from tenfold.tracing import TensorLike, TensorValue
+from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
+from tenfold_rt.errors import ArgumentError
 
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
@@ -18,19 +19,20 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_DRAWN = itertools.count()
 
+def overwritten(target: TensorLike, compute: Callable[[], Any], name: str) -> Any:
+    """`target`, a tensor or an array, after it has got the values that `compute` gives for the function `name`.
 
-def next_key() -> Tensor:
-    """A key that was not used before, for one call's random numbers."""
-    return key(next(_DRAWN))
-
-
-def overwritten(target: TensorLike, values: R) -> R:
-    """`target`, which holds `values` from now on; they alone where it is no tensor of ours."""
-    if not isinstance(target, TensorValue):
-        return values
-    return cast("R", change(cast("Tensor", target), lambda: values, "overwrite"))
+    `ArgumentError` for a number, a list, or an array that a trace cannot write to.
+    """
+    if isinstance(target, TensorValue):
+        return change(cast("Tensor", target), compute, name)
+    if not isinstance(target, np.ndarray) or is_tracing():
+        raise ArgumentError(
+            f"{name}: a {type(target).__name__} cannot be changed in place", where=here(), mend="give a tensor"
+        )
+    np.copyto(target, compute())
+    return target
 
 
 def in_place(function: Callable[P, R]) -> Callable[P, R]:
@@ -40,9 +42,9 @@ def in_place(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        result = function(*args, **kwargs)
         if not kwargs.get("inplace", len(args) > place and args[place]):
-            return result
-        return overwritten(cast("TensorLike", args[0] if args else kwargs[names[0]]), result)
+            return function(*args, **kwargs)
+        target = cast("TensorLike", args[0] if args else kwargs[names[0]])
+        return overwritten(target, lambda: function(*args, **kwargs), f"{function.__name__}_")
 
     return wrapper

@@ -15,9 +15,9 @@ from tenfold.functions.neural import softmax
 from tenfold.functions.reductions import mean
 from tenfold.functions.shapes import concatenate, pad, permute, reshape, split, unsqueeze
 from tenfold.nn.functional.dropouts import dropped
-from tenfold.nn.functional.effects import next_key
 from tenfold.nn.functional.projections import linear
 from tenfold.promotion import convert, promoted_floating
+from tenfold.random.generator import next_key
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError
 

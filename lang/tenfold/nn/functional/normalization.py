@@ -154,15 +154,15 @@ def batch_norm(
     if not training:
         return _with_running(input, running_mean, running_var, weight, bias, eps)
     result = batch_norm_training(input, running_mean, running_var, weight, bias, momentum, eps)
-    return _updating(result, running_mean, running_var)
+    return _updating("batch_norm", result, running_mean, running_var)
 
 
-def _updating(result: Normalized, running_mean: TensorLike | None, running_var: TensorLike | None) -> Tensor:
+def _updating(name: str, result: Normalized, running_mean: TensorLike | None, running_var: TensorLike | None) -> Tensor:
     """The output, after the running statistics have been overwritten by the new ones."""
     with no_grad():
         for old, new in ((running_mean, result.running_mean), (running_var, result.running_var)):
-            if old is not None and new is not None:
-                overwritten(old, new)
+            if old is not None:
+                overwritten(old, lambda new=new: new, name)
     return result.output
 
 
@@ -277,7 +277,7 @@ def instance_norm(
     if not use_input_stats:
         return _with_running(input, running_mean, running_var, weight, bias, eps)
     result = Normalized(*_instance_norm(input, running_mean, running_var, weight, bias, momentum, eps))
-    return _updating(result, running_mean, running_var)
+    return _updating("instance_norm", result, running_mean, running_var)
 
 
 @tensor_function

@@ -19,9 +19,9 @@ from tenfold.functions.elementwise import sigmoid, tanh
 from tenfold.functions.neural import relu
 from tenfold.functions.shapes import concatenate, split, stack, swapaxes, unsqueeze
 from tenfold.nn.functional.dropouts import dropped
-from tenfold.nn.functional.effects import next_key
 from tenfold.nn.functional.projections import linear
 from tenfold.promotion import promoted_floating
+from tenfold.random.generator import next_key
 from tenfold.random.keys import fold_in
 from tenfold.tracing import TensorLike, here, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError

@@ -11,10 +11,10 @@ from tenfold.functions.arithmetic import stop_gradient
 from tenfold.functions.axes import normalize_axis
 from tenfold.functions.precision import rounded_once
 from tenfold.functions.shapes import sliced
-from tenfold.nn.functional.effects import next_key
 from tenfold.nn.functional.embeddings import is_class
 from tenfold.promotion import convert, promoted_floating, type_of
 from tenfold.random.distributions import gumbel
+from tenfold.random.generator import next_key
 from tenfold.specs import DTypeLike, element_type, f32, f64
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt import dtypes

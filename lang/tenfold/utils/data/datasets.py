@@ -12,6 +12,7 @@ import numpy as np
 
 from tenfold.construction import tensor
 from tenfold.functions.taking import index_select
+from tenfold.random.generator import Generator
 from tenfold.tensor import Tensor
 from tenfold.tracing import TensorLike, here
 from tenfold.utils.data import draws
@@ -127,7 +128,7 @@ class Subset(Dataset[T_co]):
 
 
 def random_split(
-    dataset: MapDataset[T], lengths: Sequence[int | float], generator: draws.Generator | None = None
+    dataset: MapDataset[T], lengths: Sequence[int | float], generator: Generator | None = None
 ) -> list[Subset[T]]:
     """Subsets of the given lengths, or fractions that add up to 1, whose samples are drawn without repetition.
 

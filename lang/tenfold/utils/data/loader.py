@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tenfold import tree as pytree
+from tenfold.random.generator import Generator
 from tenfold.tracing import TensorValue, here
 from tenfold.utils.data import draws
 from tenfold.utils.data.collation import default_collate, default_convert
@@ -51,7 +52,7 @@ class DataLoader(Generic[T_co]):
         timeout: float = 0,
         worker_init_fn: Callable[[int], object] | None = None,
         multiprocessing_context: object = None,
-        generator: draws.Generator | None = None,
+        generator: Generator | None = None,
         *,
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,

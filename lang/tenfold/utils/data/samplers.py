@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
+from tenfold.random.generator import Generator
 from tenfold.tracing import here
 from tenfold.utils.data import draws
 from tenfold_rt.errors import ArgumentError
@@ -48,7 +49,7 @@ class RandomSampler(Sampler[int]):
         data_source: Sized,
         replacement: bool = False,
         num_samples: int | None = None,
-        generator: draws.Generator | None = None,
+        generator: Generator | None = None,
     ) -> None:
         if num_samples is not None and num_samples <= 0:
             raise ArgumentError(f"RandomSampler: num_samples is {num_samples}, not at least 1", where=here())
@@ -77,7 +78,7 @@ class RandomSampler(Sampler[int]):
 class SubsetRandomSampler(Sampler[int]):
     """Certain samples in a random order."""
 
-    def __init__(self, indices: Sequence[int], generator: draws.Generator | None = None) -> None:
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
         self.indices, self.generator = indices, generator
 
     def __iter__(self) -> Iterator[int]:
@@ -100,7 +101,7 @@ class WeightedRandomSampler(Sampler[int]):
         weights: Iterable[float],
         num_samples: int,
         replacement: bool = True,
-        generator: draws.Generator | None = None,
+        generator: Generator | None = None,
     ) -> None:
         self.weights = [float(weight) for weight in weights]
         self.num_samples, self.replacement, self.generator = num_samples, replacement, generator

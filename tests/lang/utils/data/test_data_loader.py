@@ -22,7 +22,6 @@ from tenfold.utils.data import (
     WorkerInfo,
     get_worker_info,
 )
-from tenfold.utils.data.draws import Generator
 
 WORKERS = pytest.mark.parametrize("num_workers", [0, 1, 3])
 
@@ -205,7 +204,7 @@ def test_samples_are_asked_for_together_where_they_can_be() -> None:
 
 def test_shuffled_epochs_differ_and_a_seed_gives_them_again() -> None:
     def epochs() -> list[list[list[int]]]:
-        loader = DataLoader(Squares(7), 4, shuffle=True, generator=Generator(3))
+        loader = DataLoader(Squares(7), 4, shuffle=True, generator=tn.Generator().manual_seed(3))
         return [lists(loader), lists(loader)]
 
     first, second = epochs()

@@ -23,7 +23,6 @@ from tenfold.utils.data import (
     WeightedRandomSampler,
     random_split,
 )
-from tenfold.utils.data.draws import Generator
 
 
 class Words(Dataset[str]):
@@ -87,7 +86,7 @@ def test_subsets_have_the_samples_of_their_numbers() -> None:
     ("lengths", "sizes"), [([6, 4], [6, 4]), ([0.5, 0.3, 0.2], [5, 3, 2]), ([0.55, 0.45], [6, 4]), ([10, 0], [10, 0])]
 )
 def test_random_split_deals_all_samples(lengths: list[float], sizes: list[int]) -> None:
-    parts = random_split(range(10), lengths, generator=Generator(1))
+    parts = random_split(range(10), lengths, generator=tn.Generator().manual_seed(1))
     assert [len(part) for part in parts] == sizes
     dealt = [part[i] for part in parts for i in range(len(part))]
     assert sorted(dealt) == list(range(10))
@@ -103,7 +102,10 @@ def test_lengths_that_are_not_the_whole_are_refused(lengths: list[float]) -> Non
 def test_samplers_have_all_numbers() -> None:
     data = range(10)
     assert list(SequentialSampler(data)) == list(data)
-    for sampler in (RandomSampler(data, generator=Generator(0)), SubsetRandomSampler(list(data), Generator(0))):
+    for sampler in (
+        RandomSampler(data, generator=tn.Generator().manual_seed(0)),
+        SubsetRandomSampler(list(data), tn.Generator().manual_seed(0)),
+    ):
         first, second = list(sampler), list(sampler)
         assert sorted(first) == sorted(second) == list(data)
         assert first != second
@@ -115,13 +117,13 @@ def test_random_samplers_take_as_many_as_they_are_asked_for() -> None:
     assert Counter(more) == dict.fromkeys(range(10), 2)
     fewer = RandomSampler(range(10), num_samples=4)
     assert (len(set(fewer)), len(fewer)) == (4, 4)
-    drawn = list(RandomSampler(range(3), replacement=True, num_samples=100, generator=Generator(0)))
+    drawn = list(RandomSampler(range(3), replacement=True, num_samples=100, generator=tn.Generator().manual_seed(0)))
     assert set(drawn) == {0, 1, 2}
     assert len(drawn) == 100
 
 
 def test_weights_are_chances() -> None:
-    drawn = Counter(WeightedRandomSampler([1, 0, 3], 4000, generator=Generator(0)))
+    drawn = Counter(WeightedRandomSampler([1, 0, 3], 4000, generator=tn.Generator().manual_seed(0)))
     assert set(drawn) == {0, 2}
     assert 900 < drawn[0] < 1100
     assert sorted(WeightedRandomSampler([1, 0, 3], 2, replacement=False)) == [0, 2]
