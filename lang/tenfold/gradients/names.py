@@ -103,7 +103,7 @@ def _squeeze(given: Arguments) -> str:
 
 
 def _split(given: Arguments) -> str:
-    return "Split0" if isinstance(given["split_size_or_sections"], int) else "SplitWithSizes0"
+    return "Split0" if isinstance(given.get("split_size_or_sections"), int) else "SplitWithSizes0"
 
 
 def _pad(given: Arguments) -> str:
