@@ -15,8 +15,6 @@ COUNT = 4096
 MOMENTS: dict[str, tuple[Callable[[], tn.Tensor], float, float]] = {
     "rand": (lambda: tn.rand(COUNT), 0.5, 12**-0.5),
     "randn": (lambda: tn.randn(COUNT), 0, 1),
-    "rand_like": (lambda: tn.rand_like(tn.zeros(COUNT)), 0.5, 12**-0.5),
-    "randn_like": (lambda: tn.randn_like(tn.zeros(COUNT)), 0, 1),
     "randint": (lambda: tn.randint(-2, 3, (COUNT,)), 0, 2**0.5),
     "randint of a wide range": (lambda: tn.randint(-(2**40), 2**40, (COUNT,)) / 2**40, 0, 3**-0.5),
     "randint_like": (lambda: tn.randint_like(tn.zeros(COUNT), 5), 2, 2**0.5),
