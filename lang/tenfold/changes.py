@@ -90,7 +90,7 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
     refuse_leaf(tensor)
     with changing(tensor):
         result: Tensor = compute()
-        if result.type.shape != tensor.type.shape:
+        if result.tensor_type.shape != tensor.tensor_type.shape:
             raise ShapeError(
                 f"{name}: output with shape {list(tensor.shape)} doesn't match the broadcast shape "
                 f"{list(result.shape)}",
@@ -98,9 +98,10 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
                 mend=f"use {name.removesuffix('_')}, which gives a new tensor",
             )
         if result.ref.kind is not tensor.ref.kind:
-            if family(result.type.dtype) > family(tensor.type.dtype):
+            if family(result.tensor_type.dtype) > family(tensor.tensor_type.dtype):
                 raise DTypeError(
-                    f"{name}: result type {result.type} can't be cast to the desired output type {tensor.type}",
+                    f"{name}: result type {result.tensor_type} can't be cast to the desired output type "
+                    f"{tensor.tensor_type}",
                     where=here(),
                     mend=f"use {name.removesuffix('_')}, which gives a new tensor, or convert the tensor first",
                 )
@@ -283,5 +284,5 @@ class Changes(TensorValue):
 
 
 def _copied(tensor: Tensor, src: TensorLike) -> Any:
-    source = shapes.broadcast_to(src, tensor.type.sizes)
+    source = shapes.broadcast_to(src, tensor.tensor_type.sizes)
     return elementwise.clone(elementwise.to(source, tensor.dtype))

@@ -32,7 +32,7 @@ def tensor(
     else:
         array = array_from(_without_tensors(data))
         made = Tensor.of_array(np.array(array, order="C"))
-    if dtype is not None and made.type.dtype is not element_type(dtype):
+    if dtype is not None and made.tensor_type.dtype is not element_type(dtype):
         made = elementwise.to(made, dtype)
     return made.requires_grad_() if requires_grad else made
 

@@ -51,11 +51,13 @@ def _write(name: str, out: Any, result: Any) -> None:
             f"{name}(): functions with out=... arguments don't support automatic differentiation",
             mend="leave out= away, or call it under tn.no_grad()",
         )
-    if family(result.type.dtype) > family(out.type.dtype):
-        raise DTypeError(f"{name}: result type {result.type.dtype} can't be cast to {out.type.dtype}, that of out=")
-    if out.type.size == 0 and out.type.sizes != result.type.sizes:
+    if family(result.tensor_type.dtype) > family(out.tensor_type.dtype):
+        raise DTypeError(
+            f"{name}: result type {result.tensor_type.dtype} can't be cast to {out.tensor_type.dtype}, that of out="
+        )
+    if out.tensor_type.size == 0 and out.tensor_type.sizes != result.tensor_type.sizes:
         target.data = value.to(target.dtype)
         return
-    if out.type.sizes != result.type.sizes:
-        raise ShapeError(f"{name}: the result is {result.type}, but out= is {out.type}", where=here())
+    if out.tensor_type.sizes != result.tensor_type.sizes:
+        raise ShapeError(f"{name}: the result is {result.tensor_type}, but out= is {out.tensor_type}", where=here())
     target.copy_(value)

@@ -77,7 +77,7 @@ def _classify(operand: TensorLike) -> tuple[int, DType]:
 def type_of(operand: TensorLike) -> TensorType:
     """Element type and shape of anything that counts as a tensor."""
     if isinstance(operand, TensorValue):
-        return operand.type
+        return operand.tensor_type
     return array_kind(np.asarray(array_from(operand))).type
 
 

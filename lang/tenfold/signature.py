@@ -260,7 +260,7 @@ def _example_type(leaf: object, name: str) -> TensorType:
     if is_spec(leaf):
         return as_spec(leaf).type  # pyright: ignore[reportArgumentType] - `is_spec` says so
     if isinstance(leaf, TensorValue):
-        return leaf.type
+        return leaf.tensor_type
     return array_type(dense_array(leaf, name))
 
 

@@ -131,6 +131,28 @@ c128 = complex128 = ElementType(dtypes.c128)
 
 _ALL = (bool_, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, c64, c128)
 ELEMENT_TYPES: dict[DType, ElementType] = {each.element: each for each in _ALL}
+
+TYPE_NAMES: dict[object, ElementType] = {
+    f"torch.{name}Tensor": ELEMENT_TYPES[dtype]
+    for name, dtype in {
+        "Float": dtypes.f32,
+        "Double": dtypes.f64,
+        "Half": dtypes.f16,
+        "BFloat16": dtypes.bf16,
+        "Byte": dtypes.u8,
+        "Char": dtypes.i8,
+        "Short": dtypes.i16,
+        "Int": dtypes.i32,
+        "Long": dtypes.i64,
+        "Bool": dtypes.bool_,
+        "ComplexFloat": dtypes.c64,
+        "ComplexDouble": dtypes.c128,
+        "UInt16": dtypes.u16,
+        "UInt32": dtypes.u32,
+        "UInt64": dtypes.u64,
+    }.items()
+}
+"""PyTorch's older names of element types, which are those of classes."""
 _PYTHON_TYPES: dict[object, DType] = {bool: dtypes.bool_, int: dtypes.i64, float: dtypes.f64, complex: dtypes.c128}
 
 

@@ -27,7 +27,7 @@ from tenfold.operators import Operators
 from tenfold.printing import tensor_text
 from tenfold.random.filling import Fillings
 from tenfold.size import Size
-from tenfold.specs import ELEMENT_TYPES, DTypeLike, ElementType, element_type
+from tenfold.specs import ELEMENT_TYPES, TYPE_NAMES, DTypeLike, ElementType, element_type
 from tenfold.tensor_methods import Methods
 from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, here, is_tracing, note_gradient
 from tenfold.values import Kind, Storage, Value, note_rebound
@@ -48,21 +48,21 @@ class Tensor(Operators, Methods, Changes, Fillings):
     @property
     def dtype(self) -> ElementType:
         """The element type."""
-        return ELEMENT_TYPES[self.type.dtype]
+        return ELEMENT_TYPES[self.tensor_type.dtype]
 
     @property
     def shape(self) -> Size:
         """The size of each axis."""
-        return Size.of_shape(self.type.sizes)
+        return Size.of_shape(self.tensor_type.sizes)
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.type.rank
+        return self.tensor_type.rank
 
     def dim(self) -> int:
         """The number of axes."""
-        return self.type.rank
+        return self.tensor_type.rank
 
     def size(self, dim: int | None = None) -> Any:
         """The size of each axis, or of the axis `dim`."""
@@ -70,18 +70,18 @@ class Tensor(Operators, Methods, Changes, Fillings):
 
     def numel(self) -> int:
         """The number of elements."""
-        return self.type.size
+        return self.tensor_type.size
 
     nelement = numel
 
     def element_size(self) -> int:
         """The number of bytes of an element."""
-        return self.type.dtype.itemsize
+        return self.tensor_type.dtype.itemsize
 
     @property
     def itemsize(self) -> int:
         """The number of bytes of an element."""
-        return self.type.dtype.itemsize
+        return self.tensor_type.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -107,15 +107,15 @@ class Tensor(Operators, Methods, Changes, Fillings):
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floats."""
-        return self.type.dtype.is_float
+        return self.tensor_type.dtype.is_float
 
     def is_complex(self) -> bool:
         """Whether the elements are complex."""
-        return self.type.dtype.is_complex
+        return self.tensor_type.dtype.is_complex
 
     def is_signed(self) -> bool:
         """Whether elements can be negative."""
-        return self.type.dtype.is_signed or self.type.dtype.is_float
+        return self.tensor_type.dtype.is_signed or self.tensor_type.dtype.is_float
 
     @property
     def device(self) -> Device:
@@ -187,7 +187,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
 
     def __index__(self) -> int:
         number = self._number("an integer of Python's")
-        if not self.type.dtype.is_integer:
+        if not self.tensor_type.dtype.is_integer:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(number)
 
@@ -235,7 +235,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
 
     def __repr__(self) -> str:
         if self.array is None:
-            return f"Tensor({self.type}, traced)"
+            return f"Tensor({self.tensor_type}, traced)"
         node = self.grad_fn
         return tensor_text(
             self.array,
@@ -272,8 +272,8 @@ class Tensor(Operators, Methods, Changes, Fillings):
             raise GradientError(
                 "you can only change requires_grad flags of leaf variables", mend="use y = x.detach() instead"
             )
-        if requires_grad and not self.type.dtype.is_float:
-            raise DTypeError(f"only Tensors of floating point dtype can require gradients, not {self.type}")
+        if requires_grad and not self.tensor_type.dtype.is_float:
+            raise DTypeError(f"only Tensors of floating point dtype can require gradients, not {self.tensor_type}")
         if isinstance(self.ref, View):
             self.ref = Alias(self.ref)
         cast("Any", self.ref).edge = Edge(AccumulateGrad(self), 0) if requires_grad else None
@@ -300,7 +300,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
     @grad.setter
     def grad(self, gradient: Tensor | None) -> None:
         if gradient is not None and gradient.ref.kind is not self.ref.kind:
-            raise GradientError(f"a gradient {gradient.type} was assigned to a tensor {self.type}")
+            raise GradientError(f"a gradient {gradient.tensor_type} was assigned to a tensor {self.tensor_type}")
         note_gradient(self, is_change=True)
         self._grad = gradient
 
@@ -406,13 +406,19 @@ class Tensor(Operators, Methods, Changes, Fillings):
         """This tensor with elements of another type, or on another device: `x.to(dtype)`, `x.to(device, dtype)`,
         `x.to(other)`; itself where it is so already."""
         dtype = _wanted(args, kwargs)
-        if dtype is None or element_type(dtype) is self.type.dtype:
+        if dtype is None or element_type(dtype) is self.tensor_type.dtype:
             return elementwise.clone(self) if kwargs.get("copy") else self
         return elementwise.to(self, dtype)
 
     def astype(self, dtype: DTypeLike) -> Tensor:
         """`to` by NumPy's name."""
         return elementwise.to(self, dtype)
+
+    def type(self, dtype: DTypeLike | None = None) -> Any:
+        """This tensor with elements of `dtype`; without one the name of the element type, `"torch.FloatTensor"`."""
+        if dtype is not None:
+            return self.to(TYPE_NAMES.get(cast("Any", dtype), dtype))
+        return next(name for name, each in TYPE_NAMES.items() if each is self.dtype)
 
     def cpu(self) -> Tensor:
         """This tensor in the memory of the CPU."""

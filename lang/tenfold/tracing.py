@@ -255,7 +255,7 @@ class TensorValue:
         return self.value.array
 
     @property
-    def type(self) -> TensorType:
+    def tensor_type(self) -> TensorType:
         """Element type and shape."""
         return self.ref.kind.type
 

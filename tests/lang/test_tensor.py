@@ -192,3 +192,10 @@ def test_bit_operators_take_numbers_on_either_side(run, same, rng, name) -> None
 def test_unary_operators(run, same, rng) -> None:
     x = rng.integers(-8, 8, 4)
     same(run(lambda x: (-x, +x, abs(x), ~x), x), (-x, x, abs(x), ~x))
+
+
+def test_type_names_the_elements_or_converts_them() -> None:
+    assert tn.ones(1).type() == "torch.FloatTensor"
+    assert tn.ones(1, dtype=tn.bool).type() == "torch.BoolTensor"
+    assert tn.ones(1).type(tn.int64).dtype is tn.int64
+    assert tn.ones(1).type("torch.DoubleTensor").dtype is tn.float64

@@ -63,7 +63,7 @@ def gradgradcheck(func: Callable[..., Any], inputs: Any, **options: Any) -> bool
 
 def _floats(returned: Any) -> list[Tensor]:
     outputs: Sequence[Any] = [returned] if isinstance(returned, Tensor) else list(returned)
-    return [output for output in outputs if isinstance(output, Tensor) and output.type.dtype.is_float]
+    return [output for output in outputs if isinstance(output, Tensor) and output.tensor_type.dtype.is_float]
 
 
 def _jacobian(output: Tensor, x: Tensor) -> Array:

@@ -140,6 +140,6 @@ class Function:
         )
         results: list[Any] = []
         for place, leaf in enumerate(leaves):
-            has_gradient = leaf.type.dtype.is_float and id(leaf) not in context.not_differentiable
+            has_gradient = leaf.tensor_type.dtype.is_float and id(leaf) not in context.not_differentiable
             results.append(Tensor.of_value(leaf.value, Edge(node, place) if has_gradient else None))
         return pytree.unflatten(tree, results)

@@ -108,12 +108,12 @@ def _without_masks(item: Any) -> list[Any]:
     if isinstance(item, (list, tuple)):
         item = np.asarray(cast("list[Any]", item))
         item = item.astype(np.int64) if item.size == 0 else item
-    dtype = item.type.dtype if isinstance(item, TensorValue) else getattr(item, "dtype", None)
+    dtype = item.tensor_type.dtype if isinstance(item, TensorValue) else getattr(item, "dtype", None)
     if dtype is not dtypes.bool_ and dtype != np.bool_:
         return [item]
     if isinstance(item, TensorValue):
         if item.array is None:
-            refuse_value("indexing with a boolean mask", item.type, "use tn.where(mask, x, other)")
+            refuse_value("indexing with a boolean mask", item.tensor_type, "use tn.where(mask, x, other)")
         item = item.array
     return list(np.nonzero(item))
 
@@ -123,8 +123,8 @@ def _resolved_item(item: Any, axis: int, length: int) -> Item:
         return _resolved_slice(cast("Any", item), length)
     if isinstance(item, TensorValue):
         if item.array is None:
-            if not item.type.dtype.is_integer:
-                raise DTypeError(f"indexing: the index {item.type} is not of integers", where=here())
+            if not item.tensor_type.dtype.is_integer:
+                raise DTypeError(f"indexing: the index {item.tensor_type} is not of integers", where=here())
             return item
         _checked(item.array, axis, length)
         return item
@@ -142,7 +142,7 @@ def _resolved_item(item: Any, axis: int, length: int) -> Item:
 def _resolved_slice(item: Any, length: int) -> Slice:
     for bound in (item.start, item.stop, item.step):
         if isinstance(bound, TensorValue) and bound.array is None:
-            refuse_value("slicing", bound.type, "use x[i] in a loop, or take a slice of fixed size with tn.take")
+            refuse_value("slicing", bound.tensor_type, "use x[i] in a loop, or take a slice of fixed size with tn.take")
     start, stop, step = item.indices(length)
     size = len(range(start, stop, step))
     return Slice(start, size, step) if size else Slice(0, 0, 1)
@@ -194,7 +194,7 @@ def _by_axis(items: Sequence[Item | None]) -> list[Item | None]:
 
 
 def _is_scalar_item(item: Item) -> bool:
-    return (item.type.rank if isinstance(item, TensorValue) else np.ndim(cast("Array", item))) == 0
+    return (item.tensor_type.rank if isinstance(item, TensorValue) else np.ndim(cast("Array", item))) == 0
 
 
 def _basic(x: Var, items: Sequence[Item | None]) -> Var:

@@ -107,18 +107,18 @@ def _roots(tensors: Sequence[TensorValue], gradients: Sequence[Any]) -> list[tup
 
 def _root(number: int, tensor: TensorValue, gradient: Any) -> TensorValue:
     if gradient is None:
-        if tensor.type.size != 1:
+        if tensor.tensor_type.size != 1:
             raise GradientError(
-                f"grad can be implicitly created only for scalar outputs, not for {tensor.type}",
+                f"grad can be implicitly created only for scalar outputs, not for {tensor.tensor_type}",
                 where=here(),
                 mend="give gradient=, or reduce the tensor with sum() or mean()",
             )
         return filled(tensor.ref.kind, 1)
     given = gradient if isinstance(gradient, TensorValue) else TensorValue.of_array(_array(gradient, tensor.ref.kind))
-    if given.type.shape != tensor.type.shape:
+    if given.tensor_type.shape != tensor.tensor_type.shape:
         raise GradientError(
-            f"Mismatch in shape: grad_output[{number}] has a shape of {list(given.type.sizes)}, "
-            f"output[{number}] one of {list(tensor.type.sizes)}",
+            f"Mismatch in shape: grad_output[{number}] has a shape of {list(given.tensor_type.sizes)}, "
+            f"output[{number}] one of {list(tensor.tensor_type.sizes)}",
             where=here(),
         )
     return given

@@ -22,15 +22,15 @@ def _is_number(value: object) -> bool:
 
 
 def _rank(value: Any) -> int:
-    return value.type.rank if isinstance(value, TensorValue) else np.ndim(value)
+    return value.tensor_type.rank if isinstance(value, TensorValue) else np.ndim(value)
 
 
 def _sizes(value: Any) -> Sequence[int]:
-    return value.type.sizes if isinstance(value, TensorValue) else np.shape(value)
+    return value.tensor_type.sizes if isinstance(value, TensorValue) else np.shape(value)
 
 
 def _is_float(value: Any) -> bool:
-    return isinstance(value, TensorValue) and value.type.dtype.is_float
+    return isinstance(value, TensorValue) and value.tensor_type.dtype.is_float
 
 
 def _along(stem: str, whole: int, axes: int) -> Callable[[Arguments], str]:
@@ -141,7 +141,7 @@ def _getitem(given: Arguments) -> str:
 
 
 def _is_array_index(item: TensorValue) -> bool:
-    return item.type.rank > 0 or item.type.dtype.is_bool
+    return item.tensor_type.rank > 0 or item.tensor_type.dtype.is_bool
 
 
 _RULES: dict[str, str | Callable[[Arguments], str]] = {

@@ -227,7 +227,7 @@ def named(label: str) -> str:
 def described(value: Any) -> str:
     """A value in an error."""
     if isinstance(value, TensorValue):
-        return str(value.type)
+        return str(value.tensor_type)
     if value is None or is_scalar(value) or isinstance(value, str):
         return repr(value)
     if isinstance(value, (tuple, list, dict)):

@@ -234,7 +234,7 @@ def _for(
     cells = Cells(body)
     if isinstance(values, TracedRange):
         return CompiledLoop(Turns(count=values.count, item=values.item), body, cells, names).run()
-    if isinstance(values, TensorValue) and is_traced(values) and values.type.rank and not has_effects:
+    if isinstance(values, TensorValue) and is_traced(values) and values.tensor_type.rank and not has_effects:
         return _over_tensor(values, body, cells, names)
     if isinstance(values, range):
         return _over_range(values, body, cells, names)

@@ -77,20 +77,26 @@ def _scaled_dot_product_attention(
 
 def _check(name: str, q: Tensor, k: Tensor, v: Tensor) -> None:
     if min(q.ndim, k.ndim, v.ndim) < 2:
-        raise ShapeError(f"{name}: {q.type}, {k.type} and {v.type} must have two axes or more", where=here())
+        raise ShapeError(
+            f"{name}: {q.tensor_type}, {k.tensor_type} and {v.tensor_type} must have two axes or more", where=here()
+        )
     if q.shape[-1] != k.shape[-1]:
         raise ShapeError(
-            f"{name}: query {q.type} and key {k.type} differ in the number of features (last axis)", where=here()
+            f"{name}: query {q.tensor_type} and key {k.tensor_type} differ in the number of features (last axis)",
+            where=here(),
         )
     if k.shape[-2] != v.shape[-2]:
-        raise ShapeError(f"{name}: key {k.type} and value {v.type} differ in length (axis -2)", where=here())
+        raise ShapeError(
+            f"{name}: key {k.tensor_type} and value {v.tensor_type} differ in length (axis -2)", where=here()
+        )
 
 
 def _shared_heads(q: Tensor, x: Tensor) -> Tensor:
     """`x` with each head (axis -3) repeated for the query's heads that share it."""
     if min(q.ndim, x.ndim) < 3 or q.shape[-3] % x.shape[-3]:
         raise ShapeError(
-            f"scaled_dot_product_attention: {x.type} has no heads (axis -3) that divide those of query {q.type}",
+            f"scaled_dot_product_attention: {x.tensor_type} has no heads (axis -3) that divide those of query "
+            f"{q.tensor_type}",
             where=here(),
         )
     return repeat_interleave(x, q.shape[-3] // x.shape[-3], dim=-3)

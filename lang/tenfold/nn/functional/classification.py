@@ -169,9 +169,11 @@ def _times(name: str, losses: Tensor, weight: TensorLike | None) -> Tensor:
     """Losses times weights that broadcast to them."""
     if weight is None:
         return losses
-    weights = wrap(convert(lift(weight), losses.type.dtype))
+    weights = wrap(convert(lift(weight), losses.tensor_type.dtype))
     if broadcast_shape(name, weights.shape, losses.shape) != losses.shape:
-        raise ShapeError(f"{name}: weight {weights.type} does not broadcast to {losses.type}", where=here())
+        raise ShapeError(
+            f"{name}: weight {weights.tensor_type} does not broadcast to {losses.tensor_type}", where=here()
+        )
     return losses * weights
 
 
@@ -192,10 +194,11 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         losses = (1 - y) * x + log_one_plus_exp(-x)
     else:
-        positives = wrap(convert(lift(pos_weight), x.type.dtype))
+        positives = wrap(convert(lift(pos_weight), x.tensor_type.dtype))
         if broadcast_shape("binary_cross_entropy_with_logits", positives.shape, x.shape) != x.shape:
             raise ShapeError(
-                f"binary_cross_entropy_with_logits: pos_weight {positives.type} does not broadcast to {x.type}",
+                f"binary_cross_entropy_with_logits: pos_weight {positives.tensor_type} does not broadcast to "
+                f"{x.tensor_type}",
                 where=here(),
             )
         losses = (1 - y) * x + (1 + (positives - 1) * y) * log_one_plus_exp(-x)

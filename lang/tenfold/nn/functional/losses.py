@@ -30,9 +30,11 @@ def _weighted(name: str, losses: Tensor, weight: TensorLike | None, reduction: R
     """Reduced by weights of the losses' shape."""
     if weight is None:
         return reduced(name, losses, reduction)
-    weights = wrap(convert(lift(weight), losses.type.dtype))
+    weights = wrap(convert(lift(weight), losses.tensor_type.dtype))
     if weights.shape != losses.shape:
-        raise ShapeError(f"{name}: weight {weights.type} and the losses {losses.type} differ in shape", where=here())
+        raise ShapeError(
+            f"{name}: weight {weights.tensor_type} and the losses {losses.tensor_type} differ in shape", where=here()
+        )
     return reduced(name, losses * weights, reduction, weights)
 
 
@@ -152,7 +154,9 @@ def gaussian_nll_loss(
         if variance.shape == x.shape[:-1]:
             variance = unsqueeze(variance, -1)
         elif variance.shape[:-1] != x.shape[:-1] or variance.shape[-1] != 1:
-            raise ShapeError(f"gaussian_nll_loss: var {variance.type} does not fit input {x.type}", where=here())
+            raise ShapeError(
+                f"gaussian_nll_loss: var {variance.tensor_type} does not fit input {x.tensor_type}", where=here()
+            )
     # The bound leaves the derivative as it is.
     variance = variance + stop_gradient(maximum(variance, eps) - variance)
     difference = x - y
@@ -184,7 +188,9 @@ def margin_ranking_loss(
     a, b, y = floating(input1, input2, target)
     if not a.ndim == b.ndim == y.ndim:
         raise ShapeError(
-            f"margin_ranking_loss: {a.type}, {b.type} and target {y.type} differ in the number of axes", where=here()
+            f"margin_ranking_loss: {a.tensor_type}, {b.tensor_type} and target {y.tensor_type} "
+            "differ in the number of axes",
+            where=here(),
         )
     return reduced("margin_ranking_loss", at_least(margin - y * (a - b), 0.0), reduction)
 
@@ -202,7 +208,8 @@ def cosine_embedding_loss(
     (a, b), y = floating(input1, input2), wrap(lift(target))
     if a.ndim not in (1, 2) or y.ndim != a.ndim - 1 or a.ndim != b.ndim:
         raise ShapeError(
-            f"cosine_embedding_loss: {a.type} and {b.type} with targets {y.type} are neither (N, D) with (N,) "
+            f"cosine_embedding_loss: {a.tensor_type} and {b.tensor_type} with targets {y.tensor_type} "
+            "are neither (N, D) with (N,) "
             "nor (D,) with ()",
             where=here(),
         )
@@ -230,7 +237,7 @@ def triplet_margin_loss(
     """
     given = floating(anchor, positive, negative)
     if len({each.ndim for each in given}) != 1:
-        kinds = ", ".join(str(each.type) for each in given)
+        kinds = ", ".join(str(each.tensor_type) for each in given)
         raise ShapeError(f"triplet_margin_loss: {kinds} differ in the number of axes", where=here())
     a, near, far = given
     to_near, to_far = pairwise_distance(a, near, p, eps), pairwise_distance(a, far, p, eps)

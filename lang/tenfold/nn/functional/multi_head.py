@@ -143,10 +143,13 @@ def _batched(tensors: list[Tensor], features: int) -> tuple[list[Tensor], bool]:
     """(time, batch, features), and whether there was no batch."""
     q, k, v = tensors
     if q.ndim not in (2, 3) or not q.ndim == k.ndim == v.ndim or k.shape[:-1] != v.shape[:-1]:
-        raise ShapeError(f"{_NAME}: {q.type}, {k.type} and {v.type} do not fit together", where=here())
+        raise ShapeError(
+            f"{_NAME}: {q.tensor_type}, {k.tensor_type} and {v.tensor_type} do not fit together", where=here()
+        )
     if q.shape[-1] != features or q.shape[1:-1] != k.shape[1:-1]:
         raise ShapeError(
-            f"{_NAME}: query {q.type} does not have {features} features, or another batch than key {k.type}",
+            f"{_NAME}: query {q.tensor_type} does not have {features} features, or another batch than key "
+            f"{k.tensor_type}",
             where=here(),
         )
     return ([unsqueeze(each, 1) for each in tensors] if q.ndim == 2 else tensors), q.ndim == 2
@@ -157,7 +160,9 @@ def _projected(tensors: list[Tensor], projections: list[Tensor | None], features
     *weights, bias = projections
     if len(weights) == 1 and weights[0] is not None:
         if weights[0].shape[:1] != (3 * features,):
-            raise ShapeError(f"{_NAME}: in_proj_weight is {weights[0].type}, not of 3 x {features} rows", where=here())
+            raise ShapeError(
+                f"{_NAME}: in_proj_weight is {weights[0].tensor_type}, not of 3 x {features} rows", where=here()
+            )
         weights = list(split(weights[0], features))
     biases = [None] * 3 if bias is None else list(split(bias, features))
     return [
@@ -172,7 +177,7 @@ def _with_one_more(x: Tensor, bias: Tensor | None) -> Tensor:
     if bias is None:
         return x
     row = expand_to(reshape(bias, 1, 1, -1).in_trace(), (1, *x.shape[1:]))
-    return concatenate([x, wrap(convert(row, x.type.dtype))], 0)
+    return concatenate([x, wrap(convert(row, x.tensor_type.dtype))], 0)
 
 
 def _by_head(x: Tensor, heads: int) -> Tensor:
@@ -192,7 +197,7 @@ def _mask(q: Tensor, k: Tensor, masks: Sequence[TensorLike | None], grown: int) 
             continue
         mask = wrap(lift(each))
         if mask.shape not in allowed:
-            raise ShapeError(f"{_NAME}: {label} is {mask.type}, not of shape {allowed[0]}", where=here())
+            raise ShapeError(f"{_NAME}: {label} is {mask.tensor_type}, not of shape {allowed[0]}", where=here())
         added = _added(mask, q)
         if label == "key_padding_mask":
             added = reshape(added, -1, 1, 1, keys)
@@ -204,7 +209,7 @@ def _mask(q: Tensor, k: Tensor, masks: Sequence[TensorLike | None], grown: int) 
 
 def _added(mask: Tensor, like: Tensor) -> Tensor:
     """Minus infinity where a mask is true, else 0; floats as they are."""
-    dtype = like.type.dtype
-    if not mask.type.dtype.is_bool:
+    dtype = like.tensor_type.dtype
+    if not mask.tensor_type.dtype.is_bool:
         return wrap(convert(mask.in_trace(), dtype))
     return where(mask, wrap(filled((), -math.inf, dtype)), wrap(filled((), 0, dtype)))

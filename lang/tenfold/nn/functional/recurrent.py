@@ -60,13 +60,13 @@ class _Weights:
         state = rows // _GATES[kind] if self.w_hr is None else self.w_hr.shape[0]
         if rows % _GATES[kind] or self.w_ih.shape[:1] != (rows,) or self.w_hh.shape[1:] != (state,):
             raise ShapeError(
-                f"{kind}: weights {self.w_ih.type} (input) and {self.w_hh.type} (state) do not have "
+                f"{kind}: weights {self.w_ih.tensor_type} (input) and {self.w_hh.tensor_type} (state) do not have "
                 f"{_GATES[kind]} gates of one size",
                 where=here(),
             )
         for bias in (self.b_ih, self.b_hh):
             if bias is not None and bias.shape != (rows,):
-                raise ShapeError(f"{kind}: bias {bias.type} is not of shape ({rows},)", where=here())
+                raise ShapeError(f"{kind}: bias {bias.tensor_type} is not of shape ({rows},)", where=here())
 
     def of_inputs(self, kind: Kind, x: Tensor) -> Tensor:
         """What the inputs contribute to the gates, with all biases that need not wait for the state."""
@@ -161,9 +161,10 @@ def _layers(
 def _batched(kind: Kind, x: Tensor, states: list[Tensor], batch_first: bool) -> tuple[Tensor, list[Tensor], bool]:
     """Time first, then the batch, and whether there was none."""
     if x.ndim not in (2, 3) or any(each.ndim != x.ndim for each in states):
-        kinds = " and ".join(str(each.type) for each in states)
+        kinds = " and ".join(str(each.tensor_type) for each in states)
         raise ShapeError(
-            f"{kind}: input {x.type} and states {kinds} must have three axes, or two without a batch", where=here()
+            f"{kind}: input {x.tensor_type} and states {kinds} must have three axes, or two without a batch",
+            where=here(),
         )
     if x.ndim == 2:
         return unsqueeze(x, 1), [unsqueeze(each, 1) for each in states], True
@@ -174,7 +175,8 @@ def _check_states(kind: Kind, x: Tensor, states: Sequence[Tensor], number: int) 
     for each in states:
         if each.shape[:2] != (number, x.shape[1]):
             raise ShapeError(
-                f"{kind}: state {each.type} is not ({number}, {x.shape[1]}, features): one per layer and direction, "
+                f"{kind}: state {each.tensor_type} is not ({number}, {x.shape[1]}, features): "
+                "one per layer and direction, "
                 "for each example",
                 where=here(),
             )
@@ -286,7 +288,7 @@ def _cell(
     states, weights = rest[: len(hx)], _Weights.of(kind, rest[len(hx) :], has_biases)
     for state in states:
         if state.ndim != x.ndim or x.ndim not in (1, 2) or state.shape[:-1] != x.shape[:-1]:
-            raise ShapeError(f"{kind}: state {state.type} does not fit input {x.type}", where=here())
+            raise ShapeError(f"{kind}: state {state.tensor_type} does not fit input {x.tensor_type}", where=here())
     return _step(kind, weights, tuple(states), weights.of_inputs(kind, x))
 
 

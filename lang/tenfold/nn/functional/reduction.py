@@ -26,7 +26,7 @@ def paired(name: str, input: TensorLike, target: TensorLike) -> tuple[Tensor, Te
     """Input and target as floats of one shape; `ShapeError` where their shapes differ."""
     x, y = floating(input, target)
     if x.shape != y.shape:
-        raise ShapeError(f"{name}: input {x.type} and target {y.type} differ in shape", where=here())
+        raise ShapeError(f"{name}: input {x.tensor_type} and target {y.tensor_type} differ in shape", where=here())
     return x, y
 
 
@@ -61,4 +61,4 @@ def reduced(name: str, losses: Tensor, reduction: Reduction, weight: Tensor | No
         raise ArgumentError(f"{name}: reduction is {reduction!r}", where=here(), mend="use 'mean', 'sum' or 'none'")
     if weight is not None:
         return sum(losses) / sum(weight)
-    return sum(losses) / float(losses.type.size)
+    return sum(losses) / float(losses.tensor_type.size)
