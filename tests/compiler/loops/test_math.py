@@ -10,7 +10,9 @@ import pytest
 from tenfold_rt import dtypes
 from tenfoldc.loops import math
 from tenfoldc.loops.evaluate import evaluate
-from tenfoldc.loops.ir import Call
+from tenfoldc.loops.ir import Apply, Call, Local, Primitive
+from tenfoldc.loops.math.definition import polynomial
+from tenfoldc.loops.traversal import expressions
 
 COUNT = 20_000
 
@@ -225,3 +227,19 @@ def test_infinite_angles_give_no_number(function):
 def test_each_name_has_one_function():
     assert math.exp.definition(dtypes.f32) is math.exp.definition(dtypes.f32)
     assert math.exp.definition(dtypes.f64).name == "exp.f64"
+
+
+@pytest.mark.parametrize(("terms", "squarings"), [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (7, 1), (8, 2), (10, 2)])
+def test_polynomials_take_few_powers(terms, squarings):
+    """An odd term is joined to the one before it, where a pair of its own would take one more power of x."""
+    root = polynomial(Local("x", dtypes.f32), [1.0] * terms)
+    products = {part for part in expressions([root]) if isinstance(part, Apply) and part.primitive is Primitive.MUL}
+    assert len(products) == squarings
+
+
+def test_tanh_chooses_no_formula():
+    """One formula holds everywhere: only operands are bounded, twice, and a quotient is computed once."""
+    parts = expressions([math.tanh.definition(dtypes.f32).body])
+    used = [part.primitive for part in parts if isinstance(part, Apply)]
+    assert used.count(Primitive.SELECT) == 2
+    assert used.count(Primitive.DIV) == 1

@@ -139,15 +139,19 @@ def float_of(bits: Expr, like: Expr) -> Expr:
 
 
 def polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
-    """sum over k of coefficients[k] * x^k, in pairs of pairs (Estrin, 1960): a chain of log n steps, not n."""
+    """sum over k of coefficients[k] * x^k, in pairs of pairs (Estrin, 1960): a chain of log n steps, not n.
+
+    The last of an odd number of terms is added to the one before it, which may save a power of x.
+    """
     terms: list[Expr] = [number(coefficient, x) for coefficient in coefficients]
     power = x
-    while True:
-        pairs = [fma(high, power, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
-        terms = pairs + terms[2 * len(pairs) :]
-        if len(terms) == 1:
-            return terms[0]
+    while len(terms) > 1:
+        if len(terms) % 2:
+            last = terms.pop()
+            terms[-1] = fma(last, power, terms[-1])
+        terms = [fma(high, power, low) for low, high in zip(terms[::2], terms[1::2], strict=True)]
         power = mul(power, power)
+    return terms[0]
 
 
 def horner(x: Expr, coefficients: Sequence[float]) -> Expr:
@@ -165,12 +169,19 @@ def round_with_bits(x: Expr) -> tuple[Expr, Expr]:
     return sub(shifted, rounder), bits_of(shifted)
 
 
-def round_product(x: Expr, factor: float) -> tuple[Expr, Expr]:
-    """The whole number n nearest to x * factor, as a float, and an integer with n + 2 bias in its low bits."""
+def round_product(x: Expr, factor: float, biases: int = 2) -> tuple[Expr, Expr]:
+    """The whole number n nearest to x * factor, as a float, and an integer with n + `biases` bias in its low bits."""
     form = format_of(x)
-    rounder = number(form.rounder + 2 * form.bias, x)
+    rounder = number(form.rounder + biases * form.bias, x)
     shifted = fma(x, number(factor, x), rounder)
     return sub(shifted, rounder), bits_of(shifted)
+
+
+def power_of_two(biased: Expr, like: Expr) -> tuple[Expr, Expr]:
+    """2^n and half of it where both are normal numbers, for an integer with n + bias in its low bits."""
+    form = format_of(like)
+    bits = shift_left(biased, form.mantissa)
+    return float_of(bits, like), float_of(sub(bits, integer(1 << form.mantissa, like)), like)
 
 
 def powers_of_two(biased: Expr, like: Expr) -> tuple[Expr, Expr]:
@@ -217,6 +228,12 @@ def is_zero(x: Expr) -> Expr:
 
 def copysign(x: Expr, sign: Expr) -> Expr:
     return apply(Primitive.COPYSIGN, x, sign)
+
+
+def with_sign(magnitude: Expr, sign: Expr) -> Expr:
+    """`copysign` of a number that is not negative."""
+    bit = integer(1 << (format_of(sign).integer.bits - 1), sign)
+    return float_of(apply(Primitive.OR, bits_of(magnitude), apply(Primitive.AND, bits_of(sign), bit)), sign)
 
 
 def square_root(x: Expr) -> Expr:

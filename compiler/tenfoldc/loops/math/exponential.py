@@ -22,10 +22,11 @@ from tenfoldc.loops.math.definition import (
     integer,
     number,
     polynomial,
+    power_of_two,
     powers_of_two,
     round_product,
     scalar_function,
-    shift_left,
+    with_sign,
 )
 from tenfoldc.loops.scalar import abs_, add, div, fma, less, mul, neg, select, sub
 
@@ -71,14 +72,32 @@ _RANGE = {dtypes.f32: (-104.5, 89.0), dtypes.f64: (-746.0, 710.0)}
 _NEGLIGIBLE = {dtypes.f32: 2.0**-26, dtypes.f64: 2.0**-55}
 
 
-def _reduced(x: Expr, low: Expr | None = None) -> tuple[Expr, Expr]:
-    """e^r - 1 for x + low = n ln 2 + r, and an integer with n + 2 bias in its low bits."""
-    n, biased = round_product(x, LOG2_E)
-    high, rest = LN2[x.dtype]
-    r = fma(n, number(-rest, x), fma(n, number(-high, x), x))
+def _reduced(x: Expr, low: Expr | None = None, twice: bool = False) -> tuple[Expr, Expr]:
+    """e^r - 1 for x + low = n ln 2 + r, and an integer with n + 2 bias in its low bits.
+
+    With `twice`, (e^(2 r) - 1) / 2 for 2 (x + low) = n ln 2 + 2 r, and an integer with n + bias.
+    """
+    n, biased, high, rest = _multiple_of_ln2(x, twice)
+    r = fma(n, rest, fma(n, high, x))
     if low is not None:
         r = add(r, low)
-    return fma(polynomial(r, EXP[x.dtype]), mul(r, r), r), biased
+    return fma(_bend(r, twice), mul(r, r), r), biased
+
+
+def _multiple_of_ln2(x: Expr, twice: bool) -> tuple[Expr, Expr, Expr, Expr]:
+    """n, the integer that `_reduced` gives, and both parts of -ln 2, or of half of that."""
+    times = 2 if twice else 1
+    n, biased = round_product(x, times * LOG2_E, biases=1 if twice else 2)
+    high, rest = (number(-part / times, x) for part in LN2[x.dtype])
+    return n, biased, high, rest
+
+
+def _bend(r: Expr, twice: bool) -> Expr:
+    """q with e^r - 1 = r + r^2 q, or (e^(2 r) - 1) / 2 = r + r^2 q."""
+    coefficients = EXP[r.dtype]
+    if twice:
+        coefficients = [2 ** (degree + 1) * coefficient for degree, coefficient in enumerate(coefficients)]
+    return polynomial(r, coefficients)
 
 
 def exp_of_sum(high: Expr, low: Expr | None = None) -> Expr:
@@ -93,17 +112,16 @@ def _exp_within(x: Expr, low: Expr | None = None) -> Expr:
     return mul(fma(scale, minus_one, scale), rest)
 
 
-def _reduced_precisely(x: Expr, low: Expr | None = None) -> tuple[Expr, Expr]:
+def _reduced_precisely(x: Expr, low: Expr | None = None, twice: bool = False) -> tuple[Expr, Expr]:
     """`_reduced` with what rounding r dropped added in, for where e^r - 1 is most of the result."""
-    n, biased = round_product(x, LOG2_E)
-    high, rest = (number(-part, x) for part in LN2[x.dtype])
+    n, biased, high, rest = _multiple_of_ln2(x, twice)
     coarse = fma(n, high, x)
     r = fma(n, rest, coarse)
     dropped = fma(n, rest, sub(coarse, r))
     if low is not None:
         r, more = fast_two_sum(r, low)
         dropped = add(dropped, more)
-    return add(fma(polynomial(r, EXP[x.dtype]), mul(r, r), dropped), r), biased
+    return add(fma(_bend(r, twice), mul(r, r), dropped), r), biased
 
 
 def _expm1_within(x: Expr) -> Expr:
@@ -144,16 +162,15 @@ def logistic(x: Expr) -> Expr:
 
 @scalar_function("tanh")
 def tanh(x: Expr) -> Expr:
-    """1 - v with w = (e^(2 |x|) - 1) / 2 and v = 1 / (1 + w); where w is small w / (1 + w), as w - w (w v)."""
-    form, one = format_of(x), number(1.0, x)
+    """w / (1 + w) with w = (e^(2 |x|) - 1) / 2, as u - u (u v) with v = 1 / (1 + w) and u the smaller of w and 1."""
+    one, half = number(1.0, x), number(0.5, x)
     reduce = _reduced if x.dtype == dtypes.f32 else _reduced_precisely
-    magnitude = at_most(abs_(x), 9.5 if x.dtype == dtypes.f32 else 20.0)
-    minus_one, biased = reduce(add(magnitude, magnitude))
-    bits = sub(shift_left(biased, form.mantissa), integer((form.bias + 1) << form.mantissa, x))
-    half_power = float_of(bits, x)
-    w = fma(half_power, minus_one, sub(half_power, number(0.5, x)))
+    minus_one, biased = reduce(at_most(abs_(x), 9.5 if x.dtype == dtypes.f32 else 20.0), twice=True)
+    power, half_power = power_of_two(biased, x)
+    w = fma(power, minus_one, sub(half_power, half))
+    u = at_most(w, 1.0)
     v = div(one, add(w, one))
-    return copysign(select(less(w, one), fma(neg(w), mul(w, v), w), sub(one, v)), x)
+    return with_sign(fma(neg(u), mul(u, v), u), x)
 
 
 @scalar_function("sinh")
