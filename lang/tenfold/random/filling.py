@@ -38,14 +38,16 @@ class Fillings(TensorValue):
             raise ArgumentError(f"uniform_: from={from_} is more than to={to}", where=here())
         dtype = self._float("uniform_")
         return self._filled(
-            "uniform_", lambda: distributions.uniform(next_key(generator), self.type.sizes, dtype, from_, to)
+            "uniform_", lambda: distributions.uniform(next_key(generator), self.tensor_type.sizes, dtype, from_, to)
         )
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
         """Numbers of the normal distribution with this mean and deviation."""
         require_at_least_0("normal_", "std", std)
         dtype = self._float("normal_")
-        return self._filled("normal_", lambda: normal_numbers(next_key(generator), mean, std, self.type.sizes, dtype))
+        return self._filled(
+            "normal_", lambda: normal_numbers(next_key(generator), mean, std, self.tensor_type.sizes, dtype)
+        )
 
     def log_normal_(self, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
         """Numbers whose logarithms have the normal distribution with this mean and deviation."""
@@ -53,7 +55,7 @@ class Fillings(TensorValue):
         dtype = self._float("log_normal_")
         return self._filled(
             "log_normal_",
-            lambda: elementwise.exp(normal_numbers(next_key(generator), mean, std, self.type.sizes, dtype)),
+            lambda: elementwise.exp(normal_numbers(next_key(generator), mean, std, self.tensor_type.sizes, dtype)),
         )
 
     def cauchy_(self, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -65,7 +67,9 @@ class Fillings(TensorValue):
             lambda: (
                 median
                 + sigma
-                * elementwise.tan(distributions.uniform(next_key(generator), self.type.sizes, dtype, -quarter, quarter))
+                * elementwise.tan(
+                    distributions.uniform(next_key(generator), self.tensor_type.sizes, dtype, -quarter, quarter)
+                )
             ),
         )
 
@@ -74,24 +78,25 @@ class Fillings(TensorValue):
         _require_positive("exponential_", "lambd", lambd)
         dtype = self._float("exponential_")
         return self._filled(
-            "exponential_", lambda: distributions.exponential(next_key(generator), self.type.sizes, dtype) / lambd
+            "exponential_",
+            lambda: distributions.exponential(next_key(generator), self.tensor_type.sizes, dtype) / lambd,
         )
 
     def geometric_(self, p: float, *, generator: Generator | None = None) -> Tensor:
         """How many trials it takes until the first success, each succeeding with probability `p`."""
         if not 0 < p < 1:
             raise ArgumentError(f"geometric_: p is {p}, but must be between 0 and 1", where=here())
-        dtype = ELEMENT_TYPES[self.type.dtype]
+        dtype = ELEMENT_TYPES[self.tensor_type.dtype]
 
         def trials() -> Tensor:
-            waiting = distributions.exponential(next_key(generator), self.type.sizes, f32)
+            waiting = distributions.exponential(next_key(generator), self.tensor_type.sizes, f32)
             return elementwise.to(elementwise.ceil(waiting / -math.log1p(-p)).clamp(min=1), dtype)
 
         return self._filled("geometric_", trials)
 
     def bernoulli_(self, p: TensorLike = 0.5, *, generator: Generator | None = None) -> Tensor:
         """1 with probability `p`, else 0."""
-        return self._filled("bernoulli_", lambda: flips("bernoulli_", p, self.type, generator))
+        return self._filled("bernoulli_", lambda: flips("bernoulli_", p, self.tensor_type, generator))
 
     def random_(self, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None) -> Tensor:
         """Integers from `from_` to below `to`, or from 0 to below `from_` where that is given alone.
@@ -100,11 +105,11 @@ class Fillings(TensorValue):
         """
         low, high = (0, from_) if to is None else (from_ or 0, to)
         ends = (low, _held(self) if high is None else high)
-        kind = ELEMENT_TYPES[self.type.dtype]
-        return self._filled("random_", lambda: integers("random_", ends, self.type.sizes, kind, generator))
+        kind = ELEMENT_TYPES[self.tensor_type.dtype]
+        return self._filled("random_", lambda: integers("random_", ends, self.tensor_type.sizes, kind, generator))
 
     def _float(self, name: str) -> ElementType:
-        return ELEMENT_TYPES[distributions.float_type(name, ELEMENT_TYPES[self.type.dtype])]
+        return ELEMENT_TYPES[distributions.float_type(name, ELEMENT_TYPES[self.tensor_type.dtype])]
 
     def _filled(self, name: str, numbers: Callable[[], Tensor]) -> Tensor:
         return change(cast("Tensor", self), numbers, name)
