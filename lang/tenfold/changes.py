@@ -25,8 +25,8 @@ from tenfold.functions import (
     special,
 )
 from tenfold.functions.indexing import Index
-from tenfold.gradients.calls import changing
-from tenfold.gradients.graph import AccumulateGrad
+from tenfold.gradients.calls import Overwritten, changing
+from tenfold.gradients.graph import AccumulateGrad, Edge
 from tenfold.gradients.modes import is_grad_enabled
 from tenfold.promotion import family
 from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
@@ -106,8 +106,32 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
                     mend=f"use {name.removesuffix('_')}, which gives a new tensor, or convert the tensor first",
                 )
             result = elementwise.to(result, tensor.dtype)
-    tensor.assign(result.value, result.ref.edge if is_grad_enabled() else tensor.ref.edge)
+    tensor.assign(result.value, _edge_of(result, tensor, name))
     return tensor
+
+
+def _refuse_unremembered(tensor: TensorValue, result: TensorValue) -> None:
+    """`GradientError` where a gradient is to flow into a view that none flows out of."""
+    ref = tensor.ref
+    while isinstance(ref, View) and ref.is_remembered:
+        ref = ref.parent
+    if isinstance(ref, View) and (result.ref.edge is not None or ref.parent.edge is not None):
+        raise GradientError(
+            "a view was created in no_grad mode and is being modified inplace with grad mode enabled",
+            where=here(),
+            mend="make the view and change it both inside tn.no_grad(), or both outside",
+        )
+
+
+def _edge_of(result: TensorValue, tensor: TensorValue, name: str) -> Edge | None:
+    """The edge of a tensor that is about to have the value of `result`."""
+    before, edge = tensor.ref.edge, result.ref.edge
+    if not is_grad_enabled():
+        return before
+    _refuse_unremembered(tensor, result)
+    if edge is None and before is not None:
+        return Edge(Overwritten(name.removesuffix("_"), before, tensor.ref.kind), 0)
+    return edge
 
 
 def refuse_leaf(tensor: TensorValue) -> None:

@@ -68,12 +68,19 @@ def asarray(data: object, dtype: DTypeLike | None = None) -> Tensor:
 def from_numpy(array: Array) -> Tensor:
     """A tensor over the memory of an array: what is written to one is seen in the other.
 
-    `DTypeError` for an element type that tensors do not have, `ArgumentError` for negative strides.
+    `DTypeError` for an element type that tensors do not have, `ArgumentError` for negative strides, those that are no
+    whole number of elements, and bytes in another order.
     """
     if not isinstance(cast("object", array), np.ndarray):
         raise DTypeError(f"from_numpy: expected an np.ndarray, got a {type(array).__name__}", where=here())
     if any(stride < 0 for stride in array.strides):
         raise ArgumentError("from_numpy: an array with negative strides", where=here(), mend="give array.copy()")
+    if any(stride % array.itemsize for stride in array.strides) or not array.dtype.isnative:
+        raise ArgumentError(
+            "from_numpy: an array whose strides are no whole number of elements, or whose bytes are in another order",
+            where=here(),
+            mend="give array.copy(), or array.astype(...) for the order of bytes",
+        )
     return Tensor.of_value(Value.of_array(array_from(array), foreign=True))
 
 

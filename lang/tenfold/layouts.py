@@ -160,12 +160,12 @@ def put_through(region: Region, place: int) -> Region:
     while value is not region.parameters[0]:
         path.append(producers[value])
         value = producers[value].operands[0]
-    forward: list[Var] = [source]
-    for operation in reversed(path[1:]):
-        forward.append(builder.emit(operation.op, [forward[-1]], operation.attributes)[0])
+    given: list[Var] = [source]
+    for operation in reversed(path):
+        given.append(builder.emit(operation.op, [given[-1]], operation.attributes)[0])
     put = elements
-    for operation, given in zip(path, reversed(forward), strict=True):
-        put = _PUTS[operation.op](operation, given, put)
+    for operation, before in zip(path, given[-2::-1], strict=True):
+        put = _PUTS[operation.op](operation, before, put)
     return builder.region([source, elements], [put])
 
 

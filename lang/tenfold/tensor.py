@@ -156,7 +156,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
         self.known_array("numpy()", _RETURN)
         GRAPH.run()  # what is recorded reads the memory as it is now
         storage = self.ref.storage
-        storage.value.lend()
+        storage.lend()
         ref: Any = self.ref
         shared = storage.value.known if ref is storage else ref.shared()
         return (self.known_array("numpy()", _RETURN) if shared is None else shared).view()
@@ -304,6 +304,10 @@ class Tensor(Operators, Methods, Changes, Fillings):
         note_gradient(self, is_change=True)
         self._grad = gradient
 
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
+
     def get_gradient(self) -> Tensor | None:
         """`grad`, of which nobody takes note."""
         return getattr(self, "_grad", None)
@@ -323,7 +327,9 @@ class Tensor(Operators, Methods, Changes, Fillings):
         if create_graph:
             self.grad = gradient if present is None else present + gradient
         elif present is None:
-            self.grad = Tensor.of_value(gradient.value)
+            value = gradient.value
+            is_others = value.root is not None or value.is_shared()
+            self.grad = elementwise.clone(gradient.detach()) if is_others else Tensor.of_value(value)
         else:
             with set_grad_enabled(False):
                 present.add_(gradient)
@@ -427,6 +433,14 @@ class Tensor(Operators, Methods, Changes, Fillings):
     def cuda(self, device: Any = None) -> Tensor:
         """This tensor in the memory of a GPU; `ArgumentError` where there is none."""
         return self.to(Device("cuda") if device is None else device)
+
+    def __copy__(self) -> Tensor:
+        """Another tensor of the same memory."""
+        copied = type(self).__new__(type(self))
+        TensorValue.__init__(copied, Alias(self.ref))
+        cast("Any", copied.ref).edge = None if self.is_leaf else self.ref.edge
+        copied.__dict__.update(self.__dict__)
+        return copied.requires_grad_(self.requires_grad) if self.is_leaf else copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:

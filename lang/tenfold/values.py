@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.specs import array_element_type
+from tenfold_rt.errors import ArgumentError
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.types import TensorType
 
@@ -74,7 +75,9 @@ class Value:
         "_array",
         "call",
         "foreign",
+        "holders",
         "kind",
+        "lendings",
         "lent",
         "place",
         "replaces",
@@ -93,6 +96,9 @@ class Value:
         self.root: Value | None = None
         self.foreign = False
         self.lent = False
+        self.lendings = 0
+        self.holders = 0
+        """How many storages were made with this value."""
         self.replaces = 0
         """The `id` of the value whose place in a storage this one takes."""
 
@@ -147,7 +153,13 @@ class Value:
 
     def lend(self) -> None:
         """Take note that an array over this memory is given away."""
-        (self if self.root is None else self.root).lent = True
+        root = self if self.root is None else self.root
+        root.lent = True
+        root.lendings += 1
+
+    def stamp(self) -> int | None:
+        """A number that stays the same as long as nobody else can have written to the memory; None if one may now."""
+        return None if self.is_shared() else (self if self.root is None else self.root).lendings
 
 
 _OWN_REFERENCES = 2
@@ -187,6 +199,7 @@ class Storage:
 
     def __init__(self, value: Value, edge: Edge | None = None) -> None:
         self.value = value
+        value.holders += 1
         self.edge = edge
         self.version = 0
         self.trace = value.trace
@@ -205,17 +218,32 @@ class Storage:
         return self.value if overlay is None else overlay.get(self, self.value)
 
     def write(self, value: Value, edge: Edge | None) -> None:
-        """Let the storage have another value, of the same type; where others share its memory, in that memory."""
-        self.version += 1
+        """Let the storage have another value, of the same type; where others share its memory, in that memory.
+
+        `ArgumentError` where that may not be written to.
+        """
         if OVERLAY.values is not None and self in OVERLAY.values:
             OVERLAY.values[self] = value
-            return
-        self.edge = edge
-        if self.value.is_shared() and not value.is_traced:
-            memory, array = self.value.array, value.array
-            assert memory is not None
-            assert array is not None
-            np.copyto(memory, array)
+        elif self.value.is_shared() and not value.is_traced:
+            self._overwrite(value)
+            self.edge = edge
         else:
             value.replaces = id(self.value)
-            self.value = value
+            self.value, self.edge = value, edge
+        self.version += 1
+
+    def _overwrite(self, value: Value) -> None:
+        memory, array = self.value.array, value.array
+        assert memory is not None
+        assert array is not None
+        if not memory.flags.writeable:
+            raise ArgumentError("the memory of a tensor that is changed in place is read-only", mend="clone() it first")
+        np.copyto(memory, array)
+
+    def lend(self) -> None:
+        """Take note that an array over this memory is given away."""
+        array = self.value.array
+        if self.value.holders > 1 and array is not None and not self.value.is_shared():
+            self.value = Value.of_array(array.copy())  # what others have of it stays as it is
+            self.value.holders += 1
+        self.value.lend()

@@ -6,7 +6,7 @@ elements into the parent.  Where the storage is an array, the view's value is an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.lib.stride_tricks import as_strided
 
@@ -27,16 +27,14 @@ class View:
     `is_remembered` says whether gradients flow through it.
     """
 
-    __slots__ = ("_base", "_edge", "_value", "is_remembered", "kind", "layout", "parent", "place", "routine")
+    __slots__ = ("_found", "is_remembered", "kind", "layout", "parent", "place", "routine")
 
     def __init__(self, parent: Reference, routine: Routine, place: int, layout: Layout, is_remembered: bool) -> None:
         self.parent, self.routine, self.place = parent, routine, place
         self.kind: Kind = routine.kinds[place]
         self.layout = layout
         self.is_remembered = is_remembered
-        self._base: Value | None = None
-        self._value: Value | None = None
-        self._edge: Edge | None = None
+        self._found: _Found | None = None
 
     @property
     def storage(self) -> Storage:
@@ -44,31 +42,41 @@ class View:
 
     @property
     def edge(self) -> Edge | None:
-        self.read()
-        return self._edge
+        return self._present().edge
 
     def read(self) -> Value:
         """The present value."""
-        base = self.parent.read()
-        if base is not self._base or self._value is None or not _is_usable(self._value):
-            self._value, self._edge = self._found(base)
-            self._base = base
-        return self._value
+        return self._present().value
 
-    def _found(self, base: Value) -> tuple[Value, Edge | None]:
-        if self.layout.is_dense and not (self.is_remembered and self.parent.edge):
+    def _present(self) -> _Found:
+        base, source = self._of_parent()
+        found = self._found
+        if found is None or found.base is not base or found.source is not source or not found.is_usable():
+            found = self._found = _Found(base, base.stamp(), source, *self._computed(source is not None))
+        elif not found.is_current():
+            found = self._found = found._replace(stamp=base.stamp(), value=self._computed(False)[0])
+        return found
+
+    def _of_parent(self) -> tuple[Value, Edge | None]:
+        if isinstance(self.parent, View):
+            above = self.parent._present()
+            return above.value, above.edge if self.is_remembered else None
+        return self.parent.read(), self.parent.edge if self.is_remembered else None
+
+    def _computed(self, has_gradient: bool) -> tuple[Value, Edge | None]:
+        if self.layout.is_dense and not has_gradient:
             part = self.shared()
             if part is not None:
                 root = self.storage.read()
                 return Value.of_array(part, root=root if root.root is None else root.root), None
-        with set_grad_enabled(self.is_remembered):
+        with set_grad_enabled(has_gradient):
             ref = invoke(self.routine, [TensorValue.of_reference(self.parent)])[self.place].ref
         return ref.read(), ref.edge
 
     def shared(self) -> Array | None:
-        """The elements over the storage's own memory; None where that is not a dense array."""
+        """The elements over the storage's own memory; None where that is no array yet."""
         array = self.storage.read().known
-        return None if array is None or not array.flags.c_contiguous else array_part(array, self.layout)
+        return None if array is None else array_part(array, self.layout)
 
     def write(self, value: Value, edge: Edge | None) -> None:
         """Put another value in place of this one, in all tensors that share its memory."""
@@ -77,7 +85,25 @@ class View:
             (whole,) = invoke(routine, [TensorValue.of_reference(self.parent), TensorValue.of_value(value, edge)])
             edge = whole.ref.edge if is_grad_enabled() else self.parent.edge
         self.parent.write(whole.ref.read(), edge)
-        self._base = None
+        self._found = None
+
+
+class _Found(NamedTuple):
+    """The value of a view, and its edge, found when its parent had the value `base` and the edge `source`."""
+
+    base: Value
+    stamp: int | None
+    source: Edge | None
+    value: Value
+    edge: Edge | None
+
+    def is_usable(self) -> bool:
+        """Whether this is no result of a trace that has ended."""
+        return self.value.trace is None or self.value.trace.is_under_way
+
+    def is_current(self) -> bool:
+        """Whether the elements are those of `base` still; a copy is not once others may have written to the memory."""
+        return self.value.root is not None or (self.stamp is not None and self.stamp == self.base.stamp())
 
 
 class Alias:
@@ -102,7 +128,7 @@ class Alias:
         return self.parent.read()
 
     def shared(self) -> Array | None:
-        """The elements over the storage's own memory; None where that is not a dense array."""
+        """The elements over the storage's own memory; None where that is no array yet."""
         return self.parent.shared() if isinstance(self.parent, (View, Alias)) else self.storage.read().known
 
     def write(self, value: Value, edge: Edge | None) -> None:
@@ -118,16 +144,14 @@ def whole(ref: Reference) -> Reference:
     return ref if isinstance(ref, Alias) and ref.parent is ref.storage else ref.storage
 
 
-def _is_usable(value: Value) -> bool:
-    return value.trace is None or value.trace.is_under_way
-
-
 def array_part(array: Array, layout: Layout) -> Array:
-    """The elements of a dense array that a layout names, over the same memory."""
+    """The elements of an array that a layout names, over the same memory."""
     if 0 in layout.shape:
         return array.reshape(-1)[:0].reshape(layout.shape)
+    reach = sum((size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True))
+    memory = as_strided(array, (reach // array.itemsize + 1,), (array.itemsize,))
     strides = tuple(stride * array.itemsize for stride in layout.strides)
-    return as_strided(array.reshape(-1)[layout.offset :], layout.shape, strides)
+    return as_strided(memory[layout.offset :], layout.shape, strides)
 
 
 _PUTS: dict[tuple[int, int], Routine] = {}

@@ -10,7 +10,7 @@ import numpy as np
 from tenfold.construction import tensor
 from tenfold.functions import creation
 from tenfold.gradients.backward import grad
-from tenfold.gradients.modes import no_grad
+from tenfold.gradients.modes import enable_grad
 from tenfold.tensor import Tensor
 from tenfold.tracing import Array
 from tenfold_rt.errors import ArgumentError, GradientError
@@ -88,8 +88,8 @@ def _differences(func: Callable[..., Any], given: Sequence[Any], place: int, num
         for sign in (1, -1):
             moved = start.copy()
             moved.flat[element] += sign * eps
-            with no_grad():
-                args = [*given[:place], tensor(moved), *given[place + 1 :]]
+            with enable_grad():  # what is checked may be a gradient itself
+                args = [*given[:place], tensor(moved, requires_grad=True), *given[place + 1 :]]
                 ends.append(_floats(func(*args))[number].detach().numpy().astype(np.float64).reshape(-1))
         columns.append((ends[0] - ends[1]) / (2 * eps))
     size = columns[0].size if columns else 0

@@ -94,7 +94,7 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     with enable_grad():
         _, given = _inputs(inputs, create_graph)
         one_output, outputs = _outputs(func, given, "jvp")
-        directions = [creation.ones_like(x) for x in given] if v is None else [v] if isinstance(v, Tensor) else list(v)
+        directions = _directions("jvp", given, v)
         weights = [creation.zeros_like(output).requires_grad_() for output in outputs]
         pulled = grad(outputs, given, weights, create_graph=True, materialize_grads=True)
         if any(each.requires_grad for each in pulled):
@@ -104,13 +104,22 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     return _arranged([each.detach() for each in outputs], one_output), _arranged(found, one_output)
 
 
+def _directions(name: str, given: Sequence[Tensor], v: Any) -> list[Tensor]:
+    """A tensor for each input: `v`, or 1 for the one number that the inputs are."""
+    if v is not None:
+        return [v] if isinstance(v, Tensor) else list(v)
+    if len(given) != 1 or given[0].numel() != 1:
+        raise GradientError(f"{name}: v may be left out only for one input of one element", where=here())
+    return [creation.ones_like(given[0])]
+
+
 def vhp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
     """The value of a function of one number, and the product of `v` with its Hessian."""
     with enable_grad():
         one_input, given = _inputs(inputs, create_graph)
         _, outputs = _outputs(func, given, "vhp")
         first = grad(outputs[0], given, create_graph=True, materialize_grads=True)
-        weights = [creation.ones_like(x) for x in given] if v is None else [v] if isinstance(v, Tensor) else list(v)
+        weights = _directions("vhp", given, v)
         found = (
             grad(first, given, weights, create_graph=create_graph, materialize_grads=True)
             if any(each.requires_grad for each in first)

@@ -115,6 +115,8 @@ def _without_masks(item: Any) -> list[Any]:
         if item.array is None:
             refuse_value("indexing with a boolean mask", item.tensor_type, "use tn.where(mask, x, other)")
         item = item.array
+    if not item.ndim:
+        raise ArgumentError("indexing: a mask of rank 0", where=here(), mend="use tn.where(mask, x, other)")
     return list(np.nonzero(item))
 
 
@@ -339,7 +341,25 @@ def is_basic(index: Index) -> bool:
 
 def put(x: Tensor, index: Index, values: TensorLike) -> Tensor:
     """A copy of `x` with the elements at `index` replaced by `values`."""
+    if _is_mask(index) and type_of(values).size == 1:
+        return _filled_where(x, index, values)
     return Update(x, index).set(values)
+
+
+def _is_mask(index: Index) -> bool:
+    dtype = index.tensor_type.dtype if isinstance(index, TensorValue) else getattr(index, "dtype", None)
+    return dtype is dtypes.bool_ or (isinstance(index, (np.ndarray, np.bool_)) and dtype == np.bool_)
+
+
+@tensor_function
+def _filled_where(x: TensorLike, mask: TensorLike, value: TensorLike) -> Tensor:
+    """`x` with one value where `mask`, which has its first axes, is true: where that is need not be known."""
+    tensor, chosen = lift(x), lift(mask)
+    if chosen.sizes != tensor.sizes[: chosen.rank]:
+        raise RangeError(f"indexing: the mask {chosen.type} does not fit {tensor.type}", where=here())
+    chosen = expand_to(reshape_to(chosen, (*chosen.sizes, *[1] * (tensor.rank - chosen.rank))), tensor.sizes)
+    filling = reshape_to(convert(lift(value, tensor.dtype), tensor.dtype), ())
+    return wrap(ops.select(chosen, expand_to(filling, tensor.sizes), tensor))
 
 
 class At:

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, cast
 
 import numpy as np
 
-from tenfold.functions import arithmetic
+from tenfold.functions import arithmetic, elementwise, reductions, shapes
 from tenfold.gradients.calls import filled
-from tenfold.gradients.graph import AccumulateGrad, Edge, Node
+from tenfold.gradients.graph import Edge, Known, Node
 from tenfold.gradients.modes import set_grad_enabled
 from tenfold.lazy.graph import GRAPH
-from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
+from tenfold.tracing import TensorValue, here, is_tracing
 from tenfold.values import Kind
 from tenfold_rt.errors import GradientError
 
 
 def backward(
-    tensors: Sequence[TensorValue],
-    gradients: Sequence[TensorLike | None],
+    tensors: TensorValue | Sequence[TensorValue],
+    grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     inputs: Any = None,
 ) -> None:
     """Add to the `grad` of leaves, or of the leaves `inputs`, the gradient of the sum of `tensors` that are weighed by
-    `gradients`.
+    `grad_tensors`.
 
     `GradientError` where a tensor requires no gradient, where it is more than one number and has no gradient given, or
     where the graph was freed by an earlier call without `retain_graph`.
     """
-    roots = _roots(tensors, gradients)
     if inputs is None:
-        _Walk(bool(create_graph if retain_graph is None else retain_graph), create_graph).run(roots)
+        results = _listed(tensors)
+        walk = _Walk(bool(create_graph if retain_graph is None else retain_graph), create_graph)
+        walk.run(_roots(results, _weights(grad_tensors, len(results))))
     else:
-        wanted = [inputs] if isinstance(inputs, TensorValue) else list(inputs)
-        found = grad(tensors, wanted, gradients, retain_graph, create_graph, allow_unused=True)
+        wanted = _listed(inputs)
+        found = grad(tensors, wanted, grad_tensors, retain_graph, create_graph, allow_unused=True)
         for tensor, gradient in zip(wanted, found, strict=True):
             if gradient is not None:
                 cast("Any", tensor).accumulate(gradient, create_graph)
@@ -59,8 +60,7 @@ def grad(
     With `create_graph` they can be differentiated again.  An input that the outputs do not depend on raises
     `GradientError`, or with `allow_unused` has the gradient None, or with `materialize_grads` zeros.
     """
-    results = [outputs] if isinstance(outputs, TensorValue) else list(outputs)
-    wanted = [inputs] if isinstance(inputs, TensorValue) else list(inputs)
+    results, wanted = _listed(outputs), _listed(inputs)
     weights = _weights(grad_outputs, len(results))
     edges: list[Edge] = []
     for number, tensor in enumerate(wanted):
@@ -83,6 +83,10 @@ def grad(
             )
         found.append(gradient)
     return tuple(found)
+
+
+def _listed(given: Any) -> list[TensorValue]:
+    return [given] if isinstance(given, TensorValue) else list(given)
 
 
 def _weights(given: Any, count: int) -> list[Any]:
@@ -129,11 +133,16 @@ def _array(gradient: Any, kind: Kind) -> Any:
 
 
 class _Walk:
-    """One way back.  Nodes are visited from the last call on, so each has its whole gradient when it is."""
+    """One way back.  Nodes are visited from the last call on, so each has its whole gradient when it is.
 
-    def __init__(self, retain: bool, create: bool, wanted: Sequence[Edge] = ()) -> None:
+    Where edges are `wanted` only nodes on the way to them are, and no leaf's gradient is added to.
+    """
+
+    def __init__(self, retain: bool, create: bool, wanted: Sequence[Edge] | None = None) -> None:
         self._retain, self._create = retain, create
-        self._wanted = set(wanted)
+        self._known: Known | None = {} if create else None
+        self._wanted = None if wanted is None else set(wanted)
+        self._on_the_way: set[Node] | None = None
         self.found: dict[Edge, Any] = {}
         self._gradients: dict[Node, dict[int, TensorValue]] = {}
         self._queue: list[tuple[int, int, Node]] = []
@@ -141,6 +150,8 @@ class _Walk:
 
     def run(self, roots: Sequence[tuple[Edge, TensorValue]]) -> None:
         """Go back from `roots`, with their gradients."""
+        if self._wanted is not None:
+            self._on_the_way = _leading([edge.node for edge, _ in roots], {edge.node for edge in self._wanted})
         with set_grad_enabled(self._create):
             for edge, gradient in roots:
                 self._add(edge, gradient)
@@ -149,6 +160,8 @@ class _Walk:
                 self._visit(node, self._gradients.pop(node))
 
     def _add(self, edge: Edge, gradient: TensorValue) -> None:
+        if self._on_the_way is not None and edge.node not in self._on_the_way:
+            return
         gradients = self._gradients.get(edge.node)
         if gradients is None:
             gradients = self._gradients[edge.node] = {}
@@ -159,20 +172,69 @@ class _Walk:
     def _visit(self, node: Node, gradients: dict[int, Any]) -> None:
         for place, hooks in node.hooks.items():
             for hook in list(hooks.values()) if place in gradients else ():
-                replaced = hook(gradients[place])
-                gradients[place] = gradients[place] if replaced is None else replaced
+                gradients[place] = _replaced(gradients[place], hook(gradients[place]))
         for place, reference in node.kept.items():
             tensor = reference()
             if tensor is not None and place in gradients:
                 tensor.accumulate(gradients[place], self._create)
         for place, gradient in gradients.items():
-            if Edge(node, place) in self._wanted:
+            if self._wanted is not None and Edge(node, place) in self._wanted:
                 self.found[Edge(node, place)] = gradient
-        if self._wanted and isinstance(node, AccumulateGrad):
+        if self._on_the_way is not None and not _has_edge_to(node, self._on_the_way):
             return
-        pulled = node.pull([gradients.get(place) for place in range(len(node.result_kinds))], self._create)
+        pulled = node.pull([gradients.get(place) for place in range(len(node.result_kinds))], self._known)
         if not self._retain:
             node.release()
-        for edge, gradient in zip(node.edges, pulled, strict=True):
+        for number, (edge, gradient) in enumerate(zip(node.edges, pulled, strict=True)):
             if edge is not None and gradient is not None:
-                self._add(edge, gradient)
+                self._add(edge, _fitted(gradient, edge, node, number))
+
+
+def _leading(nodes: Sequence[Node], wanted: Set[Node]) -> set[Node]:
+    """Those of `nodes`, and of what they lead to, from which one of `wanted` is reached."""
+    reached: set[Node] = set(nodes)
+    pending = list(reached)
+    while pending:
+        for edge in pending.pop().edges:
+            if edge is not None and edge.node not in reached:
+                reached.add(edge.node)
+                pending.append(edge.node)
+    leading: set[Node] = set()
+    for node in sorted(reached, key=lambda node: node.serial):  # what a node leads to is older
+        if node in wanted or _has_edge_to(node, leading):
+            leading.add(node)
+    return leading
+
+
+def _has_edge_to(node: Node, nodes: Set[Node]) -> bool:
+    return any(edge is not None and edge.node in nodes for edge in node.edges)
+
+
+def _replaced(gradient: TensorValue, by: Any) -> TensorValue:
+    """What a hook made of a gradient."""
+    if by is None:
+        return gradient
+    if not isinstance(by, TensorValue):
+        raise TypeError(f"expected a hook to give a Tensor or None, but it gave a {type(by).__name__}")
+    if by.ref.kind is not gradient.ref.kind:
+        raise GradientError(f"a hook has changed a gradient {gradient.tensor_type} to {by.tensor_type}")
+    return by
+
+
+def _fitted(gradient: Any, edge: Edge, node: Node, number: int) -> TensorValue:
+    """A gradient that a node gives, as what its edge leads to takes it: summed where that was repeated, converted."""
+    kind = edge.node.result_kinds[edge.place]
+    if not isinstance(gradient, TensorValue):
+        raise GradientError(f"{node.name()} gave a {type(gradient).__name__} as gradient {number}: expected a Tensor")
+    if kind is None or gradient.ref.kind is kind:
+        return gradient
+    sizes, wanted = gradient.tensor_type.sizes, kind.type.sizes
+    lead = len(sizes) - len(wanted)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, sizes[lead:], strict=True)):
+        raise GradientError(
+            f"{node.name()} returned an invalid gradient at index {number} - got {list(sizes)} but expected shape "
+            f"compatible with {list(wanted)}"
+        )
+    axes = [axis for axis, size in enumerate(sizes) if axis < lead or wanted[axis - lead] != size]
+    summed = reductions.sum(gradient, axes) if axes else gradient
+    return elementwise.to(shapes.reshape(summed, wanted), kind.type.dtype.name)

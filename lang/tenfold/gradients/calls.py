@@ -6,12 +6,13 @@ import threading
 import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from tenfold.gradients.graph import AccumulateGrad, Edge, Node, Watch
+from tenfold.gradients.graph import Edge, Known, Node, Watch
 from tenfold.gradients.modes import is_grad_enabled
+from tenfold.gradients.names import node_name
 from tenfold.lazy.graph import GRAPH, Input
 from tenfold.lazy.routines import Halves, Routine
 from tenfold.tracing import TensorValue, current, is_tracing, require_trace
@@ -73,7 +74,10 @@ def invoke(routine: Routine, operands: Sequence[Operand]) -> list[TensorValue]:
         if not isinstance(operand, TensorValue):
             inputs.append(operand)
             continue
-        inputs.append(operand.value)
+        value = operand.value
+        if operand is _CHANGING.tensor and value.is_shared():  # what is saved of it is its value before the change
+            value = Value.of_array(np.array(value.array))
+        inputs.append(value)
         if enabled and (edge := operand.ref.edge) is not None:
             active.append(place)
             edges[place] = edge
@@ -117,19 +121,20 @@ def _described(edge: Edge | None) -> str:
 
 
 Source: TypeAlias = "Input | tuple[Value | None, Edge]"
-"""Where an input came from: a value without gradient, a number, or an edge with the value of a leaf."""
+"""Where an input came from: a value without gradient, a number, or an edge, with the value where it must be kept."""
 
 
 def _source(given: Input, edge: Edge | None) -> Source:
     if edge is None:
         return given
-    return (_value(given) if isinstance(edge.node, AccumulateGrad) else None, edge)
+    return (None if edge.node.recomputes else _value(given), edge)
 
 
 class CallNode(Node):
     """The way back through a call of a routine."""
 
     __slots__ = ("_active", "_halves", "_routine", "_saved", "_sources", "_watched")
+    recomputes = True
 
     def __init__(
         self, routine: Routine, active: tuple[int, ...], sources: Sequence[Source], saved: Sequence[Input]
@@ -149,27 +154,33 @@ class CallNode(Node):
         """Require that a tensor is not changed in place before the way back."""
         self._watched.append(Watch(weakref.ref(storage), storage.version, what))
 
-    def pull(self, cotangents: Sequence[Any], create_graph: bool) -> Sequence[Any]:
+    def pull(self, cotangents: Sequence[Any], known: Known | None) -> Sequence[Any]:
         moving = self._halves.moving
         wanted = [(cotangents[n], self._routine.kinds[n]) for n in moving]
         given = [filled(kind, 0) if cotangent is None else cotangent for cotangent, kind in wanted]
-        if self._saved is None or (create_graph and self._sources is None):
+        if self._saved is None or (known is not None and self._sources is None):
             raise self._released()
         for watch in self._watched:
             watch.check()
-        if not create_graph:
+        if known is None:
             return invoke(self._halves.back, [*self._saved, *given])
         assert self._sources is not None
-        known: dict[Edge, Value] = {}
         inputs = [_again(source, known) for source in self._sources]
         return invoke(self._routine.pullback(self._active), [*inputs, *given])
 
-    def recompute(self, place: int, known: dict[Edge, Value]) -> Value:
+    def unknown(self, known: Known) -> list[CallNode]:
+        """The nodes whose results must be computed anew before this one's are."""
+        if self._sources is None:
+            raise self._released()
+        edges = [source[1] for source in self._sources if isinstance(source, tuple) and source[0] is None]
+        return [edge.node for edge in edges if edge not in known and isinstance(edge.node, CallNode)]
+
+    def recompute(self, known: Known) -> None:
+        """Add the results, computed anew from `known` ones."""
         if self._sources is None:
             raise self._released()
         results = run(self._routine, [_anew(source, known) for source in self._sources])
         known.update((Edge(self, number), result) for number, result in enumerate(results))
-        return results[place]
 
     def release(self) -> None:
         self._sources, self._watched = None, []
@@ -186,22 +197,48 @@ class CallNode(Node):
         )
 
 
-def _anew(source: Source, known: dict[Edge, Value]) -> Input:
+def _anew(source: Source, known: Known) -> Input:
     """The value of an input, computed anew if need be."""
     if not isinstance(source, tuple):
         return source
     value, edge = source
     if value is not None:
         return value
-    if edge not in known:
-        known[edge] = edge.node.recompute(edge.place, known)
+    pending = [edge.node] if edge not in known else []
+    while pending:
+        node = cast("CallNode", pending[-1])
+        unknown = node.unknown(known)
+        if not unknown:
+            node.recompute(known)
+            pending.pop()
+        pending += unknown
     return known[edge]
 
 
-def _again(source: Source, known: dict[Edge, Value]) -> Operand:
+def _again(source: Source, known: Known) -> Operand:
     """An input with its edge, for a call that is remembered."""
     given = _anew(source, known)
     return TensorValue.of_value(_value(given), source[1]) if isinstance(source, tuple) else given
+
+
+class Overwritten(Node):
+    """The way back through a change in place that left nothing of a tensor: its gradient is zero."""
+
+    __slots__ = ("_kind", "_name")
+
+    def __init__(self, name: str, edge: Edge, kind: Kind) -> None:
+        super().__init__((edge,))
+        self._name, self._kind = name, kind
+
+    @property
+    def result_kinds(self) -> Sequence[Kind]:
+        return (self._kind,)
+
+    def pull(self, cotangents: Sequence[Any], known: Known | None) -> Sequence[Any]:
+        return (filled(self._kind, 0),)
+
+    def name(self) -> str:
+        return node_name(self._name)
 
 
 _FILLED: dict[tuple[Kind, float], Routine] = {}

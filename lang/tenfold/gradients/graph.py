@@ -35,6 +35,10 @@ class Edge(NamedTuple):
     place: int
 
 
+Known: TypeAlias = "dict[Edge, Value]"
+"""Results of nodes that were computed anew."""
+
+
 class Handle:
     """What registering a hook gives; `remove` takes the hook away."""
 
@@ -60,6 +64,8 @@ class Node:
     """
 
     __slots__ = ("__weakref__", "edges", "hooks", "kept", "serial")
+    recomputes: ClassVar[bool] = False
+    """Whether results can be computed anew; those of others are kept by the calls that take them."""
     alive: ClassVar[int] = 0
     _has_warned: ClassVar[bool] = False
 
@@ -89,16 +95,15 @@ class Node:
         return place in self.kept and self.kept[place]() is tensor
 
     @property
-    def result_kinds(self) -> Sequence[Kind]:
-        """The kinds of the results, by place."""
+    def result_kinds(self) -> Sequence[Kind | None]:
+        """The kinds of the results, by place; None for what is no tensor."""
         raise NotImplementedError
 
-    def pull(self, cotangents: Sequence[Any], create_graph: bool) -> Sequence[Any]:
-        """The gradients for `edges` from those of the results; None is zero."""
-        raise NotImplementedError
+    def pull(self, cotangents: Sequence[Any], known: Known | None) -> Sequence[Any]:
+        """The gradients for `edges` from those of the results; None is zero.
 
-    def recompute(self, place: int, known: dict[Edge, Value]) -> Value:
-        """A result computed anew; `known` are those that have been."""
+        `known` are the results computed anew so far, where the gradients are to be differentiated; else None.
+        """
         raise NotImplementedError
 
     def release(self) -> None:
@@ -137,14 +142,11 @@ class AccumulateGrad(Node):
     def result_kinds(self) -> Sequence[Kind]:
         return (self._kind,)
 
-    def pull(self, cotangents: Sequence[Any], create_graph: bool) -> Sequence[Any]:
+    def pull(self, cotangents: Sequence[Any], known: Known | None) -> Sequence[Any]:
         tensor, gradient = self._tensor(), cotangents[0]
         if tensor is not None and gradient is not None:
-            tensor.accumulate(gradient, create_graph)
+            tensor.accumulate(gradient, known is not None)
         return ()
-
-    def recompute(self, place: int, known: dict[Edge, Value]) -> Value:
-        raise AssertionError("a leaf's value is kept by the calls that take it")
 
     def name(self) -> str:
         return "AccumulateGrad"

@@ -6,9 +6,10 @@ Each is a context manager and a decorator; the state is each thread's own.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
-from collections.abc import Callable
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from collections.abc import Callable, Generator
+from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.lazy.graph import GRAPH
 from tenfold.tracing import is_tracing
@@ -55,10 +56,36 @@ class _Setting:
         _MODE.enabled, _MODE.inference = self._saved.pop()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if inspect.isgeneratorfunction(function):
+            return cast("Callable[P, R]", self._generating(function))
+
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             with self._again():
                 return function(*args, **kwargs)
+
+        return call
+
+    def _generating(self, function: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+        """A generator function, each of whose steps runs in the mode."""
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            generator = function(*args, **kwargs)
+            resume: Callable[[], Any] = functools.partial(next, generator)
+            while True:
+                try:
+                    with self._again():
+                        given = resume()
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    resume = functools.partial(generator.send, (yield given))
+                except GeneratorExit:
+                    generator.close()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(generator.throw, error)
 
         return call
 
@@ -136,6 +163,11 @@ class set_grad_enabled(_Setting):  # noqa: N801 - the field's name
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         _MODE.enabled = self._before
         return super().__call__(function)
+
+    def _again(self) -> Self:
+        other = super()._again()
+        other._before = _MODE.enabled
+        return other
 
 
 class inference_mode(_Without):  # noqa: N801 - the field's name

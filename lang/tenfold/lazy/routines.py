@@ -14,7 +14,7 @@ from tenfold.gradients.names import node_name
 from tenfold.values import Kind
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, substitute
-from tenfoldc.ir.core import Operation, Region, Value
+from tenfoldc.ir.core import Operation, Region, Value, captured
 from tenfoldc.ir.types import TensorType
 from tenfoldc.transform import vjp
 from tenfoldc.transform.activity import dependent, has_tangent
@@ -97,6 +97,7 @@ def _halves(routine: Routine, active: tuple[int, ...]) -> Halves:
     found = pull([seeds.get(place) for place in range(len(results))], back)
     gradients = _filled(found, [parameters[place] for place in active], back)
     forward = builder.region(parameters, results)
+    back.operations[:] = _needed(back.operations, gradients)
     need = residuals(forward, back, {seed.value for seed in seeds.values()})
     numbers = {parameter.value: place for place, parameter in enumerate(parameters)}
     inputs = tuple(numbers[value] for value in need.kept if value in numbers)
@@ -108,6 +109,17 @@ def _halves(routine: Routine, active: tuple[int, ...]) -> Halves:
     ahead = Routine(routine.name, Region(forward.parameters, forward.operations, outputs))
     way_back = _closed(saved, need.again, back, list(seeds.values()), gradients)
     return Halves(ahead, Routine(f"{routine.name}_backward", way_back), inputs, taken, moving)
+
+
+def _needed(operations: Sequence[Operation], results: Sequence[Var]) -> list[Operation]:
+    """The operations that `results` depend on: rules also give cotangents that nobody asked for."""
+    wanted = {result.value for result in results}
+    needed: list[Operation] = []
+    for operation in reversed(operations):
+        if not wanted.isdisjoint(operation.results):
+            needed.append(operation)
+            wanted.update(operation.operands, *(captured(region) for region in operation.regions))
+    return needed[::-1]
 
 
 def _closed(
