@@ -41,6 +41,9 @@ DIRECT_STEPS = 32
 ROW = 1024
 """Windows in a row of accumulators, which then stays in the nearest cache."""
 
+LINES_ABREAST = 2
+"""Lines that run in one loop.  With more, lines a power of two apart would drive each other from the cache."""
+
 
 # The steps of a window along one axis
 
@@ -316,22 +319,45 @@ def _along(running: RunningAxis, size: int, turn: Expr) -> Expr:
 
 
 def _run_along_line(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:
-    sizes, dimension = operation.operands[0].type.sizes, running.dimension
-    size = sizes[dimension]
+    """Neighbouring lines run in one loop, as each sum on its way waits for the one before it."""
+    *outer, lines = operation.operands[0].type.sizes[: running.dimension] or (1,)
+    whole, rest = divmod(lines, LINES_ABREAST)
 
-    def line(outer: Index) -> Sequence[Statement]:
-        turn = context.axis("turn", size)
-        after = (scalar.index(0),) * (len(sizes) - dimension - 1)
-        index = (*outer, _along(running, size, turn), *after)
+    def abreast(index: Index) -> Sequence[Statement]:
+        first = scalar.mul(index[-1], scalar.index(LINES_ABREAST))
+        return _run_lines(operation, context, running, _neighbours(index[:-1], first, LINES_ABREAST))
+
+    def remaining(index: Index) -> Sequence[Statement]:
+        first = scalar.index(whole * LINES_ABREAST)
+        return _run_lines(operation, context, running, _neighbours(index, first, rest))
+
+    statements = nest(context, [*outer, whole], abreast, private=())
+    return [*statements, *nest(context, outer, remaining, private=())] if rest else statements
+
+
+def _neighbours(outer: Index, first: Expr, count: int) -> list[Index]:
+    return [(*outer, scalar.add(first, scalar.index(number))) for number in range(count)]
+
+
+def _run_lines(
+    operation: Operation, context: LoweringContext, running: RunningAxis, lines: Sequence[Index]
+) -> Sequence[Statement]:
+    """One loop along all of `lines`, each with carries of its own."""
+    sizes, dimension = operation.operands[0].type.sizes, running.dimension
+    turn = context.axis("turn", sizes[dimension])
+    after = (scalar.index(0),) * (len(sizes) - dimension - 1)
+    carries: list[Carry] = []
+    writes: list[Statement] = []
+    for line in lines:
+        index = (*line[:dimension], _along(running, sizes[dimension], turn), *after)
         carried = [Local("running", result.type.dtype) for result in operation.results]
         values = _next(operation, context, running, carried, index)
-        carries = [
+        writes += _write(context, index, values)
+        carries += [
             Carry(local, init, value, Local("total", local.dtype))
             for local, init, value in zip(carried, _inits(operation, context), values, strict=True)
         ]
-        return loop(turn, scalar.index(size), _write(context, index, values), carries)
-
-    return nest(context, sizes[:dimension], line, private=())
+    return loop(turn, scalar.index(sizes[dimension]), writes, carries)
 
 
 def _run_across_rows(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:

@@ -13,6 +13,7 @@ from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.types import TensorType
 from tenfoldc.loops.ir import For, Store
+from tenfoldc.loops.traversal import walk_statements
 from tenfoldc.lower import window
 from tenfoldc.lower.window import lower_reduce_window, lower_select_and_scatter
 from tenfoldc.ops import Direction, Reducer, ReduceWindowAttributes
@@ -121,6 +122,17 @@ def test_a_running_window_is_one_pass():
     (loop,) = lower_reduce_window(operation, PlainContext(operation))
     assert isinstance(loop, For)
     assert all(isinstance(statement, Store) for statement in loop.body)
+
+
+@pytest.mark.parametrize(("lines", "carried"), [(4, [2]), (5, [2, 1]), (1, [1])])
+def test_lines_run_side_by_side(lines: int, carried: Sequence[int]):
+    """So that the sums of one line do not wait for each other alone; a line that is left runs by itself."""
+    builder = Builder()
+    ops.cumulative_sum(builder.parameter(TensorType(dtypes.f32, (lines, 64))), 1)
+    operation = builder.operations[-1]
+    statements = lower_reduce_window(operation, PlainContext(operation))
+    loops = [statement for statement in walk_statements(statements) if isinstance(statement, For)]
+    assert [len(loop.carries) for loop in loops if loop.carries] == carried
 
 
 SCATTERED = ["pooling", "channels last", "padded", "strided row", "negative padding", "wide padding"]
