@@ -86,6 +86,8 @@ class Recorder:
         if ref.edge is not None:
             self.remembers = True
             taken.ref = whole(ref) if taken.ref.edge is None else taken.ref
+            if taken.value.var is not None and taken.ref.edge is not None:
+                trace.edges[taken.value.var.value] = taken.ref.edge
 
     def made(self, storage: Storage) -> None:
         """A storage was made inside."""

@@ -29,6 +29,7 @@ from tenfold_rt.errors import ArgumentError, DTypeError, TraceError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Location, Region
+from tenfoldc.ir.core import Value as IRValue
 from tenfoldc.ir.types import TensorType
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ _PACKAGES = tuple(
 class Trace:
     """One function being traced; use as a context manager, inside which operations go to `builder`.
 
-    One that is given `captures` takes tensors from outside as inputs; else they are constants.
+    One that is given `captures` takes tensors from outside as inputs; else they are constants.  `edges` are those of
+    values that gradients flow to, for branches and loops that use them.
     """
 
     def __init__(self, captures: Captures | None = None) -> None:
         self.builder = Builder(locate)
         self.captures = captures
+        self.edges: dict[IRValue, Edge] = {}
         self._constants: dict[int, tuple[Array, Var]] = {}
 
     def __enter__(self) -> Trace:
@@ -138,6 +141,11 @@ def within_body() -> Generator[None]:
 def depth() -> int:
     """How many traces this thread is inside."""
     return len(_STATE.stack)
+
+
+def is_in_remembered_region() -> bool:
+    """Whether this thread is inside a branch or a loop of a function in which gradients are asked for."""
+    return len(_STATE.stack) > 1 and bool(_STATE.stack[0].edges)
 
 
 def current() -> Trace:

@@ -33,7 +33,7 @@ def cond(pred: TensorLike, true_fn: Callable[..., Any], false_fn: Callable[..., 
     test = predicate("cond", pred)
     branches = _agreeing("cond", ["true_fn", "false_fn"], [true_fn, false_fn], operands)
     results = ops.if_(test, *(branch.region for branch in branches))
-    return branches[0].results.whole(results)
+    return branches[0].results.results(results)
 
 
 @higher_order_function
@@ -50,7 +50,7 @@ def switch(index: TensorLike, branches: Sequence[Callable[..., Any]], *operands:
     last = TensorType(dtypes.i64)
     clamped = ops.clamp(ops.full(builder, last, 0), number, ops.full(builder, last, len(branches) - 1))
     results = ops.case(ops.convert(clamped, dtypes.i32), [branch.region for branch in traced])
-    return traced[0].results.whole(results)
+    return traced[0].results.results(results)
 
 
 def _agreeing(

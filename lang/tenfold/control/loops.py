@@ -47,7 +47,7 @@ def while_loop(cond_fn: Callable[[Any], Any], body_fn: Callable[[Any], Any], ini
         raise ArgumentError("while_loop: the carry holds no tensor", where=here(), mend="carry what the turns change")
     loop = settled("while_loop", carry, body)
     test = trace(condition, [value.type for value in loop.values])
-    return carry.whole(ops.while_(loop.values, test.region, loop.body))
+    return carry.results(ops.while_(loop.values, test.region, loop.body))
 
 
 @higher_order_function
@@ -75,7 +75,7 @@ def fori_loop(lower: TensorLike, upper: TensorLike, body_fn: Callable[[Any, Any]
 
         types = [index, *(value.type for value in values)]
         results = ops.while_([first, *values], build_region(types, is_below, like=current().builder), counted)
-    return carry.whole(results[1:])
+    return carry.results(results[1:])
 
 
 def _counting(body: Region) -> Region:

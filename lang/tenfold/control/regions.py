@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tenfold import tree as pytree
+from tenfold.gradients.calls import tensors_of
 from tenfold.promotion import convert
 from tenfold.tracing import TensorLike, Trace, here, is_scalar, lift, wrap
 from tenfold.tree import Tree
@@ -46,6 +47,10 @@ class Leaves:
     def whole(self, values: Sequence[Var]) -> Any:
         """`values` of the innermost trace arranged as these leaves."""
         return pytree.unflatten(self.tree, [wrap(value) for value in values])
+
+    def results(self, values: Sequence[Var]) -> Any:
+        """`values`, results of the operation emitted last, arranged as these leaves; gradients flow through it."""
+        return pytree.unflatten(self.tree, tensors_of(values))
 
 
 def holds(number: Any, dtype: dtypes.DType) -> bool:

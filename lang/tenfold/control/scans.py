@@ -13,7 +13,8 @@ from tenfold.control.regions import Leaves, require_same_tree
 from tenfold.eager import higher_order_function
 from tenfold.functions.axes import normalize_axis
 from tenfold.functions.shapes import sliced
-from tenfold.tracing import current, here, wrap
+from tenfold.gradients.calls import tensors_of
+from tenfold.tracing import current, here
 from tenfold_rt.errors import ArgumentError, ShapeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var, build_region, copied
@@ -54,8 +55,9 @@ def scan(
     if not count and not stacks.values:
         raise ArgumentError("scan: there is neither a carry nor a tensor in xs", where=here())
     results = plan.run(loop.values, stacks.values, turns)
-    ys = pytree.unflatten(loop.extra, [wrap(value) for value in results[count:]])
-    return carry.whole(results[:count]), ys
+    tensors = tensors_of(results)
+    ys = pytree.unflatten(loop.extra, tensors[count:])
+    return pytree.unflatten(carry.tree, tensors[:count]), ys
 
 
 @higher_order_function

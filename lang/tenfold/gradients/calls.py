@@ -15,11 +15,13 @@ from tenfold.gradients.modes import is_grad_enabled
 from tenfold.gradients.names import node_name
 from tenfold.lazy.graph import GRAPH, Input
 from tenfold.lazy.routines import Halves, Routine
-from tenfold.tracing import TensorValue, current, is_tracing, require_trace
+from tenfold.tracing import TensorValue, current, is_remembering, is_tracing, require_trace, wrap
 from tenfold.values import Kind, Storage, Value
 from tenfold_rt.errors import GradientError
 from tenfoldc import ops
-from tenfoldc.ir.builder import Var
+from tenfoldc.ir.builder import Var, substitute
+from tenfoldc.ir.core import Region, captured
+from tenfoldc.ir.core import Value as IRValue
 
 Operand: TypeAlias = "TensorValue | Value | bool | int | float"
 
@@ -105,10 +107,33 @@ def _remembered(
     for place, value in enumerate(values[: len(routine.kinds)]):
         edge = Edge(node, place) if place in halves.moving else None
         result = TensorValue.of_value(value, edge)
+        if value.var is not None and edge is not None:
+            current().edges[value.var.value] = edge
         if place in halves.outputs:
             node.watch(result.ref.storage, f"which is output {place} of {node.name()}")
         results.append(result)
     return results
+
+
+def tensors_of(results: Sequence[Var]) -> list[TensorValue]:
+    """All results used of the operation emitted last, a branch or a loop, as tensors; gradients flow through it."""
+    trace = current()
+    operation = trace.builder.operations[-1] if trace.builder.operations else None
+    wanted = tuple(result.value for result in results)
+    if operation is None or not (is_remembering() and is_grad_enabled() and set(wanted) <= set(operation.results)):
+        return [wrap(result) for result in results]
+    taken = captured(Region((), (operation,), wanted))
+    if not any(value in trace.edges for value in taken):
+        return [wrap(result) for result in results]
+    trace.builder.operations.pop()
+    replaced = {value: IRValue(value.type) for value in taken}
+    parameters = tuple(replaced[value] for value in taken)
+    copy = substitute(operation, replaced)
+    routine = Routine(operation.op.name, Region(parameters, (copy,), tuple(replaced[value] for value in wanted)))
+    operands = [
+        TensorValue.of_value(Value.of_var(trace.builder.var(value), trace), trace.edges.get(value)) for value in taken
+    ]
+    return invoke(routine, operands)
 
 
 def _value(given: Input) -> Value:

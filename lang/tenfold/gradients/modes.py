@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.lazy.graph import GRAPH
-from tenfold.tracing import is_tracing
+from tenfold.tracing import here, is_in_remembered_region, is_tracing
+from tenfold_rt.errors import UnsupportedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +47,12 @@ class _Setting:
         self._saved: list[tuple[bool, bool]] = []
 
     def __enter__(self) -> Self:
+        if not self._enabled and is_in_remembered_region():
+            raise UnsupportedError(
+                "gradients cannot be turned off inside a branch or a loop over traced values",
+                where=here(),
+                mend="use x.detach() there",
+            )
         self._saved.append((_MODE.enabled, _MODE.inference))
         _MODE.enabled = self._enabled
         if self._inference is not None:

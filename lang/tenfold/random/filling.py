@@ -117,7 +117,7 @@ class Fillings(TensorValue):
 
 def _held(tensor: TensorValue) -> int:
     """How many integers from 0 the element type holds without a gap."""
-    dtype = tensor.type.dtype
+    dtype = tensor.tensor_type.dtype
     if dtype.is_float:
         return _EXACT[dtype] + 1
     return 2 if dtype.is_bool else min(2 ** (dtype.bits - (not dtype.is_unsigned)), 2**63 - 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tenfold import tree as pytree
 from tenfold.control.regions import holds
+from tenfold.gradients.calls import tensors_of
 from tenfold.promotion import convert, promote_types, type_of
 from tenfold.rewrite.cells import Cells
 from tenfold.rewrite.conditions import condition
@@ -285,8 +286,8 @@ class CompiledLoop:
     # --- afterwards ---------------------------------------------------------------------------------
 
     def _finished(self, turn: _Turn, returned: _Carried | None, results: list[Var], exits: Sequence[Kind]) -> Signal:
-        kind = wrap(results.pop(0)) if exits else None
-        tensors = [wrap(var) for var in results]
+        tensors: list[Any] = list(tensors_of(results))
+        kind = tensors.pop(0) if exits else None
         kinds = self._kinds(turn, exits)
         after = self._state(tensors)
         for variable in self.carried:

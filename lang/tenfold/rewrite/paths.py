@@ -14,10 +14,11 @@ import numpy as np
 
 from tenfold import tree as pytree
 from tenfold.control.regions import holds
+from tenfold.gradients.calls import tensors_of
 from tenfold.promotion import convert, promote_types, type_of
 from tenfold.rewrite.cells import Cells
 from tenfold.rewrite.signals import MISSING, NORMAL, Kind, Signal, Unset, content, joined
-from tenfold.tracing import TensorValue, Trace, current, here, is_scalar, lift, wrap
+from tenfold.tracing import TensorValue, Trace, current, here, is_scalar, lift
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
 from tenfoldc import ops
@@ -160,7 +161,7 @@ class _Merger:
         wanted = [agreed(label, first, second, self._what) for label, first, second in self._pairs]
         sides = ([pair[1] for pair in self._pairs], [pair[2] for pair in self._pairs])
         regions = [_region(path, side, wanted) for path, side in zip(self._paths, sides, strict=True)]
-        return [wrap(var) for var in ops.if_(pred, *regions)]
+        return list(tensors_of(ops.if_(pred, *regions)))
 
 
 def _region(path: Path, leaves: Sequence[Any], wanted: Sequence[TensorType]) -> Region:

@@ -24,7 +24,7 @@ class TracedRange:
         return self.start + turn * self.step if self.step != 1 or is_traced(self.start) or self.start else turn
 
     def __iter__(self) -> Any:
-        refuse_value("a range", self.count.type, "use it in `for i in range(n)`, or tn.fori_loop")
+        refuse_value("a range", self.count.tensor_type, "use it in `for i in range(n)`, or tn.fori_loop")
 
 
 def make_range(*bounds: Any) -> range | TracedRange:
@@ -35,8 +35,8 @@ def make_range(*bounds: Any) -> range | TracedRange:
     start, stop = given[:2]
     step = given[2] if len(given) > 2 else 1
     for bound in (start, stop):
-        if is_traced(bound) and (bound.type.rank or not bound.type.dtype.is_integer):
-            raise DTypeError(f"range: a bound is {bound.type}, not an integer scalar", where=here())
+        if is_traced(bound) and (bound.tensor_type.rank or not bound.tensor_type.dtype.is_integer):
+            raise DTypeError(f"range: a bound is {bound.tensor_type}, not an integer scalar", where=here())
     if is_traced(step) or step == 0:
         raise TraceError("range: the step must be a Python number, and not 0", where=here(), mend="scale the numbers")
     distance = stop - start if step > 0 else start - stop

@@ -107,7 +107,8 @@ def asserted(test: Any) -> Any:
     """The condition of an `assert`; `TraceError` where it is traced."""
     if is_traced(test):
         raise TraceError(
-            f"`assert` needs the value of a traced tensor {test.type}, which is known only when the compiled code runs",
+            f"`assert` needs the value of a traced tensor {test.tensor_type}, "
+            "which is known only when the compiled code runs",
             where=here(),
             mend="return the condition and assert it outside, or assert shapes and dtypes alone",
         )
@@ -243,7 +244,7 @@ def _for(
 
 def _over_tensor(values: Any, body: Callable[[Any], Signal | None], cells: Cells, names: Sequence[str]) -> Signal:
     """A scan of the tensor's first axis, unless a jump may leave it."""
-    turns = values.type.sizes[0]
+    turns = values.tensor_type.sizes[0]
     if turns == 0:
         return NORMAL
     before = cells.read()
