@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
 
+from tenfold.functions import shapes
+from tenfold.gradients.modes import no_grad
+from tenfold.layouts import Layout
 from tenfold.tensor import Tensor
 from tenfold.tracing import Array, TensorValue, here
+from tenfold.values import Value
+from tenfold.views import Alias, View, array_part
 from tenfold_rt.errors import ArgumentError, DTypeError, FileFormatError
 
 
 def array_of(tensor: TensorValue) -> Array:
     """The values of a tensor, over its own memory where it has some; `TraceError` for a traced one."""
-    return tensor.known_array("saving", "save what the compiled function returns")
+    array, ref = tensor.known_array("saving", "save what the compiled function returns"), tensor.ref
+    shared = ref.shared() if isinstance(ref, (View, Alias)) else None
+    return array if shared is None else shared
 
 
 def tensor_over(array: Array, path: str, name: str) -> Tensor:
@@ -26,6 +34,25 @@ def tensor_over(array: Array, path: str, name: str) -> Tensor:
     except DTypeError as error:
         raise FileFormatError(f"load: {path}: {name}: {error}") from None
     return tensor
+
+
+def view_of(base: Tensor, layout: Layout) -> Tensor:
+    """The elements of `base`, which are dense, that a layout names; a change of one is a change of the other.
+
+    It is a view where the elements lie without gaps and are computed with; else both are over memory that others may
+    write to.
+    """
+    order = sorted(range(len(layout.shape)), key=lambda axis: -layout.strides[axis])
+    dense = tuple(layout.shape[axis] for axis in order)
+    has_no_gaps = Layout(dense, tuple(layout.strides[axis] for axis in order)).is_dense
+    if has_no_gaps and base.tensor_type.dtype.compiled:
+        with no_grad():
+            part = shapes.reshape(base, (-1,))[layout.offset : layout.offset + math.prod(dense)]
+            return shapes.permute(shapes.reshape(part, dense), tuple(sorted(order, key=order.__getitem__)))
+    value = base.detach().value
+    assert value.known is not None
+    value.foreign = True
+    return Tensor.of_value(Value.of_array(array_part(value.known, layout), foreign=True))
 
 
 def named_arrays(obj: object, suffix: str) -> dict[str, Array]:

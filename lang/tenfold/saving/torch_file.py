@@ -16,8 +16,10 @@ from zipfile import ZIP64_LIMIT, ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from tenfold.device import Device
+from tenfold.layouts import Layout
+from tenfold.nn.parameter import Parameter
 from tenfold.saving import torch_names
-from tenfold.saving.arrays import tensor_over
+from tenfold.saving.arrays import tensor_over, view_of
 from tenfold.saving.torch_pickle import pickled
 from tenfold.saving.torch_unpickle import Function, hashable, unpickled
 from tenfold.size import Size
@@ -93,6 +95,7 @@ class _Reader:
         self._members = {member.filename: member for member in members}
         self._root = self._find_root()
         self._storages: dict[str, Array] = {}
+        self._bases: dict[tuple[str, DType], Tensor] = {}
 
     def object(self) -> object:
         """What was saved."""
@@ -186,16 +189,27 @@ class _Reader:
         last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
         if math.prod(shape) and (last + 1) * dtype.itemsize > memory.data.size:
             raise FileFormatError(f"load: {self._path}: a tensor reaches beyond the end of storage {memory.key}")
-        begin = offset * dtype.itemsize if math.prod(shape) else 0
-        steps = [stride * dtype.itemsize for stride in strides]
-        array = np.ndarray(shape, dtype.numpy, memory.data, begin, steps)
-        return tensor_over(array, self._path, f"storage {memory.key}")
+        made = self._over(memory, dtype, Layout(tuple(shape), tuple(strides), offset if math.prod(shape) else 0))
+        return made.requires_grad_() if grad is True else made
+
+    def _over(self, memory: _Memory, dtype: DType, layout: Layout) -> Tensor:
+        """A tensor over part of a storage, a view of the one tensor over all of it where it can be."""
+        key = memory.key, dtype
+        whole = memory.data[: memory.data.size // dtype.itemsize * dtype.itemsize].view(dtype.numpy)
+        base = self._bases.get(key)
+        if base is None:
+            covers = layout.is_dense and layout.offset == 0 and math.prod(layout.shape) == whole.size
+            base = tensor_over(whole.reshape(layout.shape) if covers else whole, self._path, f"storage {memory.key}")
+            self._bases[key] = base
+            if covers:
+                return base
+        return view_of(base, layout)
 
     def _parameter(self, tensor: Any, grad: Any, *_: Any) -> Tensor:
         """A parameter; its hooks and attributes are not kept."""
         if not isinstance(tensor, Tensor):
             raise TypeError(f"a parameter over a {type(tensor).__name__}")
-        return tensor
+        return Parameter(tensor, requires_grad=grad is True)
 
 
 def _ordered_dict() -> OrderedDict[object, object]:

@@ -101,7 +101,16 @@ class _Writer:
             array = self.arrays[id(tensor)] = array_of(tensor)
         if self._placement is None:
             return
-        self._placed(self._placement.of(array), bool(getattr(tensor, "requires_grad", False)))
+        requires_grad = bool(getattr(tensor, "requires_grad", False))
+        if not getattr(tensor, "is_parameter", False):
+            self._placed(self._placement.of(array), requires_grad)
+            return
+        self.global_(torch_names.REBUILD_PARAMETER)
+        self.parts.append(pickle.MARK)
+        self._placed(self._placement.of(array), False)
+        self.plain(requires_grad)
+        self.called("collections OrderedDict")  # hooks
+        self.parts += [pickle.TUPLE, pickle.REDUCE]
 
     def _placed(self, placed: Placed, requires_grad: bool) -> None:
         dtype = placed.storage.dtype

@@ -125,7 +125,7 @@ def test_what_is_drawn_may_require_a_gradient() -> None:
 
 def test_a_view_is_filled_in_its_base() -> None:
     base = tn.zeros(3, 4)
-    base[1].uniform_(1, 2)
+    base[1].view(4).uniform_(1, 2)
     assert (base != 0).any(dim=1).tolist() == [False, True, False]
     assert ((base[1] >= 1) & (base[1] < 2)).all()
 

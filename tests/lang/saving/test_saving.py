@@ -103,6 +103,48 @@ def test_tensors_that_share_memory_share_it_again(tmp_path: Path) -> None:
     assert [np.shares_memory(view, got[0]) for view in got] == [True, True, True, False, False]
 
 
+def test_a_change_of_a_loaded_tensor_is_seen_in_those_that_share_its_memory(tmp_path: Path) -> None:
+    whole = tn.arange(24.0).reshape(4, 6)
+    rows = tn.zeros(10)
+    saved = [whole, whole.T, whole[1:3, ::2], whole[2], rows[2:4], rows[6:9], whole]
+    tn.save(saved, tmp_path / "views.pt")
+    for place in range(len(saved)):
+        got, expected = tn.load(tmp_path / "views.pt"), [each.clone() for each in saved]
+        array = whole.numpy().copy()
+        views = [array, array.T, array[1:3, ::2], array[2], np.zeros(2), np.zeros(3), array]
+        views[place] += 1
+        got[place].add_(1)
+        for ours, wanted, before in zip(got, views, expected, strict=True):
+            assert ours.shape == before.shape
+            np.testing.assert_array_equal(ours, wanted)
+
+
+def test_gradients_and_parameters_are_kept(tmp_path: Path) -> None:
+    parameter = tn.nn.Parameter(tn.ones(2, 3))
+    saved = [tn.ones(2, requires_grad=True), parameter, tn.nn.Parameter(tn.arange(2), requires_grad=False), tn.ones(1)]
+    tn.save(saved, tmp_path / "x.pt")
+    got = tn.load(tmp_path / "x.pt")
+    assert [(type(each), each.requires_grad, each.is_leaf) for each in got] == [
+        (tn.Tensor, True, True),
+        (tn.nn.Parameter, True, True),
+        (tn.nn.Parameter, False, True),
+        (tn.Tensor, False, True),
+    ]
+    (got[1] * 3).sum().backward()
+    assert got[1].grad.tolist() == [[3.0] * 3] * 2
+    torch = pytest.importorskip("torch")
+    theirs = torch.load(tmp_path / "x.pt", weights_only=True)
+    assert [(type(each), each.requires_grad) for each in theirs] == [
+        (torch.Tensor, True),
+        (torch.nn.Parameter, True),
+        (torch.nn.Parameter, False),
+        (torch.Tensor, False),
+    ]
+    torch.save(theirs, tmp_path / "theirs.pt")
+    back = tn.load(tmp_path / "theirs.pt")
+    assert [(type(each), each.requires_grad) for each in back] == [(type(each), each.requires_grad) for each in got]
+
+
 def test_memory_that_no_saved_tensor_covers_is_not_written() -> None:
     file = io.BytesIO()
     tn.save(tn.tensor(np.zeros((1000, 1000))[:2]), file)
