@@ -24,7 +24,7 @@ from tenfold.lazy.routines import Routine
 from tenfold.outputs import call_into
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
 from tenfold.rewrite.convert import with_rewritten
-from tenfold.specs import array_element_type
+from tenfold.specs import ElementType, array_element_type
 from tenfold.tracing import (
     Array,
     Number,
@@ -131,6 +131,26 @@ class _Layout:
     routines: dict[Hashable, Traceable]
 
 
+@dataclass(slots=True)
+class _Pattern:
+    """What is known of calls with arguments of the same kinds, none of them a container.
+
+    `operands` are the places of those that are inputs of the routines, `constants` of the others.
+    """
+
+    operands: tuple[int, ...]
+    constants: tuple[int, ...]
+    routines: dict[Hashable, Traceable]
+
+    def constants_of(self, values: Sequence[Any]) -> tuple[Hashable, ...]:
+        """What tells the routines apart."""
+        return tuple([_constant(values[place]) for place in self.constants])
+
+
+_ATOMS = frozenset({type(None), bool, int, float, str, ElementType})
+"""Types of arguments that are constants, or numbers that a routine takes as inputs."""
+
+
 class Callee:
     """A tensor function as it is called outside a trace."""
 
@@ -140,9 +160,16 @@ class Callee:
         self._views = views
         self._programs: dict[object, Program] = {}
         self._layouts: dict[Hashable, _Layout] = {}
+        self._patterns: dict[Hashable, _Pattern] = {}
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
         """A call: of NumPy's arrays run at once, of tensors recorded."""
+        values = (*args, *kwargs.values()) if kwargs else args
+        pattern = self._patterns.get(_kinds_of(values, kwargs))
+        if pattern is not None:
+            known = pattern.routines.get(pattern.constants_of(values) if pattern.constants else ())
+            if known is not None:
+                return self._results(known, [values[place] for place in pattern.operands])
         leaves: list[Any] = []
         record: list[Hashable] = []
         pytree.scan((args, kwargs), leaves, record)
@@ -162,7 +189,7 @@ class Callee:
         if layout is None:
             layout = self._layouts[structure] = self._layout(arguments, leaves)
         operands: list[Any] = []
-        key: list[Hashable] = [default_float()]
+        key: list[Hashable] = [default_float().name]
         for leaf, is_number in zip(leaves, layout.numbers, strict=True):
             if isinstance(leaf, TensorValue):
                 operands.append(leaf)
@@ -174,27 +201,43 @@ class Callee:
                 operands.append(value)
                 key.append(value.kind)
             else:
-                # Numbers that compare equal may differ: 1, 1.0, True, and -0.0.
-                key += (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
+                key += (type(leaf), _constant(leaf))
         known = layout.routines.get(_hashable(tuple(key), self.name))
         if known is None:
             known = self._traceable(layout, arguments, leaves, operands)
             if not layout.has_numbers:
                 operands = [leaf for leaf in operands if not isinstance(leaf, (bool, int, float))]
             layout.routines[tuple(key)] = known
+        self._remember(arguments, layout, known)
         return self._results(known, operands)
 
+    def _remember(self, arguments: Any, layout: _Layout, known: Traceable) -> None:
+        """Let the next call with such arguments find the routine at once, if none of them is a container."""
+        args, kwargs = arguments
+        values: tuple[Any, ...] = (*args, *kwargs.values())
+        if not all(isinstance(value, TensorValue) or type(value) in _ATOMS for value in values):
+            return
+        names = {name: len(args) + place for place, name in enumerate(kwargs)}
+        order = [*range(len(args)), *(names[name] for name in sorted(names))]
+        leaves = zip([place for place in order if values[place] is not None], layout.numbers, strict=True)
+        operands = tuple(place for place, number in leaves if number or isinstance(values[place], TensorValue))
+        constants = tuple(place for place in range(len(values)) if place not in operands)
+        pattern = self._patterns.setdefault(_kinds_of(values, kwargs), _Pattern(operands, constants, {}))
+        pattern.routines[pattern.constants_of(values)] = known
+
     def _results(self, known: Traceable, operands: list[Any]) -> object:
-        views: list[TensorValue | None] = []
-        if self._views and isinstance(operands[0], TensorValue):
-            views = views_of(operands[0], known.routine)
-        if views and all(view is not None for view in views):
-            found: list[Any] = list(views)
-        else:
-            found = list(invoke(known.routine, operands))
-            for place, view in enumerate(views):
-                found[place] = found[place] if view is None else view
-        return found[0] if known.results.is_leaf else pytree.unflatten(known.results, found)
+        found: list[Any] = self._viewed(known, operands) if self._views else invoke(known.routine, operands)
+        return found[0] if known.results.kind is None else pytree.unflatten(known.results, found)
+
+    def _viewed(self, known: Traceable, operands: list[Any]) -> list[Any]:
+        """The results, of which those are views that can be."""
+        views = views_of(operands[0], known.routine) if isinstance(operands[0], TensorValue) else [None]
+        if all(view is not None for view in views):
+            return views
+        found: list[Any] = invoke(known.routine, operands)
+        for place, view in enumerate(views):
+            found[place] = found[place] if view is None else view
+        return found
 
     def _layout(self, arguments: Any, leaves: list[Any]) -> _Layout:
         numbers = tuple(_taken_as_tensors(self._body, arguments, leaves))
@@ -212,6 +255,7 @@ class Callee:
                 layout.numbers = (False,) * len(leaves)
                 layout.has_numbers = False
                 layout.routines.clear()
+                self._patterns.clear()
         return self._traced(layout, arguments, leaves, operands)
 
     def _traced(self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any]) -> Traceable:
@@ -250,7 +294,7 @@ class Callee:
                 record += (array.dtype, array.shape)
                 arrays.append(array)
             else:
-                record += (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
+                record += (type(leaf), _constant(leaf))
         record.append(default_float())
         program = self._programs.get(_hashable(tuple(record), self.name))
         if program is not None:
@@ -289,6 +333,17 @@ def _taken_as_tensors(body: Callable[..., Any], arguments: Any, leaves: list[Any
         flag and type(leaf) in (bool, int, float) and _fits(leaf)
         for flag, leaf in zip((*by_position, *by_name), leaves, strict=True)
     ]
+
+
+def _kinds_of(values: Sequence[Any], names: Iterable[str]) -> tuple[Hashable, ...]:
+    """The key of a call's pattern: the kinds of the arguments, `names` those of the last of them."""
+    kinds: list[Hashable] = [each.ref.kind if isinstance(each, TensorValue) else type(each) for each in values]
+    return (default_float().name, *kinds, *names)
+
+
+def _constant(leaf: Any) -> Hashable:
+    """A part of a key, beside the leaf's type: numbers that compare equal may differ, as 0.0 and -0.0 do."""
+    return repr(leaf) if isinstance(leaf, float) else leaf
 
 
 def _type_of(operand: TensorValue | Value | float) -> TensorType:

@@ -87,6 +87,7 @@ def scan(value: object, leaves: list[Any], record: list[Hashable], is_leaf: IsLe
         record += (kind, tuple((name, cast("Hashable", getattr(value, name))) for name in fields.static))
         scan_each([getattr(value, name) for name in fields.names], leaves, record, is_leaf)
     else:
+        _LEAF_KINDS.add(kind)
         leaves.append(value)
         record.append(kind)
 
@@ -96,11 +97,16 @@ def scan_each(
 ) -> None:
     """`scan` of each of `values`."""
     for value in values:
-        if type(value) is np.ndarray:  # by far the most frequent, and always a leaf
+        kind = type(value)
+        if is_leaf is None and kind in _LEAF_KINDS:
             leaves.append(value)
-            record.append(np.ndarray)
+            record.append(kind)
         else:
             scan(value, leaves, record, is_leaf)
+
+
+_LEAF_KINDS: set[type[Any]] = {np.ndarray}
+"""Types that have been found to be no containers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ def array_kind(array: Array) -> Kind:
     return kind
 
 
-class Call(Protocol):
-    """A recorded call, whose results are known when `force` returns."""
+class Recording(Protocol):
+    """Recorded calls, whose results are known when `force` returns."""
 
     def force(self) -> None: ...
 
@@ -65,21 +65,21 @@ class Call(Protocol):
 class Value:
     """An immutable tensor.
 
-    `call` and `place` say which result of which recorded call it is, until that has run.  `root` is the value whose
-    memory this one's array lies in.  `foreign` memory may be written by others at any time; `lent` memory while an
-    array that was given away lives.
+    `recording` holds the calls that have not run which give it, as result `place`: (call, result).  `root` is the value
+    whose memory this one's array lies in.  `foreign` memory may be written by others at any time; `lent` memory while
+    an array that was given away lives.
     """
 
     __slots__ = (
         "__weakref__",
         "_array",
-        "call",
         "foreign",
         "holders",
         "kind",
         "lendings",
         "lent",
         "place",
+        "recording",
         "replaces",
         "root",
         "trace",
@@ -91,8 +91,8 @@ class Value:
         self._array: Array | None = None
         self.var: Var | None = None
         self.trace: Trace | None = None
-        self.call: Call | None = None
-        self.place = 0
+        self.recording: Recording | None = None
+        self.place: tuple[int, int] = (0, 0)
         self.root: Value | None = None
         self.foreign = False
         self.lent = False
@@ -125,8 +125,8 @@ class Value:
     @property
     def array(self) -> Array | None:
         """The array, computed if need be; None while traced."""
-        if self._array is None and self.call is not None:
-            self.call.force()
+        if self._array is None and self.recording is not None:
+            self.recording.force()
         return self._array
 
     @property
@@ -136,7 +136,7 @@ class Value:
 
     def settle(self, array: Array) -> None:
         """Take note of what a recorded call computed."""
-        self._array, self.call = array, None
+        self._array, self.recording = array, None
 
     @property
     def is_traced(self) -> bool:

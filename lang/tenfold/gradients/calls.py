@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from tenfold.gradients.graph import Edge, Known, Node, Watch
+from tenfold.gradients.graph import Edge, Known, Node, modified
 from tenfold.gradients.modes import is_grad_enabled
 from tenfold.gradients.names import node_name
 from tenfold.lazy.graph import GRAPH, Input
@@ -29,9 +29,6 @@ Operand: TypeAlias = "TensorValue | Value | bool | int | float"
 def run(routine: Routine, inputs: Sequence[Input]) -> list[Value]:
     """The results of a routine: traced inside a trace, else recorded."""
     if not is_tracing():
-        for given in inputs:
-            if isinstance(given, Value) and given.is_traced:
-                require_trace(given)
         return GRAPH.record(routine, inputs)
     trace = current()
     arguments = [_in_trace(given) for given in inputs]
@@ -69,40 +66,36 @@ def changing(tensor: TensorValue) -> Generator[None]:
 def invoke(routine: Routine, operands: Sequence[Operand]) -> list[TensorValue]:
     """The results of a routine as tensors, which remember the call where an operand requires a gradient."""
     inputs: list[Input] = []
-    active: list[int] = []
     edges: dict[int, Edge] = {}
-    enabled = is_grad_enabled()
+    enabled, tracing = is_grad_enabled(), is_tracing()
     for place, operand in enumerate(operands):
-        if not isinstance(operand, TensorValue):
+        if isinstance(operand, TensorValue):
+            ref = operand.ref
+            value = operand.value if tracing else ref.read()
+            if operand is _CHANGING.tensor and value.is_shared():  # what is saved of it is its value before the change
+                value = Value.of_array(np.array(value.array))
+            inputs.append(value)
+            if enabled and (edge := ref.edge) is not None:
+                edges[place] = edge
+        else:
             inputs.append(operand)
-            continue
-        value = operand.value
-        if operand is _CHANGING.tensor and value.is_shared():  # what is saved of it is its value before the change
-            value = Value.of_array(np.array(value.array))
-        inputs.append(value)
-        if enabled and (edge := operand.ref.edge) is not None:
-            active.append(place)
-            edges[place] = edge
-    if not active or not routine.moving(tuple(active)):
+    halves = routine.halves(tuple(edges)) if edges else None
+    if halves is None:
         return [TensorValue.of_value(value) for value in run(routine, inputs)]
-    return _remembered(routine, operands, inputs, tuple(active), edges)
+    return _remembered(routine, halves, operands, inputs, edges)
 
 
 def _remembered(
-    routine: Routine,
-    operands: Sequence[Operand],
-    inputs: Sequence[Input],
-    active: tuple[int, ...],
-    edges: dict[int, Edge],
+    routine: Routine, halves: Halves, operands: Sequence[Operand], inputs: list[Input], edges: dict[int, Edge]
 ) -> list[TensorValue]:
-    halves = routine.halves(active)
     values = run(halves.forward, inputs)
-    saved: list[Input] = [*(inputs[place] for place in halves.inputs), *(values[n] for n in halves.outputs)]
-    node = CallNode(routine, active, [_source(given, edges.get(n)) for n, given in enumerate(inputs)], saved)
+    saved = [inputs[place] for place in halves.inputs]
+    saved += [values[place] for place in halves.outputs]
+    node = CallNode(routine, halves, inputs, edges, saved)
     for place in halves.inputs:
         operand = operands[place]
         if isinstance(operand, TensorValue) and operand is not _CHANGING.tensor:
-            node.watch(operand.ref.storage, _described(edges.get(place)))
+            node.watch(operand.ref.storage, place)
     results: list[TensorValue] = []
     for place, value in enumerate(values[: len(routine.kinds)]):
         edge = Edge(node, place) if place in halves.moving else None
@@ -110,7 +103,7 @@ def _remembered(
         if value.var is not None and edge is not None:
             current().edges[value.var.value] = edge
         if place in halves.outputs:
-            node.watch(result.ref.storage, f"which is output {place} of {node.name()}")
+            node.watch(result.ref.storage, ~place)
         results.append(result)
     return results
 
@@ -141,10 +134,6 @@ def _value(given: Input) -> Value:
     return given
 
 
-def _described(edge: Edge | None) -> str:
-    return "a leaf or constant" if edge is None else f"which is output {edge.place} of {edge.node.name()}"
-
-
 Source: TypeAlias = "Input | tuple[Value | None, Edge]"
 """Where an input came from: a value without gradient, a number, or an edge, with the value where it must be kept."""
 
@@ -162,31 +151,43 @@ class CallNode(Node):
     recomputes = True
 
     def __init__(
-        self, routine: Routine, active: tuple[int, ...], sources: Sequence[Source], saved: Sequence[Input]
+        self, routine: Routine, halves: Halves, inputs: Sequence[Input], edges: dict[int, Edge], saved: Sequence[Input]
     ) -> None:
-        super().__init__([source[1] for source in (sources[n] for n in active) if isinstance(source, tuple)])
-        self._routine, self._active = routine, active
-        self._halves: Halves = routine.halves(active)
+        super().__init__(edges.values())
+        self._routine, self._active, self._halves = routine, tuple(edges), halves
+        sources: list[Source] = list(inputs)
+        for place, edge in edges.items():
+            sources[place] = _source(inputs[place], edge)
         self._sources: Sequence[Source] | None = sources
         self._saved: Sequence[Input] | None = saved
-        self._watched: list[Watch] = []
+        self._watched: list[tuple[weakref.ref[Storage], int, int]] = []
 
     @property
     def result_kinds(self) -> Sequence[Kind]:
         return self._routine.kinds
 
-    def watch(self, storage: Storage, what: str) -> None:
-        """Require that a tensor is not changed in place before the way back."""
-        self._watched.append(Watch(weakref.ref(storage), storage.version, what))
+    def watch(self, storage: Storage, place: int) -> None:
+        """Require that input `place`, or where that is negative result `~place`, is not changed before the way back."""
+        self._watched.append((weakref.ref(storage), storage.version, place))
+
+    def _described(self, place: int) -> str:
+        """What is watched."""
+        if place < 0:
+            return f"which is output {~place} of {self.name()}"
+        edge = self.edges[self._active.index(place)] if place in self._active else None
+        return "a leaf or constant" if edge is None else f"which is output {edge.place} of {edge.node.name()}"
 
     def pull(self, cotangents: Sequence[Any], known: Known | None) -> Sequence[Any]:
-        moving = self._halves.moving
-        wanted = [(cotangents[n], self._routine.kinds[n]) for n in moving]
-        given = [filled(kind, 0) if cotangent is None else cotangent for cotangent, kind in wanted]
         if self._saved is None or (known is not None and self._sources is None):
             raise self._released()
-        for watch in self._watched:
-            watch.check()
+        for reference, version, place in self._watched:
+            storage = reference()
+            if storage is not None and storage.version != version:
+                raise modified(storage, version, self._described(place))
+        given: list[Operand] = []
+        for place in self._halves.moving:
+            cotangent = cotangents[place]
+            given.append(filled(self._routine.kinds[place], 0) if cotangent is None else cotangent)
         if known is None:
             return invoke(self._halves.back, [*self._saved, *given])
         assert self._sources is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, cast
 
 from tenfold.values import Kind, Storage, Value
@@ -57,6 +57,27 @@ class Handle:
         self.remove()
 
 
+class _Census:
+    """How many nodes there are."""
+
+    def __init__(self) -> None:
+        self.alive = 0
+        self._has_warned = False
+
+    def warn(self) -> None:
+        """Warn once that they are many."""
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"{MANY} calls are remembered for gradients: a list or a sum of losses may keep their graphs alive; "
+                "use loss.item() or loss.detach() for what is only looked at, and tn.no_grad() for evaluation",
+                stacklevel=4,
+            )
+
+
+_CENSUS = _Census()
+
+
 class Node:
     """A step of the way back.  `edges` are those of the values that it gives gradients for.
 
@@ -66,25 +87,18 @@ class Node:
     __slots__ = ("__weakref__", "edges", "hooks", "kept", "serial")
     recomputes: ClassVar[bool] = False
     """Whether results can be computed anew; those of others are kept by the calls that take them."""
-    alive: ClassVar[int] = 0
-    _has_warned: ClassVar[bool] = False
 
-    def __init__(self, edges: Sequence[Edge | None]) -> None:
+    def __init__(self, edges: Iterable[Edge | None]) -> None:
         self.edges = tuple(edges)
         self.serial = next(_SERIALS)
         self.hooks: dict[int, dict[int, Hook]] = {}
         self.kept: dict[int, weakref.ref[Tensor]] = {}
-        Node.alive += 1
-        if Node.alive > MANY and not Node._has_warned:
-            Node._has_warned = True
-            warnings.warn(
-                f"{MANY} calls are remembered for gradients: a list or a sum of losses may keep their graphs alive; "
-                "use loss.item() or loss.detach() for what is only looked at, and tn.no_grad() for evaluation",
-                stacklevel=3,
-            )
+        _CENSUS.alive += 1
+        if _CENSUS.alive > MANY:
+            _CENSUS.warn()
 
     def __del__(self) -> None:
-        Node.alive -= 1
+        _CENSUS.alive -= 1
 
     def keep(self, place: int, tensor: TensorValue) -> None:
         """Keep the gradient of a result in a tensor's `grad`."""
@@ -152,19 +166,10 @@ class AccumulateGrad(Node):
         return "AccumulateGrad"
 
 
-class Watch(NamedTuple):
-    """A tensor that must not be changed in place until the way back: its storage, the version, and what it is."""
-
-    storage: weakref.ref[Storage]
-    version: int
-    what: str
-
-    def check(self) -> None:
-        """`GradientError` where it was changed."""
-        storage = self.storage()
-        if storage is not None and storage.version != self.version:
-            raise GradientError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"{storage.kind.type}, {self.what}, is at version {storage.version}; expected version {self.version}",
-                mend="use the operation that gives a new tensor, or clone() the tensor before it is changed",
-            )
+def modified(storage: Storage, version: int, what: str) -> GradientError:
+    """The error for a tensor that was changed in place since the `version` that the way back needs."""
+    return GradientError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"{storage.kind.type}, {what}, is at version {storage.version}; expected version {version}",
+        mend="use the operation that gives a new tensor, or clone() the tensor before it is changed",
+    )

@@ -54,13 +54,12 @@ class Group:
 
 
 def compile_group(
-    routines: Sequence[Routine],
-    rows: Sequence[Sequence[Operand]],
+    calls: Sequence[tuple[Routine, Sequence[Operand]]],
     kinds: Sequence[Kind | type],
     outputs: Sequence[tuple[int, int]],
     donations: Sequence[tuple[int, int]],
 ) -> Group:
-    """Compile calls of `routines` with operands `rows`; inputs of the group are of `kinds`.
+    """Compile `calls`, each of a routine with operands; inputs of the group are of `kinds`.
 
     It gives the results `outputs`, each (call, place); `donations` are pairs of an input and an output.
     """
@@ -68,7 +67,7 @@ def compile_group(
     types = [kind.type if isinstance(kind, Kind) else _NUMBERS[kind] for kind in kinds]
     inputs = [builder.parameter(type_) for type_ in types]
     results: list[tuple[Var, ...]] = []
-    for routine, row in zip(routines, rows, strict=True):
+    for routine, row in calls:
         operands = [inputs[each] if isinstance(each, int) else results[each[0]][each[1]] for each in row]
         results.append(builder.inline(routine.region, operands))
     given = [results[call][place] for call, place in outputs]

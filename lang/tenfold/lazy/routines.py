@@ -32,7 +32,7 @@ class Routine:
     node: str = ""
     kinds: tuple[Kind, ...] = ()
     serial: int = field(default_factory=lambda: next(_SERIALS))
-    _halves: dict[tuple[int, ...], Halves] = field(default_factory=dict[tuple[int, ...], "Halves"])
+    _halves: dict[tuple[int, ...], Halves | None] = field(default_factory=dict[tuple[int, ...], "Halves | None"])
     _pullbacks: dict[tuple[int, ...], Routine] = field(default_factory=dict[tuple[int, ...], "Routine"])
     _moving: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict[tuple[int, ...], tuple[int, ...]])
 
@@ -57,12 +57,11 @@ class Routine:
             self._moving[active] = known
         return known
 
-    def halves(self, active: tuple[int, ...]) -> Halves:
-        """The two halves of reverse mode with regard to the inputs `active`."""
-        known = self._halves.get(active)
-        if known is None:
-            known = self._halves[active] = _halves(self, active)
-        return known
+    def halves(self, active: tuple[int, ...]) -> Halves | None:
+        """The two halves of reverse mode with regard to the inputs `active`; None where no result has a gradient."""
+        if active not in self._halves:
+            self._halves[active] = _halves(self, active) if self.moving(active) else None
+        return self._halves[active]
 
     def pullback(self, active: tuple[int, ...]) -> Routine:
         """From all inputs and the cotangents of the moving results to those of the inputs `active`."""
