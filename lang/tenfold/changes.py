@@ -90,22 +90,8 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
     refuse_leaf(tensor)
     with changing(tensor):
         result: Tensor = compute()
-        if result.tensor_type.shape != tensor.tensor_type.shape:
-            raise ShapeError(
-                f"{name}: output with shape {list(tensor.shape)} doesn't match the broadcast shape "
-                f"{list(result.shape)}",
-                where=here(),
-                mend=f"use {name.removesuffix('_')}, which gives a new tensor",
-            )
         if result.ref.kind is not tensor.ref.kind:
-            if family(result.tensor_type.dtype) > family(tensor.tensor_type.dtype):
-                raise DTypeError(
-                    f"{name}: result type {result.tensor_type} can't be cast to the desired output type "
-                    f"{tensor.tensor_type}",
-                    where=here(),
-                    mend=f"use {name.removesuffix('_')}, which gives a new tensor, or convert the tensor first",
-                )
-            result = elementwise.to(result, tensor.dtype)
+            result = _fitting(result, tensor, name)
     tensor.assign(result.value, _edge_of(result, tensor, name))
     return tensor
 
@@ -132,6 +118,23 @@ def _edge_of(result: TensorValue, tensor: TensorValue, name: str) -> Edge | None
     if edge is None and before is not None:
         return Edge(Overwritten(name.removesuffix("_"), before, tensor.ref.kind), 0)
     return edge
+
+
+def _fitting(result: Tensor, tensor: Tensor, name: str) -> Tensor:
+    """`result` with elements of the type of `tensor`, whose value it is about to be."""
+    if result.tensor_type.shape != tensor.tensor_type.shape:
+        raise ShapeError(
+            f"{name}: output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)}",
+            where=here(),
+            mend=f"use {name.removesuffix('_')}, which gives a new tensor",
+        )
+    if family(result.tensor_type.dtype) > family(tensor.tensor_type.dtype):
+        raise DTypeError(
+            f"{name}: result type {result.tensor_type} can't be cast to the desired output type {tensor.tensor_type}",
+            where=here(),
+            mend=f"use {name.removesuffix('_')}, which gives a new tensor, or convert the tensor first",
+        )
+    return elementwise.to(result, tensor.dtype)
 
 
 def refuse_leaf(tensor: TensorValue) -> None:

@@ -210,10 +210,10 @@ class TensorValue:
     """The part of `Tensor` that tracing and recording know: a reference to where its value is."""
 
     __slots__ = ("__weakref__", "ref")
-    _tensor: ClassVar[type[TensorValue]]
+    _tensor: ClassVar[Callable[[Reference], Tensor]]
 
     @staticmethod
-    def use(kind: type[TensorValue]) -> None:
+    def use(kind: type[Tensor]) -> None:
         """Make tensors of the class `kind`."""
         TensorValue._tensor = kind
 
@@ -228,12 +228,12 @@ class TensorValue:
             storage.trace = _STATE.stack[-1]
             if is_users():
                 _STATE.stack[0].made(storage)
-        return cast("Tensor", TensorValue._tensor(storage))
+        return TensorValue._tensor(storage)
 
     @staticmethod
     def of_reference(ref: Reference) -> Tensor:
         """A tensor that refers to what another may refer to as well."""
-        return cast("Tensor", TensorValue._tensor(ref))
+        return TensorValue._tensor(ref)
 
     @staticmethod
     def of_array(array: Array) -> Tensor:

@@ -177,12 +177,14 @@ class _Walk:
             tensor = reference()
             if tensor is not None and place in gradients:
                 tensor.accumulate(gradients[place], self._create)
-        for place, gradient in gradients.items():
-            if self._wanted is not None and Edge(node, place) in self._wanted:
-                self.found[Edge(node, place)] = gradient
+        if self._wanted is not None:
+            for place, gradient in gradients.items():
+                if Edge(node, place) in self._wanted:
+                    self.found[Edge(node, place)] = gradient
         if self._on_the_way is not None and not _has_edge_to(node, self._on_the_way):
             return
-        pulled = node.pull([gradients.get(place) for place in range(len(node.result_kinds))], self._known)
+        cotangents = [gradients.get(place) for place in range(len(node.result_kinds))]
+        pulled = node.pull(cotangents, self._known)
         if not self._retain:
             node.release()
         for number, (edge, gradient) in enumerate(zip(node.edges, pulled, strict=True)):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -53,26 +52,31 @@ class _Changing(threading.local):
 _CHANGING = _Changing()
 
 
-@contextmanager
-def changing(tensor: TensorValue) -> Generator[None]:
+class changing:  # noqa: N801 - used as a function
     """What is called inside computes the value that `tensor` is about to have, so it may change after that."""
-    before, _CHANGING.tensor = _CHANGING.tensor, tensor
-    try:
-        yield
-    finally:
-        _CHANGING.tensor = before
+
+    __slots__ = ("_before", "_tensor")
+
+    def __init__(self, tensor: TensorValue) -> None:
+        self._tensor = tensor
+
+    def __enter__(self) -> None:
+        self._before, _CHANGING.tensor = _CHANGING.tensor, self._tensor
+
+    def __exit__(self, *_: object) -> None:
+        _CHANGING.tensor = self._before
 
 
 def invoke(routine: Routine, operands: Sequence[Operand]) -> list[TensorValue]:
     """The results of a routine as tensors, which remember the call where an operand requires a gradient."""
     inputs: list[Input] = []
     edges: dict[int, Edge] = {}
-    enabled, tracing = is_grad_enabled(), is_tracing()
+    enabled, tracing, changed = is_grad_enabled(), is_tracing(), _CHANGING.tensor
     for place, operand in enumerate(operands):
         if isinstance(operand, TensorValue):
             ref = operand.ref
-            value = operand.value if tracing else ref.read()
-            if operand is _CHANGING.tensor and value.is_shared():  # what is saved of it is its value before the change
+            value = operand.value if tracing else ref.value if type(ref) is Storage else ref.read()
+            if operand is changed and value.is_shared():  # what is saved of it is its value before the change
                 value = Value.of_array(np.array(value.array))
             inputs.append(value)
             if enabled and (edge := ref.edge) is not None:

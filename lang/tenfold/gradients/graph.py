@@ -173,3 +173,17 @@ def modified(storage: Storage, version: int, what: str) -> GradientError:
         f"{storage.kind.type}, {what}, is at version {storage.version}; expected version {version}",
         mend="use the operation that gives a new tensor, or clone() the tensor before it is changed",
     )
+
+
+class Watch(NamedTuple):
+    """A tensor that must not be changed in place until the way back: its storage, the version, and what it is."""
+
+    storage: weakref.ref[Storage]
+    version: int
+    what: str
+
+    def check(self) -> None:
+        """`GradientError` where it was changed."""
+        storage = self.storage()
+        if storage is not None and storage.version != self.version:
+            raise modified(storage, self.version, self.what)

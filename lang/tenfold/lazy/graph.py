@@ -66,12 +66,13 @@ class Recording:
         """The number of an input that no call of this recording computes."""
         number = len(self.known)
         if isinstance(given, Value):
-            require_trace(given)
-            array = given.array
-            assert array is not None
+            if given.trace is not None:
+                require_trace(given)
+            if given.recording is not None:
+                given.recording.force()
             if not given.is_shared():
                 self.places[id(given)] = number
-            elif array.nbytes <= _SMALL:
+            elif (array := given.known) is not None and array.nbytes <= _SMALL:
                 given = Value.of_array(array.copy())
             else:
                 self.is_urgent = True

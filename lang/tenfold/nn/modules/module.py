@@ -87,8 +87,9 @@ class Module:
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
+        kinds = self.__dict__
         for kind in _REGISTRIES:
-            members = self.__dict__.get(kind)
+            members = kinds.get(kind)
             if members is not None and name in members:
                 return members[name]
         raise MemberError(f"'{type(self).__name__}' object has no attribute '{name}'")
