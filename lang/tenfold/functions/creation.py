@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,8 @@ def filled(shape: Sequence[int], value: Scalar, dtype: DType) -> Var:
     """A tensor of `shape` with every element `value`, in the innermost trace; `ShapeError` for a negative size."""
     if any(size < 0 for size in shape):
         raise ShapeError(f"a size is negative in {tuple(shape)}", where=here())
+    if math.prod(shape) * dtype.bits // 8 > sys.maxsize:
+        raise ShapeError(f"a tensor of shape {tuple(shape)} is larger than any memory", where=here())
     return ops.full(current().builder, TensorType(dtype, tuple(shape)), value)
 
 

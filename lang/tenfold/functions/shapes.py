@@ -122,8 +122,10 @@ def transpose(input: TensorLike, *axes: int | Sequence[int]) -> Tensor:
 
 @tensor_function(views=True)
 def swapaxes(input: TensorLike, axis0: int, axis1: int) -> Tensor:
-    """`input` with two axes exchanged."""
+    """`input` with two axes exchanged; a scalar, which has none, counts as having one."""
     value = lift(input)
+    if value.rank == 0 and {axis0, axis1} <= {0, -1}:
+        return wrap(value)
     first = normalize_axis("swapaxes", axis0, value.rank)
     second = normalize_axis("swapaxes", axis1, value.rank)
     order = list(range(value.rank))

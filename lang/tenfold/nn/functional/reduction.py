@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tenfold.functions.axes import broadcast
 from tenfold.functions.reductions import sum  # noqa: A004 - NumPy's name
 from tenfold.promotion import as_dtype, result_type, type_of
 from tenfold.tracing import TensorLike, here, wrap
+from tenfold.warning import warn
 from tenfold_rt.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
@@ -40,11 +40,7 @@ def broadcast_pair(name: str, input: TensorLike, target: TensorLike) -> tuple[Te
     """Input and target as floats, broadcast, with a warning where their shapes differ: it is rarely what is meant."""
     kinds = type_of(input), type_of(target)
     if kinds[0].shape != kinds[1].shape:
-        warnings.warn(
-            f"{name}: input is {kinds[0]} and target {kinds[1]}; they are broadcast, which is rarely meant",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn(f"{name}: input is {kinds[0]} and target {kinds[1]}; they are broadcast, which is rarely meant")
     return broadcast_floating(name, input, target)
 
 

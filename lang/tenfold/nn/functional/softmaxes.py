@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
@@ -17,6 +16,7 @@ from tenfold.random.distributions import gumbel
 from tenfold.random.generator import next_key
 from tenfold.specs import DTypeLike, element_type, f32, f64
 from tenfold.tracing import TensorLike, here, lift, wrap
+from tenfold.warning import warn
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, ShapeError
 from tenfoldc import ops
@@ -29,7 +29,7 @@ def _axis(name: str, input: TensorLike, dim: int | None) -> int:
     """`dim`, or where none is given the one that PyTorch takes, with its warning."""
     if dim is not None:
         return dim
-    warnings.warn(f"{name}: no dim is given; give one, often -1", UserWarning, stacklevel=3)
+    warn(f"{name}: no dim is given; give one, often -1")
     return 0 if type_of(input).rank in (0, 1, 3) else 1
 
 

@@ -11,6 +11,7 @@ from tenfold.nn.modules.linear import Linear
 from tenfold.nn.modules.module import Module
 from tenfold.nn.parameter import Parameter
 from tenfold.tensor import Tensor
+from tenfold.tracing import here
 from tenfold_rt.errors import ShapeError
 
 
@@ -46,7 +47,9 @@ class MultiheadAttention(Module):
                 f"num_heads={num_heads} instead"
             )
         if embed_dim % num_heads:
-            raise ShapeError("embed_dim must be divisible by num_heads")
+            raise ShapeError(
+                f"embed_dim must be divisible by num_heads, but {embed_dim} is not by {num_heads}", where=here()
+            )
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
         self.kdim, self.vdim = embed_dim if kdim is None else kdim, embed_dim if vdim is None else vdim
         self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn

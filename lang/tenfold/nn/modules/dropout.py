@@ -5,6 +5,7 @@ from __future__ import annotations
 from tenfold.nn import functional as F  # noqa: N812 - PyTorch's name
 from tenfold.nn.modules.module import Module
 from tenfold.tensor import Tensor
+from tenfold.tracing import here
 from tenfold_rt.errors import ArgumentError
 
 
@@ -12,7 +13,7 @@ class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ArgumentError(f"dropout probability has to be between 0 and 1, but got {p}")
+            raise ArgumentError(f"dropout probability has to be between 0 and 1, but got {p}", where=here())
         self.p, self.inplace = p, inplace
 
     def extra_repr(self) -> str:

@@ -11,6 +11,7 @@ from tenfold.nn import init
 from tenfold.nn.modules.module import Module
 from tenfold.nn.parameter import Parameter
 from tenfold.tensor import Tensor
+from tenfold.tracing import here
 from tenfold_rt.errors import ArgumentError, ShapeError
 
 Nonlinearity: TypeAlias = Literal["tanh", "relu"]
@@ -113,10 +114,13 @@ class RNNBase(Module):
     def _require_input(self, input: Tensor) -> bool:
         """Whether there is an axis of examples."""
         if input.ndim not in (2, 3):
-            raise ShapeError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+            raise ShapeError(
+                f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead", where=here()
+            )
         if input.shape[-1] != self.input_size:
             raise ShapeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}",
+                where=here(),
             )
         return input.ndim == 3
 
@@ -258,7 +262,9 @@ class RNNCellBase(Module):
 
     def _state(self, input: Tensor, hx: Tensor | None) -> Tensor:
         if input.ndim not in (1, 2):
-            raise ShapeError(f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.ndim}D instead")
+            raise ShapeError(
+                f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.ndim}D instead", where=here()
+            )
         return zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype) if hx is None else hx
 
     def extra_repr(self) -> str:
