@@ -11,3 +11,11 @@ def is_available() -> bool:
 def device_count() -> int:
     """How many GPUs of NVIDIA's tensors can be on: 0."""
     return 0
+
+
+def manual_seed(seed: int) -> None:
+    """Nothing: no GPU of NVIDIA's draws random numbers."""
+
+
+def manual_seed_all(seed: int) -> None:
+    """Nothing, as `manual_seed`."""

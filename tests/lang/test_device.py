@@ -52,6 +52,10 @@ def test_tensors_can_be_on_the_cpu_alone() -> None:
 
 def test_there_is_no_accelerator() -> None:
     assert (tn.cuda.is_available(), tn.cuda.device_count()) == (False, 0)
+    seed = tn.initial_seed()
+    tn.cuda.manual_seed(seed + 1)
+    tn.cuda.manual_seed_all(seed + 1)
+    assert tn.initial_seed() == seed
     assert (tn.accelerator.is_available(), tn.accelerator.device_count()) == (False, 0)
     assert tn.accelerator.current_accelerator() is None
     device = tn.accelerator.current_accelerator().type if tn.accelerator.is_available() else "cpu"

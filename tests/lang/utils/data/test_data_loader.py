@@ -202,6 +202,17 @@ def test_samples_are_asked_for_together_where_they_can_be() -> None:
     assert lists(DataLoader(Subset(Together(4), [3, 1]), 2)) == [[-3, -1]]
 
 
+def test_the_seed_of_all_random_numbers_is_that_of_shuffling() -> None:
+    orders: list[list[list[int]]] = []
+    for workers in (0, 0, 2):
+        tn.manual_seed(4)
+        loader = DataLoader(TensorDataset(tn.arange(30)), 30, shuffle=True, num_workers=workers)
+        orders.append([rows.tolist() for _ in range(2) for (rows,) in loader])
+    assert orders[0] == orders[1]
+    assert orders[0][0] != orders[0][1]
+    assert all(sorted(order) == list(range(30)) for order in orders[2])
+
+
 def test_shuffled_epochs_differ_and_a_seed_gives_them_again() -> None:
     def epochs() -> list[list[list[int]]]:
         loader = DataLoader(Squares(7), 4, shuffle=True, generator=tn.Generator().manual_seed(3))
