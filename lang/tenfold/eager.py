@@ -21,6 +21,7 @@ from tenfold.gradients.calls import invoke
 from tenfold.gradients.names import call_name
 from tenfold.lazy.groups import number_type
 from tenfold.lazy.routines import Routine
+from tenfold.lazy.tables import Table
 from tenfold.outputs import call_into
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
 from tenfold.rewrite.convert import with_rewritten
@@ -111,6 +112,10 @@ def _run_once(body: Callable[..., Any], name: str, arguments: object) -> object:
     return _compile(body, name, tree, leaves, dense).run(given, as_tensors=as_tensors)
 
 
+_CALLS = 1024
+"""Kinds of calls that are remembered of a function."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traceable:
     """A routine made of a function's body, and how its results are arranged."""
@@ -128,7 +133,7 @@ class _Layout:
 
     numbers: tuple[bool, ...]
     has_numbers: bool
-    routines: dict[Hashable, Traceable]
+    routines: Table[Traceable]
 
 
 @dataclass(slots=True)
@@ -158,8 +163,8 @@ class Callee:
         self.name = body.__name__.strip("_")
         self._body = body
         self._views = views
-        self._programs: dict[object, Program] = {}
-        self._layouts: dict[Hashable, _Layout] = {}
+        self._programs: Table[Program] = Table(_CALLS)
+        self._layouts: Table[_Layout] = Table(_CALLS)
         self._patterns: dict[Hashable, _Pattern] = {}
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
@@ -187,7 +192,7 @@ class Callee:
         structure = tuple(record)
         layout = self._layouts.get(_hashable(structure, self.name))
         if layout is None:
-            layout = self._layouts[structure] = self._layout(arguments, leaves)
+            layout = self._layouts.add(structure, self._layout(arguments, leaves))
         operands: list[Any] = []
         key: list[Hashable] = [default_float().name]
         for leaf, is_number in zip(leaves, layout.numbers, strict=True):
@@ -207,7 +212,7 @@ class Callee:
             known = self._traceable(layout, arguments, leaves, operands)
             if not layout.has_numbers:
                 operands = [leaf for leaf in operands if not isinstance(leaf, (bool, int, float))]
-            layout.routines[tuple(key)] = known
+            layout.routines.add(tuple(key), known)
         self._remember(arguments, layout, known)
         return self._results(known, operands)
 
@@ -222,7 +227,11 @@ class Callee:
         leaves = zip([place for place in order if values[place] is not None], layout.numbers, strict=True)
         operands = tuple(place for place, number in leaves if number or isinstance(values[place], TensorValue))
         constants = tuple(place for place in range(len(values)) if place not in operands)
+        if len(self._patterns) >= _CALLS:
+            self._patterns = {}
         pattern = self._patterns.setdefault(_kinds_of(values, kwargs), _Pattern(operands, constants, {}))
+        if len(pattern.routines) >= _CALLS:
+            pattern.routines = {}
         pattern.routines[pattern.constants_of(values)] = known
 
     def _results(self, known: Traceable, operands: list[Any]) -> object:
@@ -241,7 +250,7 @@ class Callee:
 
     def _layout(self, arguments: Any, leaves: list[Any]) -> _Layout:
         numbers = tuple(_taken_as_tensors(self._body, arguments, leaves))
-        return _Layout(numbers, any(numbers), {})
+        return _Layout(numbers, any(numbers), Table(_CALLS))
 
     def _traceable(self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any]) -> Traceable:
         """The body traced for these arguments.
@@ -304,7 +313,7 @@ class Callee:
         dense = [dense_array(leaf, self.name) if is_array(leaf) else None for leaf in leaves]
         if program is None:
             tree = pytree.flatten(arguments)[1]
-            program = self._programs[tuple(record)] = _compile(self._body, self.name, tree, leaves, dense)
+            program = self._programs.add(tuple(record), _compile(self._body, self.name, tree, leaves, dense))
         return program.run([array for array in dense if array is not None], as_tensors=False)
 
 

@@ -73,6 +73,7 @@ class Value:
     __slots__ = (
         "__weakref__",
         "_array",
+        "error",
         "foreign",
         "holders",
         "kind",
@@ -93,6 +94,8 @@ class Value:
         self.trace: Trace | None = None
         self.recording: Recording | None = None
         self.place: tuple[int, int] = (0, 0)
+        self.error: Exception | None = None
+        """Why there is no array: what the call that should have given it raised."""
         self.root: Value | None = None
         self.foreign = False
         self.lent = False
@@ -125,8 +128,12 @@ class Value:
     @property
     def array(self) -> Array | None:
         """The array, computed if need be; None while traced."""
-        if self._array is None and self.recording is not None:
-            self.recording.force()
+        if self._array is None:
+            recording = self.recording  # another thread may run it meanwhile
+            if recording is not None:
+                recording.force()
+            if self.error is not None:
+                raise self.error
         return self._array
 
     @property
@@ -137,6 +144,10 @@ class Value:
     def settle(self, array: Array) -> None:
         """Take note of what a recorded call computed."""
         self._array, self.recording = array, None
+
+    def fail(self, error: Exception) -> None:
+        """Take note that the recorded call raised `error`, which asking for the array raises too."""
+        self.error, self.recording = error, None
 
     @property
     def is_traced(self) -> bool:

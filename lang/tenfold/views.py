@@ -14,6 +14,7 @@ from tenfold.gradients.calls import invoke
 from tenfold.gradients.modes import is_grad_enabled, set_grad_enabled
 from tenfold.layouts import Layout, layout_through, of_first_parameter, put_through
 from tenfold.lazy.routines import Routine
+from tenfold.lazy.tables import Table
 from tenfold.tracing import Reference, TensorValue
 from tenfold.values import Array, Kind, Storage, Value
 
@@ -154,7 +155,7 @@ def array_part(array: Array, layout: Layout) -> Array:
     return as_strided(memory[layout.offset :], layout.shape, strides)
 
 
-_PUTS: dict[tuple[int, int], Routine] = {}
+_PUTS: Table[Routine] = Table(4096)
 
 
 def put_routine(routine: Routine, place: int) -> Routine:
@@ -162,11 +163,11 @@ def put_routine(routine: Routine, place: int) -> Routine:
     key = routine.serial, place
     known = _PUTS.get(key)
     if known is None:
-        known = _PUTS[key] = Routine("copy_slices", put_through(routine.region, place))
+        known = _PUTS.add(key, Routine("copy_slices", put_through(routine.region, place)))
     return known
 
 
-_ALONE: dict[tuple[int, int], Routine] = {}
+_ALONE: Table[Routine] = Table(4096)
 
 
 def _alone(routine: Routine, place: int) -> tuple[Routine, int]:
@@ -177,7 +178,7 @@ def _alone(routine: Routine, place: int) -> tuple[Routine, int]:
     key = routine.serial, place
     known = _ALONE.get(key)
     if known is None:
-        known = _ALONE[key] = Routine(routine.name, of_first_parameter(region, place), routine.node)
+        known = _ALONE.add(key, Routine(routine.name, of_first_parameter(region, place), routine.node))
     return known, 0
 
 

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, cast
 
+from tenfold.lazy.graph import GRAPH
 from tenfold.values import Kind, Storage, Value
 from tenfold_rt.errors import GradientError
 
@@ -158,7 +159,9 @@ class AccumulateGrad(Node):
 
     def pull(self, cotangents: Sequence[Any], known: Known | None) -> Sequence[Any]:
         tensor, gradient = self._tensor(), cotangents[0]
-        if tensor is not None and gradient is not None:
+        if tensor is None or gradient is None:
+            return ()
+        with GRAPH.lock:  # another thread may add to it too
             tensor.accumulate(gradient, known is not None)
         return ()
 

@@ -10,21 +10,25 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from tenfold.lazy.groups import Group, Operand, compile_group
 from tenfold.lazy.repeats import shortest_period
 from tenfold.lazy.routines import Routine
+from tenfold.lazy.tables import Table
 from tenfold.program import FORK_LOCKS
 from tenfold.tracing import require_trace
-from tenfold.values import Kind, Value
+from tenfold.values import Array, Kind, Value
 
 Input: TypeAlias = "Value | bool | int | float"
 
 LIMIT = 192
 """Calls after which the recorded ones are run even though no value was asked for."""
+
+GROUPS = 2048
+"""Compiled groups that are remembered."""
 
 _SMALL = 1 << 20
 """Bytes of memory that others may write to which are copied when a call reads them; with more the call runs at once."""
@@ -82,6 +86,21 @@ class Recording:
         self.known.append(given)
         return number
 
+    def hold(self, given: Input) -> int:
+        """The number of an input that another recording has taken."""
+        number = self.places.get(id(given)) if isinstance(given, Value) else None
+        if number is None:
+            number = len(self.known)
+            if isinstance(given, Value):
+                self.places[id(given)] = number
+            self.kinds.append(given.kind if isinstance(given, Value) else type(given))
+            self.known.append(given)
+        return number
+
+    def wanted(self) -> list[Value]:
+        """The results that somebody has."""
+        return [result for reference in self.results if (result := reference()) is not None]
+
     def donations(self, wanted: Sequence[Value]) -> tuple[tuple[int, int], ...]:
         """Pairs (input, output): the output takes the input's place in a tensor, and nobody else has its memory."""
         pairs: list[tuple[int, int]] = []
@@ -120,7 +139,7 @@ class Graph:
         self.lock = threading.RLock()
         self.counters = Counters()
         self._recording = Recording()
-        self._groups: dict[Hashable, Group] = {}
+        self._groups: Table[Group] = Table(GROUPS)
         self._limit = LIMIT
 
     def record(self, routine: Routine, inputs: Sequence[Input]) -> list[Value]:
@@ -137,6 +156,8 @@ class Graph:
                     if known is not None:
                         row.append(known)
                         continue
+                    if given.error is not None:
+                        return _failed(routine, given.error)
                 row.append(recording.take(given))
             number = len(recording.calls)
             results: list[Value] = []
@@ -162,7 +183,7 @@ class Graph:
                 self._execute(recording)
 
     def finish(self, recording: Recording) -> None:
-        """Run a recording; once more where that failed."""
+        """Run a recording, if it has not run; once more where that was interrupted."""
         with self.lock:
             if recording is self._recording:
                 self.run()
@@ -177,7 +198,26 @@ class Graph:
             self._limit = LIMIT // period * period
 
     def _execute(self, recording: Recording) -> None:
-        wanted = [result for reference in recording.results if (result := reference()) is not None]
+        """Run a recording; where that fails, in halves, so that only what fails by itself has no results."""
+        try:
+            self._execute_whole(recording)
+        except Exception as error:
+            values = {value.place: value for value in recording.wanted()}
+            count = len(recording.calls)
+            if count == 1:
+                for value in values.values():
+                    value.fail(error)
+                return
+            middle = count // 2
+            for _, row in recording.calls[middle:]:
+                for operand in row:
+                    if isinstance(operand, tuple) and operand[0] < middle and operand not in values:
+                        values[operand] = Value(recording.calls[operand[0]][0].kinds[operand[1]])
+            for numbers in (range(middle), range(middle, count)):
+                self._execute(_part(recording, numbers, values))
+
+    def _execute_whole(self, recording: Recording) -> None:
+        wanted = recording.wanted()
         if not wanted:
             return
         outputs = tuple([result.place for result in wanted])
@@ -186,13 +226,62 @@ class Graph:
         key = (tuple(recording.calls), outputs, kinds, donations)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = compile_group(recording.calls, kinds, outputs, donations)
+            group = self._groups.add(key, compile_group(recording.calls, kinds, outputs, donations))
             self.counters.compiled += 1
         self.counters.groups += 1
-        arrays = group.run([given.known if isinstance(given, Value) else given for given in recording.known])
-        recording.results = []
-        for result, array in zip(wanted, arrays, strict=True):
-            result.settle(array)
+        arrays: list[Array] = []
+        try:
+            group.run([given.known if isinstance(given, Value) else given for given in recording.known], arrays)
+        finally:
+            if arrays:
+                recording.results = []
+            for result, array in zip(wanted, arrays, strict=bool(arrays)):
+                result.settle(array)
+
+
+def _failed(routine: Routine, error: Exception) -> list[Value]:
+    """The results of a call of which an input is missing because of `error`."""
+    results = [Value(kind) for kind in routine.kinds]
+    for result in results:
+        result.fail(error)
+    return results
+
+
+def _part(recording: Recording, numbers: Iterable[int], values: Mapping[tuple[int, int], Value]) -> Recording:
+    """Calls of a recording as one of their own; those that take what has failed fail.
+
+    `values` are the results that somebody has or that later calls take, by their places in `recording`.
+    """
+    part = Recording()
+    failed: dict[int, Exception] = {}
+    places: dict[int, int] = {}
+    for number in numbers:
+        routine, row = recording.calls[number]
+        own = {place: values[number, place] for place in range(len(routine.kinds)) if (number, place) in values}
+        operands: list[Operand] = []
+        error: Exception | None = None
+        for operand in row:
+            if isinstance(operand, tuple) and operand[0] in places:
+                operands.append((places[operand[0]], operand[1]))
+                continue
+            given = recording.known[operand] if isinstance(operand, int) else values.get(operand)
+            if isinstance(operand, tuple) and operand[0] in failed:
+                error = failed[operand[0]]
+            elif isinstance(given, Value) and given.error is not None:
+                error = given.error
+            elif given is not None:
+                operands.append(part.hold(given))
+        if error is not None:
+            failed[number] = error
+            for value in own.values():
+                value.fail(error)
+            continue
+        places[number] = len(part.calls)
+        part.calls.append((routine, tuple(operands)))
+        for place, value in own.items():
+            value.recording, value.place = part, (places[number], place)
+            part.results.append(weakref.ref(value))
+    return part
 
 
 GRAPH = Graph()

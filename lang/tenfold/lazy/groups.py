@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any, TypeAlias, cast
 
 from tenfold.lazy.routines import Routine
@@ -35,14 +36,23 @@ class Group:
     entry: EntryFunction
     donated: tuple[int, ...]
 
-    def run(self, inputs: Sequence[Any]) -> Sequence[Array]:
-        """The results for `inputs`: arrays and numbers."""
-        returned = self.entry(*inputs)
-        if returned is NotImplemented:
-            returned = self.entry(*self._prepared(inputs))
-        if returned is NotImplemented:
-            raise ArtifactError("the compiled code of recorded calls refused its arguments")
-        return cast("tuple[Array, ...]", returned if type(returned) is tuple else (returned,))
+    def run(self, inputs: Sequence[Any], results: list[Array]) -> None:
+        """Append the results for `inputs`, arrays and numbers, to `results`.
+
+        Nothing comes between computing and appending: a Ctrl-C that arrives meanwhile is raised thereafter.  Memory
+        that was donated has been written to by then, so that the group cannot run again.
+        """
+        returned: list[Any] = []
+        try:
+            returned.extend(starmap(self.entry, (inputs,)))
+            if returned[-1] is NotImplemented:
+                returned.extend(starmap(self.entry, (self._prepared(inputs),)))
+            if returned[-1] is NotImplemented:
+                raise ArtifactError("the compiled code of recorded calls refused its arguments")
+        finally:
+            if returned and returned[-1] is not NotImplemented:
+                last: Any = returned[-1]
+                results.extend(cast("tuple[Array, ...]", last) if type(last) is tuple else [last])
 
     def _prepared(self, inputs: Sequence[Any]) -> list[Array]:
         """Dense arrays; what is donated is copied where it may not be written to."""
