@@ -24,7 +24,7 @@ from tenfold.lazy.routines import Routine
 from tenfold.program import Traced
 from tenfold.threads import threads
 from tenfold.tracing import Number, Reference, TensorValue, Trace
-from tenfold.values import OVERLAY, Storage, Value, rebound
+from tenfold.values import OVERLAY, Array, Storage, Value, rebound
 from tenfold.views import whole
 from tenfoldc.ir.builder import Var
 
@@ -185,7 +185,8 @@ class Effects:
         """Call the program, which has `count` results of its own, and do what it does to tensors around it."""
         GRAPH.run()  # so that the program runs alone, and is the same in every call
         given = [_operand(source()) for source in self.sources]
-        remember = is_grad_enabled() and self.has_gradient and not self.gradients
+        flows = self.has_gradient or requires_gradient(operands)
+        remember = is_grad_enabled() and flows and not self.gradients
         with set_grad_enabled(remember):
             results = invoke(routine, [*operands, *given])
         remaining = iter(results[count:])
@@ -201,16 +202,23 @@ class Effects:
         return results[:count]
 
 
+def requires_gradient(operands: Sequence[Any]) -> bool:
+    """Whether one of `operands` is a tensor that requires a gradient."""
+    return any(isinstance(operand, TensorValue) and operand.ref.edge is not None for operand in operands)
+
+
 def _operand(source: Any) -> Any:
     return source if isinstance(source, (bool, int, float)) else TensorValue.of_reference(source)
 
 
 class Effectful:
-    """A compiled function with effects.  Its calls are recorded and run, so that gradients can flow through them."""
+    """A compiled function with effects, or of tensors that require gradients.
+
+    Its calls are recorded and run, so that gradients can flow through them.
+    """
 
     def __init__(self, traced: Traced, threads: int | None) -> None:
-        assert traced.effects is not None
-        self._effects = traced.effects
+        self._effects = Effects((), (), (), (), (), False) if traced.effects is None else traced.effects
         self._results = traced.results
         self._threads = threads
         self._routine = Routine(traced.function.name, traced.function.body)
@@ -219,9 +227,12 @@ class Effectful:
         """Whether a call may use this program: what it was compiled for is still so."""
         return self._effects.holds()
 
-    def run(self, leaves: Sequence[Any], *, as_tensors: bool) -> Any:
-        """The results for the leaves of a call's arguments, which have the program's types."""
-        operands = [leaf if isinstance(leaf, TensorValue) else Value.of_array(np.array(leaf)) for leaf in leaves]
+    def run(self, leaves: Sequence[Any], arrays: Sequence[Array], *, as_tensors: bool) -> Any:
+        """The results for the leaves of a call's arguments, which as `arrays` have the program's types."""
+        operands = [
+            leaf if isinstance(leaf, TensorValue) else Value.of_array(np.array(array))
+            for leaf, array in zip(leaves, arrays, strict=True)
+        ]
         count = self._results.leaves
         with nullcontext() if self._threads is None else threads(self._threads), GRAPH.lock:
             results = self._effects.call(self._routine, operands, count)

@@ -261,10 +261,15 @@ class Callee:
             try:
                 return self._traced(layout, arguments, leaves, operands)
             except Exception:
-                layout.numbers = (False,) * len(leaves)
-                layout.has_numbers = False
+                numbers, layout.numbers, layout.has_numbers = layout.numbers, (False,) * len(leaves), False
+                try:
+                    traced = self._traced(layout, arguments, leaves, operands)
+                except Exception:  # it was not the numbers
+                    layout.numbers, layout.has_numbers = numbers, True
+                    raise
                 layout.routines.clear()
                 self._patterns.clear()
+                return traced
         return self._traced(layout, arguments, leaves, operands)
 
     def _traced(self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any]) -> Traceable:

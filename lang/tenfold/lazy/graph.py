@@ -21,6 +21,7 @@ from tenfold.lazy.tables import Table
 from tenfold.program import FORK_LOCKS
 from tenfold.tracing import require_trace
 from tenfold.values import Array, Kind, Value
+from tenfold_rt.errors import DTypeError
 
 Input: TypeAlias = "Value | bool | int | float"
 
@@ -29,6 +30,9 @@ LIMIT = 192
 
 GROUPS = 2048
 """Compiled groups that are remembered."""
+
+_INTEGERS = 1 << 63
+"""Integers are handed to programs as i64."""
 
 _SMALL = 1 << 20
 """Bytes of memory that others may write to which are copied when a call reads them; with more the call runs at once."""
@@ -158,6 +162,8 @@ class Graph:
                         continue
                     if given.error is not None:
                         return _failed(routine, given.error)
+                elif type(given) is int and not -_INTEGERS <= given < _INTEGERS:
+                    raise DTypeError(f"the number {given} does not fit i64", mend="give a tensor, or a float")
                 row.append(recording.take(given))
             number = len(recording.calls)
             results: list[Value] = []
