@@ -21,9 +21,9 @@ print(9 * a**2 == a.grad, -2 * b == b.grad)
 print(torch.tensor([[9, 8], [7, 6]]))
 
 # What requires a gradient, and what does not.
-x = torch.ones(5, 5)
-y = torch.ones(5, 5)
-z = torch.ones((5, 5), requires_grad=True)
+x = torch.rand(5, 5)
+y = torch.rand(5, 5)
+z = torch.rand((5, 5), requires_grad=True)
 print((x + y).requires_grad, (x + z).requires_grad)
 
 # Each value knows the function that gave it, and that function its inputs.
