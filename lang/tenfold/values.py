@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -241,6 +242,26 @@ class Storage:
         else:
             value.replaces = id(self.value)
             self.value, self.edge = value, edge
+        self.version += 1
+
+    def has_own_memory(self) -> bool:
+        """Whether the value is an array over memory that no other storage has, outside a trace."""
+        value = self.value
+        if OVERLAY.values is not None or value.is_traced or value.root is not None or value.holders > 1:
+            return False
+        array = value.array
+        return array is not None and array.flags.c_contiguous and array.flags.writeable
+
+    def write_part(self, part: Callable[[Array], Array], value: Value) -> None:
+        """Write the elements of `value` to a part of the memory, of which `has_own_memory` says that it may be done."""
+        elements = value.array  # runs what is recorded, also what reads the memory as it is now
+        memory = self.value.array
+        assert elements is not None
+        assert memory is not None
+        np.copyto(part(memory), elements)
+        if not self.value.is_shared():
+            self.value = Value.of_array(memory)
+            self.value.holders = 1
         self.version += 1
 
     def _overwrite(self, value: Value) -> None:

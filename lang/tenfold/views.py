@@ -79,8 +79,18 @@ class View:
         array = self.storage.read().known
         return None if array is None else array_part(array, self.layout)
 
+    def _is_writable(self) -> bool:
+        """Whether elements can be written to the storage's memory: what else is there need not be computed anew."""
+        is_repeated = any(
+            size > 1 and not step for size, step in zip(self.kind.type.sizes, self.layout.strides, strict=True)
+        )
+        return not is_repeated and self.storage.has_own_memory()
+
     def write(self, value: Value, edge: Edge | None) -> None:
         """Put another value in place of this one, in all tensors that share its memory."""
+        if edge is None and self._of_parent()[1] is None and self._is_writable():
+            self.storage.write_part(lambda whole: array_part(whole, self.layout), value)
+            return
         routine = put_routine(self.routine, self.place)
         with set_grad_enabled(self.is_remembered and is_grad_enabled()):
             (whole,) = invoke(routine, [TensorValue.of_reference(self.parent), TensorValue.of_value(value, edge)])
