@@ -20,8 +20,8 @@ images = torch.from_numpy(bundle.images[order].astype(np.float32) / 16)
 labels = torch.from_numpy(bundle.target[order])
 training = TensorDataset(images[:1437], labels[:1437])
 test = TensorDataset(images[1437:], labels[1437:])
-training_loader = DataLoader(training, batch_size=64)
-test_loader = DataLoader(test, batch_size=128)
+training_loader = DataLoader(training, batch_size=64, drop_last=True)
+test_loader = DataLoader(test, batch_size=120)
 for x, y in test_loader:
     print(f"images {x.shape} {x.dtype}, labels {y.shape} {y.dtype}")
     break
@@ -75,7 +75,7 @@ for make in (
     criterion = nn.CrossEntropyLoss()
     optimizer = make(model.parameters())
     print(model, optimizer, sep="\n")
-    for epoch in range(4):
+    for epoch in range(3):
         print(f"epoch {epoch + 1}")
         train(training_loader, model, criterion, optimizer)
         evaluate(test_loader, model, criterion)
