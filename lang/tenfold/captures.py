@@ -11,12 +11,12 @@ import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from tenfold import tree as pytree
-from tenfold.gradients.calls import invoke
+from tenfold.gradients.calls import cut, invoke
 from tenfold.gradients.modes import is_grad_enabled, set_grad_enabled
 from tenfold.lazy.graph import GRAPH
 from tenfold.lazy.groups import number_type
@@ -24,7 +24,7 @@ from tenfold.lazy.routines import Routine
 from tenfold.program import Traced
 from tenfold.threads import threads
 from tenfold.tracing import Number, Reference, TensorValue, Trace
-from tenfold.values import OVERLAY, Array, Storage, Value, rebound
+from tenfold.values import OVERLAY, Array, Edged, Storage, Value, rebound
 from tenfold.views import whole
 from tenfoldc.ir.builder import Var
 
@@ -45,6 +45,10 @@ class _Taken:
     def find(self) -> Reference:
         return self.ref
 
+    def has_gradient(self) -> bool:
+        """Whether gradients flow to it; outside the trace."""
+        return cast("Edged", self.ref).outer_edge is not None
+
 
 class Recorder:
     """Takes note of what one trace does to the tensors around it."""
@@ -53,23 +57,21 @@ class Recorder:
         self.remembers = False
         self.parameters: list[Var] = []
         self._sources: list[Source] = []
-        self._guards: list[tuple[Source, Any]] = [(rebound, rebound())]
+        self._guards: list[tuple[Source, Any]] = [(rebound, rebound()), (is_grad_enabled, is_grad_enabled())]
         self._taken: dict[Storage, _Taken] = {}
         self._made: list[weakref.ref[Storage]] = []
-        self._gradients: dict[int, tuple[Any, Any]] = {}
+        self._gradients: dict[int, Any] = {}
         self._changed: set[int] = set()
         self._places: dict[Storage, Source] = {}
 
     @contextmanager
     def tracing(self) -> Generator[None]:
-        """While this lasts, storages have the values that they have in the trace; then gradients are as before."""
-        OVERLAY.values = {}
+        """While this lasts, tensors from outside are what they are in the trace; then they are as before."""
+        OVERLAY.begin()
         try:
             yield
         finally:
-            OVERLAY.values = None
-            for tensor, gradient in self._gradients.values():
-                tensor.set_gradient(gradient)
+            OVERLAY.end()
 
     # What the trace tells.
 
@@ -101,7 +103,7 @@ class Recorder:
             return
         if id(tensor) not in self._gradients:
             present = tensor.get_gradient()
-            self._gradients[id(tensor)] = tensor, present
+            self._gradients[id(tensor)] = tensor
             if not is_change:
                 self.guard(lambda: tensor.get_gradient() is None, present is None)
             if present is not None and not is_change:
@@ -126,18 +128,21 @@ class Recorder:
 
     # What it comes to.
 
+    def result(self, leaf: Any, var: Var) -> Var:
+        """A result of the program; one that no gradient flows to has none where the program is differentiated."""
+        return var if isinstance(leaf, TensorValue) and leaf.ref.edge is not None else cut(var)
+
     def effects(self, results: Sequence[Any]) -> Effects:
         """The effects of the trace, which is over; `results` are the leaves of what the function returned."""
         overlay = OVERLAY.values
         assert overlay is not None
         changed = [
-            (self._places.get(storage, taken.find), overlay[storage])
+            Change(self._places.get(storage, taken.find), overlay[storage], _is_made_inside(storage))
             for storage, taken in self._taken.items()
             if overlay[storage] is not taken.value
         ]
-        gradients = [
-            (tensor, tensor.get_gradient()) for key, (tensor, _) in self._gradients.items() if key in self._changed
-        ]
+        gradients = [(tensor, tensor.get_gradient()) for key, tensor in self._gradients.items() if key in self._changed]
+        guards = [*self._guards, *((taken.has_gradient, taken.has_gradient()) for taken in self._taken.values())]
         known = {leaf.ref.storage for leaf in results if isinstance(leaf, TensorValue)}
         known |= {gradient.ref.storage for _, gradient in gradients if gradient is not None}
         escaped = [
@@ -146,31 +151,46 @@ class Recorder:
         traced = [storage for storage in escaped if storage.value.is_traced]
         return Effects(
             tuple(self._sources),
-            tuple(self._guards),
+            tuple(guards),
             tuple(changed),
             tuple(gradients),
             tuple(traced),
-            any(isinstance(leaf, TensorValue) and leaf.ref.edge is not None for leaf in results),
+            any(each.has_gradient for each in changed)
+            or any(isinstance(leaf, TensorValue) and leaf.ref.edge is not None for leaf in results),
         )
+
+
+def _is_made_inside(storage: Storage) -> bool:
+    """Whether the trace has given a storage from outside an edge, through which gradients flow."""
+    return OVERLAY.edges.get(storage) is not None and storage.edge is not storage.outer_edge
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A storage that a trace has changed, its value in the end, and whether gradients flow through that."""
+
+    source: Source
+    value: Value
+    has_gradient: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
     """What calls of a compiled function read and change beside their arguments and results.
 
-    `changed` are storages and `gradients` tensors, each with the value, or the gradient, that it has in the end;
+    `changed` says so of storages; `gradients` are tensors with the gradients that they have in the end;
     `escaped` are storages that the function made and that were kept.  `has_gradient`: gradients flow through results.
     """
 
     sources: tuple[Source, ...]
     guards: tuple[tuple[Source, Any], ...]
-    changed: tuple[tuple[Source, Value], ...]
+    changed: tuple[Change, ...]
     gradients: tuple[tuple[Any, Any], ...]
     escaped: tuple[Storage, ...]
     has_gradient: bool
 
     def __bool__(self) -> bool:
-        return bool(self.sources or self.changed or self.gradients or self.escaped)
+        return bool(self.sources or self.changed or self.gradients or self.escaped or self.has_gradient)
 
     def holds(self) -> bool:
         """Whether a call may use the program: the Python values that it was compiled for are the same."""
@@ -179,20 +199,19 @@ class Effects:
     def values(self) -> list[Value]:
         """The traced values that are results of the program beside those of the function."""
         gradients = [gradient.value for _, gradient in self.gradients if gradient is not None]
-        return [*(value for _, value in self.changed), *gradients, *(storage.value for storage in self.escaped)]
+        return [*(change.value for change in self.changed), *gradients, *(storage.value for storage in self.escaped)]
 
     def call(self, routine: Routine, operands: Sequence[Any], count: int) -> list[TensorValue]:
         """Call the program, which has `count` results of its own, and do what it does to tensors around it."""
         GRAPH.run()  # so that the program runs alone, and is the same in every call
         given = [_operand(source()) for source in self.sources]
-        flows = self.has_gradient or requires_gradient(operands)
-        remember = is_grad_enabled() and flows and not self.gradients
+        remember = is_grad_enabled() and self.has_gradient and not self.gradients
         with set_grad_enabled(remember):
             results = invoke(routine, [*operands, *given])
         remaining = iter(results[count:])
-        for source, _ in self.changed:
-            ref: Reference = source()
-            ref.storage.write(next(remaining).value, ref.storage.edge)
+        for change in self.changed:
+            storage, result = change.source().storage, next(remaining)
+            storage.write(result.value, result.ref.edge if change.has_gradient else storage.edge)
         for tensor, gradient in self.gradients:
             tensor.set_gradient(None if gradient is None else next(remaining))
         for storage in self.escaped:
@@ -202,23 +221,19 @@ class Effects:
         return results[:count]
 
 
-def requires_gradient(operands: Sequence[Any]) -> bool:
-    """Whether one of `operands` is a tensor that requires a gradient."""
-    return any(isinstance(operand, TensorValue) and operand.ref.edge is not None for operand in operands)
-
-
 def _operand(source: Any) -> Any:
     return source if isinstance(source, (bool, int, float)) else TensorValue.of_reference(source)
 
 
 class Effectful:
-    """A compiled function with effects, or of tensors that require gradients.
+    """A compiled function with effects, one of which is that gradients flow through its results.
 
-    Its calls are recorded and run, so that gradients can flow through them.
+    Its calls are recorded and run.
     """
 
     def __init__(self, traced: Traced, threads: int | None) -> None:
-        self._effects = Effects((), (), (), (), (), False) if traced.effects is None else traced.effects
+        assert traced.effects is not None
+        self._effects = traced.effects
         self._results = traced.results
         self._threads = threads
         self._routine = Routine(traced.function.name, traced.function.body)

@@ -15,14 +15,13 @@ from pathlib import Path
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
-from tenfold.captures import Effectful, Recorder, requires_gradient
+from tenfold.captures import Effectful, Recorder
 from tenfold.export import write_artifact
-from tenfold.gradients.modes import is_grad_enabled
 from tenfold.lazy.graph import GRAPH
 from tenfold.program import COMPILING, Program, Traced, compile_traced, compiler, trace_function
 from tenfold.rewrite.convert import ControlFlow, rewritten
 from tenfold.rewrite.convert import control_flow as in_mode
-from tenfold.signature import Request, Signature, array_kinds, array_type, example_types, operands_of
+from tenfold.signature import Request, Signature, array_kinds, array_type, example_types, operands_of, wants_gradient
 from tenfold.tracing import TensorValue, here, is_tracing
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, SpecError
@@ -70,7 +69,6 @@ class Compiled(Generic[P, R]):
         self._programs: dict[Request, list[Program | Effectful]] = {}
         # By the structure of the arguments, and by that with the arrays' types: the first is quicker to look up.
         self._latest: dict[Hashable, _Latest] = {}
-        self._remembered: dict[Request, Effectful] = {}
         self._known: dict[Hashable, Program] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -108,7 +106,7 @@ class Compiled(Generic[P, R]):
         record: list[Hashable] = []
         self.signature.scan(args, kwargs, leaves, record)
         structure = tuple(record)
-        if is_grad_enabled() and requires_gradient(leaves):
+        if wants_gradient(leaves):
             return self._call_remembered(self.signature.bind(args, kwargs))
         latest = self._latest.get(structure)
         if latest is not None:
@@ -150,17 +148,14 @@ class Compiled(Generic[P, R]):
         return program.run(arrays, as_tensors=as_tensors)
 
     def _call_remembered(self, arguments: Mapping[str, Any]) -> Any:
-        """A call with a tensor that requires a gradient, which flows through the results."""
+        """A call with a tensor that requires a gradient."""
         parts = self.signature.take_apart(arguments)
         arrays = self.signature.arrays(parts)
         request = self.signature.request(parts, [array_type(array) for array in arrays])
         program = self._program(request)
-        if not isinstance(program, Effectful):
-            known = self._remembered.get(request)
-            if known is None:
-                known = self._remembered[request] = Effectful(program.traced, self._threads)
-            program = known
-        return program.run(parts.leaves, arrays, as_tensors=True)
+        if isinstance(program, Effectful):
+            return program.run(parts.leaves, arrays, as_tensors=True)
+        return program.run(arrays, as_tensors=True)
 
     def _program(self, request: Request) -> Program | Effectful:
         with GRAPH.lock, COMPILING:  # in this order: what is recorded may be run by a trace

@@ -87,31 +87,6 @@ def _is_remembered(args: Iterable[object], kwargs: dict[str, object]) -> bool:
     return is_remembering()
 
 
-def higher_order_function(body: Callable[P, R]) -> Callable[P, R]:
-    """`body`, which takes functions, callable anywhere as a `tensor_function` is; their control flow is rewritten.
-
-    Outside a trace it is traced at each call: what the functions refer to may have changed since the last one.
-    """
-    name = body.__name__.strip("_")
-
-    @functools.wraps(body)
-    def function(*args: P.args, **kwargs: P.kwargs) -> R:
-        if is_tracing():
-            positional, named = with_rewritten(args, kwargs)
-            return cast("Callable[..., R]", body)(*positional, **named)
-        return cast("R", _run_once(body, name, (args, kwargs)))
-
-    return function
-
-
-def _run_once(body: Callable[..., Any], name: str, arguments: object) -> object:
-    leaves, tree = pytree.flatten(arguments)
-    dense = [dense_array(leaf, name) if is_array(leaf) else None for leaf in leaves]
-    given = [array for array in dense if array is not None]
-    as_tensors = not given or any(isinstance(leaf, TensorValue) for leaf in leaves)
-    return _compile(body, name, tree, leaves, dense).run(given, as_tensors=as_tensors)
-
-
 _CALLS = 1024
 """Kinds of calls that are remembered of a function."""
 

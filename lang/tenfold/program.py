@@ -120,6 +120,8 @@ def trace_function(
         results = [_result(leaf, label, name) for leaf, label in zip(leaves, result_names, strict=True)]
         effects = None if recorder is None else recorder.effects(leaves)
         if recorder is not None and effects:
+            if effects.has_gradient:
+                results = [recorder.result(leaf, result) for leaf, result in zip(leaves, results, strict=True)]
             results += [trace.builder.var(cast("Var", value.var).value) for value in effects.values()]
             parameters += recorder.parameters
         body = trace.builder.region(parameters, results)

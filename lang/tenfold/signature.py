@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from tenfold import tree as pytree
+from tenfold.gradients.modes import is_grad_enabled
 from tenfold.program import Argument, dense_array
 from tenfold.specs import annotated_specs, array_element_type, as_spec, is_spec
 from tenfold.tracing import Array, TensorValue, array_from, is_scalar
@@ -29,6 +30,8 @@ class Request:
     trees: tuple[tuple[str, Tree], ...]
     types: tuple[TensorType, ...]
     static: tuple[tuple[str, type[Any], Hashable], ...]
+    differentiated: tuple[bool, ...] = ()
+    """For each leaf whether a gradient flows to it, where one does."""
 
     def leaf_names(self) -> list[str]:
         """What each leaf is called in messages and in the manifest: `params.w1`."""
@@ -149,7 +152,8 @@ class Signature:
         for name, type_, spec in zip(parts.names, types, self._expected(parts), strict=True):
             if spec is not None and not _fits(type_, spec):
                 raise SpecError(f"{self.name}: argument `{name}` is {type_}, but its spec is {spec}")
-        return Request(parts.trees, tuple(types), parts.static)
+        flags = tuple(wants_gradient([leaf]) for leaf in parts.leaves)
+        return Request(parts.trees, tuple(types), parts.static, flags if any(flags) else ())
 
     def _expected(self, parts: Parts) -> list[TensorType | None]:
         """The type that each leaf must have, where annotations say."""
@@ -179,6 +183,9 @@ class Signature:
 
     def call(self, function: Callable[..., Any], request: Request, leaves: Sequence[Any]) -> object:
         """Call `function` with `leaves` and static values put back as its arguments."""
+        for leaf, flag in zip(leaves, request.differentiated, strict=False):
+            if flag:
+                leaf.requires_grad_()
         values: dict[str, Any] = {name: value for name, _, value in request.static}
         remaining = iter(leaves)
         for name, tree in request.trees:
@@ -209,6 +216,11 @@ def _by_name(signature: inspect.Signature) -> dict[str, inspect.Parameter]:
     """The parameters, where each may be given by its name or its position; else none."""
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     return dict(signature.parameters) if kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD} else {}
+
+
+def wants_gradient(leaves: Sequence[Any]) -> bool:
+    """Whether a gradient is to flow to one of a call's leaves."""
+    return is_grad_enabled() and any(isinstance(leaf, TensorValue) and leaf.ref.edge is not None for leaf in leaves)
 
 
 def operands_of(leaves: Sequence[Any]) -> list[Any]:

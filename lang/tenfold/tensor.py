@@ -30,7 +30,7 @@ from tenfold.size import Size
 from tenfold.specs import ELEMENT_TYPES, TYPE_NAMES, DTypeLike, ElementType, element_type
 from tenfold.tensor_methods import Methods
 from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, here, is_tracing, note_gradient
-from tenfold.values import Kind, Storage, Value, note_rebound
+from tenfold.values import OVERLAY, Kind, Storage, Value, note_rebound
 from tenfold.views import Alias, View, layout_of
 from tenfold_rt.errors import ArgumentError, DTypeError, GradientError
 
@@ -302,7 +302,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
         if gradient is not None and gradient.ref.kind is not self.ref.kind:
             raise GradientError(f"a gradient {gradient.tensor_type} was assigned to a tensor {self.tensor_type}")
         note_gradient(self, is_change=True)
-        self._grad = gradient
+        self.set_gradient(gradient)
 
     @grad.deleter
     def grad(self) -> None:
@@ -310,11 +310,16 @@ class Tensor(Operators, Methods, Changes, Fillings):
 
     def get_gradient(self) -> Tensor | None:
         """`grad`, of which nobody takes note."""
+        if OVERLAY.values is not None and id(self) in OVERLAY.gradients:
+            return OVERLAY.gradients[id(self)]
         return getattr(self, "_grad", None)
 
     def set_gradient(self, gradient: Tensor | None) -> None:
         """Set `grad`, of which nobody takes note."""
-        self._grad = gradient
+        if OVERLAY.values is None or self.ref.storage.trace is not None:
+            self._grad = gradient
+        else:
+            OVERLAY.gradients[id(self)] = gradient
 
     @staticmethod
     def zeros_of(kind: Kind) -> Tensor:

@@ -179,9 +179,24 @@ _OWN_REFERENCES = 2
 
 
 class _Overlay(threading.local):
-    """The values that storages have in the trace that is under way in a thread, where it takes them from outside."""
+    """What tensors from outside are in the trace that is under way in a thread; outside it they stay as they were.
+
+    `values` are those of storages that the trace has taken, `edges` those that it has set, and `gradients` those that
+    it has left in tensors, by their `id`s.
+    """
 
     values: dict[Storage, Value] | None = None
+    edges: dict[Edged, Edge | None]
+    gradients: dict[int, Any]
+
+    def begin(self) -> None:
+        """A trace begins that takes tensors from outside."""
+        self.values, self.edges, self.gradients = {}, {}, {}
+
+    def end(self) -> None:
+        """The trace is over."""
+        self.values = None
+        self.edges, self.gradients = {}, {}
 
 
 OVERLAY = _Overlay()
@@ -200,19 +215,42 @@ def note_rebound() -> None:
     _REBOUND[0] += 1
 
 
-class Storage:
+class Edged:
+    """A reference with an edge of its own, which a trace that takes it from outside may change for itself."""
+
+    __slots__ = ("outer_edge",)
+    outer_edge: Edge | None
+
+    @property
+    def storage(self) -> Storage:
+        raise NotImplementedError
+
+    @property
+    def edge(self) -> Edge | None:
+        """The edge; in a trace, what it is there."""
+        return self.outer_edge if OVERLAY.values is None else OVERLAY.edges.get(self, self.outer_edge)
+
+    @edge.setter
+    def edge(self, edge: Edge | None) -> None:
+        if OVERLAY.values is None or self.storage.trace is not None:
+            self.outer_edge = edge
+        else:
+            OVERLAY.edges[self] = edge
+
+
+class Storage(Edged):
     """What a tensor and the views of it share: their present value, how often it was changed, and how it was computed.
 
     `edge` leads to the call that gave the value, where a gradient may be asked for.  `trace` is the trace in which the
     storage was made.
     """
 
-    __slots__ = ("__weakref__", "edge", "trace", "value", "version")
+    __slots__ = ("__weakref__", "trace", "value", "version")
 
     def __init__(self, value: Value, edge: Edge | None = None) -> None:
         self.value = value
         value.holders += 1
-        self.edge = edge
+        self.outer_edge = edge
         self.version = 0
         self.trace = value.trace
 
@@ -235,8 +273,9 @@ class Storage:
         `ArgumentError` where that may not be written to.
         """
         if OVERLAY.values is not None and self in OVERLAY.values:
-            OVERLAY.values[self] = value
-        elif self.value.is_shared() and not value.is_traced:
+            OVERLAY.values[self], self.edge = value, edge
+            return
+        if self.value.is_shared() and not value.is_traced:
             self._overwrite(value)
             self.edge = edge
         else:

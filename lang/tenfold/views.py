@@ -16,7 +16,7 @@ from tenfold.layouts import Layout, layout_through, of_first_parameter, put_thro
 from tenfold.lazy.routines import Routine
 from tenfold.lazy.tables import Table
 from tenfold.tracing import Reference, TensorValue
-from tenfold.values import Array, Kind, Storage, Value
+from tenfold.values import Array, Edged, Kind, Storage, Value
 
 if TYPE_CHECKING:
     from tenfold.gradients.graph import Edge
@@ -117,14 +117,14 @@ class _Found(NamedTuple):
         return self.value.root is not None or (self.stamp is not None and self.stamp == self.base.stamp())
 
 
-class Alias:
+class Alias(Edged):
     """A reference to all of what another refers to, with an edge of its own: what a detached tensor has."""
 
-    __slots__ = ("edge", "parent")
+    __slots__ = ("parent",)
 
     def __init__(self, parent: Reference) -> None:
         self.parent = parent
-        self.edge: Edge | None = None
+        self.outer_edge = None
 
     @property
     def storage(self) -> Storage:

@@ -15,7 +15,7 @@ from tenfold.control.regions import (
     require_same_type,
     trace,
 )
-from tenfold.eager import higher_order_function
+from tenfold.higher_order import higher_order_function
 from tenfold.tracing import TensorLike, current, here
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError

@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeAlias
 from tenfold import tree as pytree
 from tenfold.control.loops import settled
 from tenfold.control.regions import Leaves, require_same_tree
-from tenfold.eager import higher_order_function
 from tenfold.functions.axes import normalize_axis
 from tenfold.functions.shapes import sliced
 from tenfold.gradients.calls import tensors_of
+from tenfold.higher_order import higher_order_function
 from tenfold.tracing import current, here
 from tenfold_rt.errors import ArgumentError, ShapeError
 from tenfoldc import ops

@@ -16,6 +16,7 @@ from tenfold.lazy.graph import GRAPH, Input
 from tenfold.lazy.routines import Halves, Routine
 from tenfold.tracing import TensorValue, current, is_remembering, is_tracing, require_trace, wrap
 from tenfold.values import Kind, Storage, Value
+from tenfold_rt import dtypes
 from tenfold_rt.errors import GradientError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var, substitute
@@ -92,6 +93,8 @@ def invoke(routine: Routine, operands: Sequence[Operand]) -> list[TensorValue]:
 def _remembered(
     routine: Routine, halves: Halves, operands: Sequence[Operand], inputs: list[Input], edges: dict[int, Edge]
 ) -> list[TensorValue]:
+    if is_tracing():
+        inputs = [given if place in edges else _constant(given) for place, given in enumerate(inputs)]
     values = run(halves.forward, inputs)
     saved = [inputs[place] for place in halves.inputs]
     saved += [values[place] for place in halves.outputs]
@@ -110,6 +113,27 @@ def _remembered(
             node.watch(result.ref.storage, ~place)
         results.append(result)
     return results
+
+
+def _constant(given: Input) -> Input:
+    """An input that no gradient flows to, so that none does either where the whole trace is differentiated."""
+    if not isinstance(given, Value) or given.var is None:
+        return given
+    trace = current()
+    return Value.of_var(cut(trace.builder.var(given.var.value)), trace)
+
+
+def cut(var: Var) -> Var:
+    """A traced value whose derivative is zero.
+
+    A float's bits pass through an integer, which has no derivative; compiled code does nothing for it.
+    """
+    if not var.dtype.is_float:
+        return var
+    return ops.bitcast_convert(ops.bitcast_convert(var, _BITS[var.dtype.bits]), var.dtype)
+
+
+_BITS = {16: dtypes.i16, 32: dtypes.i32, 64: dtypes.i64}
 
 
 def tensors_of(results: Sequence[Var]) -> list[TensorValue]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenfold import tree as pytree
 from tenfold.control.regions import Leaves
-from tenfold.eager import higher_order_function
+from tenfold.higher_order import higher_order_function
 from tenfold.rewrite.convert import rewritten
 from tenfold.tracing import current, is_tracing, wrap
 from tenfold.transforms.grad import grad
