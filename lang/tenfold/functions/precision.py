@@ -37,7 +37,7 @@ def rounded_once(operands: int = 1) -> Callable[[Callable[P, R]], Callable[P, R]
                 return body(*args, **kwargs)
             wide: Any = pytree.tree_map(_in_f32, (bound.args, bound.kwargs))
             result = cast("Callable[..., Any]", body)(*wide[0], **wide[1])
-            rounds = result.type.dtype is dtypes.f32
+            rounds = result.tensor_type.dtype is dtypes.f32
             return cast("R", wrap(convert(lift(result), dtype)) if rounds else result)
 
         return function
