@@ -232,6 +232,17 @@ def test_a_fork_waits_for_what_other_threads_compile(tmp_path: Path) -> None:
     assert run(source, TENFOLD_CACHE_DIR=str(tmp_path)) == "0"
 
 
+def test_a_forked_child_computes_what_was_recorded(tmp_path: Path) -> None:
+    source = """
+    pending = tn.ones(3) * 5
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if (pending + 1).tolist() == [6, 6, 6] else 1)
+    print(os.waitpid(child, 0)[1], pending.tolist())
+    """
+    assert run(source, TENFOLD_CACHE_DIR=str(tmp_path)) == "0 [5.0, 5.0, 5.0]"
+
+
 def test_a_forked_child_computes_with_threads_of_its_own(tmp_path: Path) -> None:
     source = """
     x = np.linspace(-3, 3, 1_000_000, dtype=np.float32)

@@ -186,12 +186,3 @@ def test_one_thread_compiles_while_others_compute_with_the_same_tensors() -> Non
             assert step(tn.ones(size)).tolist() == [size + 1] * 4
 
     _run_in_threads(work)
-
-
-def test_a_child_process_computes_what_was_recorded() -> None:
-    pending = tn.ones(3) * 5
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if (pending + 1).tolist() == [6, 6, 6] else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    assert pending.tolist() == [5, 5, 5]
