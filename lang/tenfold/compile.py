@@ -107,7 +107,7 @@ class Compiled(Generic[P, R]):
         self.signature.scan(args, kwargs, leaves, record)
         structure = tuple(record)
         if wants_gradient(leaves):
-            return self._call_remembered(self.signature.bind(args, kwargs))
+            return self._call_with_checks(self.signature.bind(args, kwargs), None, as_tensors=True)
         latest = self._latest.get(structure)
         if latest is not None:
             operands = leaves if latest.takes_leaves else operands_of(leaves)
@@ -136,26 +136,20 @@ class Compiled(Generic[P, R]):
         self._latest[structure] = _Latest(program, takes_leaves, as_tensors)
         return program.arranged(returned, as_tensors=as_tensors)
 
-    def _call_with_checks(self, arguments: Mapping[str, Any], key: Hashable, as_tensors: bool) -> Any:
-        """A call of a kind not seen before, or with arguments that must be made to fit."""
+    def _call_with_checks(self, arguments: Mapping[str, Any], key: Hashable | None, as_tensors: bool) -> Any:
+        """A call of a kind not seen before, with arguments that must be made to fit, or that require gradients.
+
+        Later calls whose arguments have `key` use the same program; None for those that always come here.
+        """
         parts = self.signature.take_apart(arguments)
         arrays = self.signature.arrays(parts)
         request = self.signature.request(parts, [array_type(array) for array in arrays])
         program = self._program(request)
         if isinstance(program, Effectful):
             return program.run(parts.leaves, arrays, as_tensors=as_tensors or not arrays)
-        self._known[key] = program
+        if key is not None:
+            self._known[key] = program
         return program.run(arrays, as_tensors=as_tensors)
-
-    def _call_remembered(self, arguments: Mapping[str, Any]) -> Any:
-        """A call with a tensor that requires a gradient."""
-        parts = self.signature.take_apart(arguments)
-        arrays = self.signature.arrays(parts)
-        request = self.signature.request(parts, [array_type(array) for array in arrays])
-        program = self._program(request)
-        if isinstance(program, Effectful):
-            return program.run(parts.leaves, arrays, as_tensors=True)
-        return program.run(arrays, as_tensors=True)
 
     def _program(self, request: Request) -> Program | Effectful:
         with GRAPH.lock, COMPILING:  # in this order: what is recorded may be run by a trace
