@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from tenfold_rt.errors import VerificationError
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.micro_kernel import multiply_panels
@@ -15,13 +16,16 @@ from tenfoldc.emit.tapes import read_tape, write_tape
 from tenfoldc.emit.transpose_tile import transpose_tile
 from tenfoldc.loops.ir import (
     Apply,
+    Barrier,
     Buffer,
     Call,
     Carry,
+    Combine,
     Constant,
     Expr,
     For,
     If,
+    Launch,
     Load,
     Mode,
     MultiplyPanels,
@@ -90,6 +94,8 @@ class StatementText(ExpressionText):
                 write_tape(self, statement)
             case ReadTape():
                 read_tape(self, statement)
+            case Launch() | Combine() | Barrier():
+                raise VerificationError("a kernel of a GPU is no part of a program for a CPU")
 
     def _for(self, loop: For) -> None:
         if loop.mode is Mode.PARALLEL and self.surroundings is not None:

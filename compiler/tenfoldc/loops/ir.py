@@ -11,6 +11,8 @@
                | MultiplyPanels(...)                         the register-tiled inner kernel of a contraction
                | TransposeTile(...)                          a tile of memory, transposed in registers
                | WriteTape(tape, place, source) | ReadTape(tape, place, target)
+               | Launch(name, block, blocks, thread, threads, body, shared)     a kernel of a GPU
+               | Combine(values, results, ...) | Barrier                        what the threads of a block do together
     Expr       = Constant(value) | Axis | Local | Load(buffer, index)
                | Apply(primitive, operands) | Call(function, operands)
     Buffer     = name, dtype, shape                          dense, row-major
@@ -341,7 +343,60 @@ class ReadTape:
     target: Buffer
 
 
-Statement: TypeAlias = For | While | If | Store | Prefetch | MultiplyPanels | TransposeTile | WriteTape | ReadTape
+@dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """On a GPU, `body` for each `block` < `blocks` and each of its threads, `thread` < `threads`.
+
+    Blocks run in any order and at one time: none reads what another writes.  The threads of one block run at one time
+    too; what one writes, to memory or to the `shared` buffers that each block has its own of, another reads only
+    after a `Barrier`.  Loops and branches around a `Barrier` or a `Combine` take the same turns in all threads of a
+    block.
+    """
+
+    name: str
+    block: Axis
+    blocks: Expr
+    thread: Axis
+    threads: int
+    body: tuple[Statement, ...]
+    shared: tuple[Buffer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combine:
+    """Inside a launch, one value for the `values` of `threads` neighbouring threads, known to all of them as `results`.
+
+    `threads` is a power of two that divides those of the launch.  Two values, of the lower threads `lhs` and of the
+    higher ones `rhs`, combine to `combined`; which with which depends on the number of threads alone.
+    """
+
+    values: tuple[Expr, ...]
+    results: tuple[Local, ...]
+    lhs: tuple[Local, ...]
+    rhs: tuple[Local, ...]
+    combined: tuple[Expr, ...]
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Barrier:
+    """Inside a launch, all threads of the block wait for each other, and see what each has written."""
+
+
+Statement: TypeAlias = (
+    For
+    | While
+    | If
+    | Store
+    | Prefetch
+    | MultiplyPanels
+    | TransposeTile
+    | WriteTape
+    | ReadTape
+    | Launch
+    | Combine
+    | Barrier
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,14 +13,17 @@ from tenfoldc.loops.ir import (
     Allocation,
     Apply,
     Axis,
+    Barrier,
     Buffer,
     Call,
     Carry,
+    Combine,
     Constant,
     Expr,
     For,
     If,
     Kernel,
+    Launch,
     Load,
     Local,
     Mode,
@@ -153,6 +156,12 @@ class _KernelText:
                 self._write(depth, f"{statement.tape.name}[{self._text(statement.place)}] = {statement.source.name}")
             case ReadTape():
                 self._write(depth, f"{statement.target.name} = {statement.tape.name}[{self._text(statement.place)}]")
+            case Launch():
+                self._launch(statement, depth)
+            case Combine():
+                self._combine(statement, depth)
+            case Barrier():
+                self._write(depth, "barrier")
 
     def _scope(self, statements: Sequence[Statement], depth: int, carries: Sequence[Carry] = ()) -> None:
         self._names.append({})
@@ -164,6 +173,20 @@ class _KernelText:
             name = self._new_name(carry.value, carry.value.name)
             self._names[-1][carry.result] = name
             self._write(depth, f"carry {name} = {self._text(carry.init)}")
+
+    def _launch(self, launch: Launch, depth: int) -> None:
+        shared = "".join(f" shared {_declaration(buffer)}" for buffer in launch.shared)
+        space = f"{launch.block.name} in {self._text(launch.blocks)}, {launch.thread.name} in {launch.threads}"
+        self._write(depth, f"launch {launch.name} {space}{shared}:")
+        self._scope(launch.body, depth)
+
+    def _combine(self, combine: Combine, depth: int) -> None:
+        for result, value in zip(combine.results, combine.values, strict=True):
+            text = self._text(value)
+            self._write(depth, f"{self._new_name(result, result.name)} = combine {text} of {combine.threads} threads")
+        for names in zip(combine.results, combine.lhs, combine.rhs, combine.combined, strict=True):
+            result, lhs, rhs, combined = names
+            self._write(depth + 1, f"{lhs.name}, {rhs.name} -> {self._text(combined)} of {self._name(result)}")
 
     def _panels(self, tile: MultiplyPanels) -> str:
         place = f"{tile.target.name}[{self._text(tile.row)}:+{tile.rows}, {self._text(tile.column)}:+{tile.columns}]"

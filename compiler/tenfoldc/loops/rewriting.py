@@ -7,12 +7,15 @@ from dataclasses import replace
 
 from tenfoldc.loops.ir import (
     Apply,
+    Barrier,
     Buffer,
     Call,
     Carry,
+    Combine,
     Expr,
     For,
     If,
+    Launch,
     Load,
     MultiplyPanels,
     Prefetch,
@@ -103,6 +106,14 @@ class BufferReplacer:
             case ReadTape():
                 tape, target = self.buffer(statement.tape), self.buffer(statement.target)
                 return ReadTape(tape, self.expression(statement.place), target)
+            case Launch():
+                blocks, body = self.expression(statement.blocks), self.statements(statement.body)
+                return replace(statement, blocks=blocks, body=body, shared=tuple(map(self.buffer, statement.shared)))
+            case Combine():
+                values, combined = map(self.expression, statement.values), map(self.expression, statement.combined)
+                return replace(statement, values=tuple(values), combined=tuple(combined))
+            case Barrier():
+                return statement
             case MultiplyPanels():
                 return replace(
                     statement,

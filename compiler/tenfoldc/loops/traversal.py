@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from tenfoldc.loops.ir import (
     Apply,
+    Barrier,
     Buffer,
     Call,
+    Combine,
     Expr,
     For,
     If,
+    Launch,
     Load,
     Mode,
     MultiplyPanels,
@@ -27,11 +30,11 @@ from tenfoldc.loops.ir import (
 def inner_statements(statement: Statement) -> tuple[Statement, ...]:
     """The statements nested directly in `statement`."""
     match statement:
-        case For() | While():
+        case For() | While() | Launch():
             return statement.body
         case If():
             return (*statement.then, *statement.otherwise)
-        case Store() | Prefetch() | MultiplyPanels() | TransposeTile() | WriteTape() | ReadTape():
+        case _:
             return ()
 
 
@@ -60,6 +63,12 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
             return (statement.condition, *carried)
         case If():
             return (statement.condition,)
+        case Launch():
+            return (statement.blocks,)
+        case Combine():
+            return (*statement.values, *statement.combined)
+        case Barrier():
+            return ()
         case Store():
             return (*statement.index, statement.value)
         case Prefetch():
@@ -133,3 +142,10 @@ def parallel_loops(statements: Iterable[Statement]) -> Iterator[For]:
     for statement in walk_statements(statements):
         if isinstance(statement, For) and statement.mode is Mode.PARALLEL:
             yield statement
+
+
+def shared_buffers(statements: Iterable[Statement]) -> Iterator[Buffer]:
+    """The buffers that the blocks of launches have of their own."""
+    for statement in walk_statements(statements):
+        if isinstance(statement, Launch):
+            yield from statement.shared

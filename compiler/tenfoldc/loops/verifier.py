@@ -15,14 +15,17 @@ from tenfoldc.loops.ir import (
     COMPARISONS,
     Apply,
     Axis,
+    Barrier,
     Buffer,
     Call,
     Carry,
+    Combine,
     Constant,
     Expr,
     For,
     If,
     Kernel,
+    Launch,
     Load,
     Local,
     Mode,
@@ -37,7 +40,7 @@ from tenfoldc.loops.ir import (
     While,
     WriteTape,
 )
-from tenfoldc.loops.traversal import expressions, loaded, roots_of, stored
+from tenfoldc.loops.traversal import expressions, loaded, roots_of, shared_buffers, stored
 
 _FREE_TYPES = frozenset({Primitive.CONVERT, Primitive.BITCAST, Primitive.SELECT})
 """Primitives whose operands' types differ from each other or from the result's."""
@@ -51,12 +54,11 @@ def verify_program(program: Program) -> None:
     writable = {*program.results, *program.temporaries, *program.tapes}
     for kernel in program.kernels:
         verifier = _Verifier(kernel)
+        own = {*kernel.scratch, *shared_buffers(kernel.body)}
         for buffer in loaded(kernel.body):
-            verifier.require(
-                buffer.storage in known | set(kernel.scratch), f"{buffer.name} is no buffer of the program"
-            )
+            verifier.require(buffer.storage in known | own, f"{buffer.name} is no buffer of the program")
         for buffer in stored(kernel.body):
-            owned = buffer.storage in writable | set(kernel.scratch)
+            owned = buffer.storage in writable | own
             verifier.require(owned, f"{buffer.name} is written, but is neither result nor temporary nor scratch")
         verifier.block(kernel.body, frozenset())
     for parameter, result in program.donated:
@@ -115,7 +117,25 @@ class _Verifier:
                     self.require(len(buffer.shape) == 1, f"{buffer.name}, which holds a tile, has more than one axis")
             case WriteTape() | ReadTape():
                 self._index((statement.place,), bound, "a place on a tape")
+            case Launch():
+                self._index((statement.blocks,), bound, "a number of blocks")
+                self.block(statement.body, bound | {statement.block, statement.thread})
+            case Combine():
+                return self._combine(statement, bound)
+            case Barrier():
+                pass
         return bound
+
+    def _combine(self, combine: Combine, bound: frozenset[Axis | Local]) -> frozenset[Axis | Local]:
+        self.require(combine.threads.bit_count() == 1, f"{combine.threads} threads combine, which is no power of two")
+        for value, result, lhs, rhs, combined in zip(
+            combine.values, combine.results, combine.lhs, combine.rhs, combine.combined, strict=True
+        ):
+            self._expression(value, bound)
+            self._expression(combined, bound | {*combine.lhs, *combine.rhs})
+            for dtype in (result.dtype, lhs.dtype, rhs.dtype, combined.dtype):
+                self._same(dtype, value.dtype, f"the combination {result.name}")
+        return bound | {*combine.results}
 
     def _loop(
         self,

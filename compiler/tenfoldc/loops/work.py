@@ -22,14 +22,17 @@ from tenfoldc.loops.evaluate import evaluate
 from tenfoldc.loops.ir import (
     Apply,
     Axis,
+    Barrier,
     Buffer,
     Call,
+    Combine,
     Constant,
     Expr,
     For,
     Function,
     If,
     Kernel,
+    Launch,
     Load,
     Local,
     MultiplyPanels,
@@ -42,7 +45,7 @@ from tenfoldc.loops.ir import (
     While,
     WriteTape,
 )
-from tenfoldc.loops.traversal import expressions, operands_of, roots_of, stored, walk_statements
+from tenfoldc.loops.traversal import expressions, operands_of, roots_of, shared_buffers, stored, walk_statements
 
 _OPERATIONS = {
     Primitive.ADD: 1,
@@ -79,7 +82,7 @@ def work(kernel: Kernel) -> Work | None:
         counter.block(kernel.body, [_Scope(1)], {})
     except _UnknownError:
         return None
-    free = {buffer.storage for buffer in kernel.scratch}
+    free = {buffer.storage for buffer in (*kernel.scratch, *shared_buffers(kernel.body))}
     own = _written_first(kernel.body)
     read = sum(_moved(buffer, count) for buffer, count in counter.tally.read.items() if buffer not in free | own)
     written = sum(_moved(buffer, count) for buffer, count in counter.tally.written.items() if buffer not in free)
@@ -174,7 +177,15 @@ class _Counter:
                 self.tally.written[statement.target.storage] += moved
             case WriteTape(source=moved) | ReadTape(target=moved):
                 self.tally.taped += math.prod(moved.shape) * moved.dtype.itemsize * times
-            case Prefetch():
+            case Launch():
+                self.level |= dict.fromkeys((statement.block, statement.thread), len(scopes))
+                turns = self._number(statement.blocks, known) * statement.threads
+                self.block(statement.body, [*scopes, _Scope(times * turns)], known)
+            case Combine():
+                depth = len(scopes) - 1
+                self.level |= dict.fromkeys((*statement.results, *statement.lhs, *statement.rhs), depth)
+                self._values(roots_of(statement), scopes)
+            case Prefetch() | Barrier():
                 pass
 
     def _loop(self, loop: For, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
@@ -339,7 +350,9 @@ def _controls(statement: Statement) -> tuple[Expr, ...]:
             return (statement.depth,)
         case TransposeTile():
             return (statement.rows, statement.columns)
-        case Store() | While() | WriteTape() | ReadTape() | Prefetch():
+        case Launch():
+            return (statement.blocks,)
+        case _:
             return ()
 
 
@@ -361,7 +374,7 @@ def _touched(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, bool]]:
             roots = [root for root in roots if root not in after]
         yield from _loaded(roots)
         match statement:
-            case For() | While():
+            case For() | While() | Launch():
                 yield from _touched(statement.body)
                 yield from _loaded(after)
             case If():
@@ -377,7 +390,7 @@ def _touched(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, bool]]:
                 yield statement.target, True
             case Store():
                 yield statement.buffer, True
-            case Prefetch():
+            case Prefetch() | Combine() | Barrier():
                 pass
 
 
