@@ -46,7 +46,7 @@ from tenfoldc.loops.printer import print_program
 from tenfoldc.loops.traversal import parallel_loops
 from tenfoldc.loops.verifier import verify_program
 from tenfoldc.loops.work import work
-from tenfoldc.lower import lower
+from tenfoldc.lower import cpu_rules, lower
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
 from tenfoldc.target import Target
@@ -128,7 +128,7 @@ def _loops(run: _Run, module: Module, name: str, target: Target) -> tuple[Progra
     function = run.stage("simplify", name, lambda: simplify(widened, name), _function_text)
     _check_sizes(function)
     groups = run.stage("fuse", name, lambda: fuse(function), str)
-    program = run.stage("lower", name, lambda: lower(function, groups, target), print_program)
+    program = run.stage("lower", name, lambda: lower(function, groups, cpu_rules(target)), print_program)
     program = run.stage("schedule", name, lambda: schedule(program, target), print_program)
     allocation = run.stage("allocate", name, lambda: allocate(program), lambda a: print_program(program, a))
     return program, allocation

@@ -1,4 +1,4 @@
-"""The machine that code is made for: a triple, a CPU level and its features.
+"""The machine that code is made for: a triple, a CPU level or a GPU's architecture, and its features.
 
 `host()` finds this machine's features without LLVM, so that a cached call need not import it.
 """
@@ -14,15 +14,24 @@ from tenfold_rt.errors import RequestError
 
 _X86_64_TRIPLE = "x86_64-unknown-linux-gnu"
 _AARCH64_TRIPLE = "aarch64-unknown-linux-gnu"
+_GPU_TRIPLE = "nvptx64-nvidia-cuda"
+
+GPU_ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a")
+"""Architectures of NVIDIA's that code is made for; that of the last has instructions that no later one has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A CPU target.  `cpu` and `features` are LLVM's names; `features` are those present, sorted, no `+`."""
+    """A CPU or a GPU.  `cpu` and `features` are LLVM's names; `features` are those present, sorted, no `+`."""
 
     triple: str
     cpu: str
     features: tuple[str, ...]
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether this is a GPU of NVIDIA's."""
+        return self.triple == _GPU_TRIPLE
 
     @property
     def vector_bytes(self) -> int:
@@ -41,12 +50,12 @@ class Target:
     @property
     def has_f16(self) -> bool:
         """Whether instructions convert between f16 and f32."""
-        return "f16c" in self.features or self.triple.startswith("aarch64")
+        return "f16c" in self.features or self.triple.startswith("aarch64") or self.is_gpu
 
     @property
     def has_fma(self) -> bool:
         """Whether a fused multiply-add is one instruction."""
-        return "fma" in self.features or self.triple.startswith("aarch64")
+        return "fma" in self.features or self.triple.startswith("aarch64") or self.is_gpu
 
 
 @functools.cache
@@ -79,3 +88,11 @@ def named(level: str) -> Target:
         return Target(_X86_64_TRIPLE, level, tuple(sorted(cpu.X86_64_LEVELS[level])))
     known = ", ".join(["native", *cpu.X86_64_LEVELS])
     raise RequestError(f"there is no target called {level!r}", mend=f"choose one of {known}")
+
+
+def gpu(architecture: str) -> Target:
+    """The GPUs of an architecture such as `sm_90a`: kernels need PTX 8.0, which drivers know from CUDA 12.0 on."""
+    if architecture not in GPU_ARCHITECTURES:
+        known = ", ".join(GPU_ARCHITECTURES)
+        raise RequestError(f"there is no GPU architecture {architecture!r}", mend=f"choose one of {known}")
+    return Target(_GPU_TRIPLE, architecture, ("ptx80",))

@@ -13,7 +13,7 @@ from tenfoldc.ir.core import Function
 from tenfoldc.ir.types import TensorType
 from tenfoldc.loops.ir import Allocation, Buffer, Kernel, Program
 from tenfoldc.loops.verifier import verify_program
-from tenfoldc.lower import lower
+from tenfoldc.lower import cpu_rules, lower
 from tenfoldc.schedule import schedule
 from tenfoldc.target import host
 
@@ -41,7 +41,7 @@ def function(
 
 def lowered(source: Function) -> Program:
     """`source` as scheduled loops, verified after both stages."""
-    program = lower(source, fuse(source), host())
+    program = lower(source, fuse(source), cpu_rules(host()))
     verify_program(program)
     program = schedule(program, host())
     verify_program(program)

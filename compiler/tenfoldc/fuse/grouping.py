@@ -38,22 +38,25 @@ _UPDATE_SHARE = 4
 """How many times larger than its update a tensor is that is rather updated in place than computed anew."""
 
 
-def fuse(function: Function) -> Plan:
-    """Partition the operations of `function`, and of all regions inside, into groups."""
-    return _fuse_region(function.body, ReadsOf(), frozenset())
+def fuse(function: Function, *, row_blocks: bool = True) -> Plan:
+    """Partition the operations of `function`, and of all regions inside, into groups.
+
+    `row_blocks` says whether groups that share their rows are run one after the other for some rows at a time.
+    """
+    return _fuse_region(function.body, ReadsOf(), frozenset(), row_blocks)
 
 
-def _fuse_region(region: Region, reads_of: ReadsOf, carried: Set[Value]) -> Plan:
+def _fuse_region(region: Region, reads_of: ReadsOf, carried: Set[Value], row_blocks: bool) -> Plan:
     """`carried` are values that a loop hands from turn to turn."""
     nested: dict[Region, Plan] = {}
     for operation in region.operations:
         if operation.op.kind is Kind.CONTROL:
             for inner in operation.regions:
-                plan = _fuse_region(inner, reads_of, frozenset(inner.parameters))
+                plan = _fuse_region(inner, reads_of, frozenset(inner.parameters), row_blocks)
                 nested[inner] = plan
                 nested |= plan.nested
     groups = _Fusion(region, reads_of, carried).run()
-    return Plan(merge_row_blocks(region, groups, reads_of), nested)
+    return Plan(merge_row_blocks(region, groups, reads_of) if row_blocks else groups, nested)
 
 
 class _Fusion:

@@ -350,7 +350,8 @@ class Launch:
     Blocks run in any order and at one time: none reads what another writes.  The threads of one block run at one time
     too; what one writes, to memory or to the `shared` buffers that each block has its own of, another reads only
     after a `Barrier`.  Loops and branches around a `Barrier` or a `Combine` take the same turns in all threads of a
-    block.
+    block.  Each thread has its own part of the `private` buffers, the first axis of which is as long as all blocks
+    have threads: what views of them, without that axis, name.
     """
 
     name: str
@@ -360,14 +361,16 @@ class Launch:
     threads: int
     body: tuple[Statement, ...]
     shared: tuple[Buffer, ...] = ()
+    private: tuple[Buffer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combine:
     """Inside a launch, one value for the `values` of `threads` neighbouring threads, known to all of them as `results`.
 
-    `threads` is a power of two that divides those of the launch.  Two values, of the lower threads `lhs` and of the
-    higher ones `rhs`, combine to `combined`; which with which depends on the number of threads alone.
+    Neighbours are `stride` threads apart, and their places those in a group of `threads` times `stride`; both are powers
+    of two.  Two values, of the lower threads `lhs` and of the higher ones `rhs`, combine to `combined`; which with which
+    depends on the number of threads alone.
     """
 
     values: tuple[Expr, ...]
@@ -376,6 +379,7 @@ class Combine:
     rhs: tuple[Local, ...]
     combined: tuple[Expr, ...]
     threads: int
+    stride: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -183,7 +183,10 @@ class _KernelText:
     def _combine(self, combine: Combine, depth: int) -> None:
         for result, value in zip(combine.results, combine.values, strict=True):
             text = self._text(value)
-            self._write(depth, f"{self._new_name(result, result.name)} = combine {text} of {combine.threads} threads")
+            self._write(
+                depth,
+                f"{self._new_name(result, result.name)} = combine {text} of {combine.threads} threads by {combine.stride}",
+            )
         for names in zip(combine.results, combine.lhs, combine.rhs, combine.combined, strict=True):
             result, lhs, rhs, combined = names
             self._write(depth + 1, f"{lhs.name}, {rhs.name} -> {self._text(combined)} of {self._name(result)}")

@@ -108,7 +108,8 @@ class BufferReplacer:
                 return ReadTape(tape, self.expression(statement.place), target)
             case Launch():
                 blocks, body = self.expression(statement.blocks), self.statements(statement.body)
-                return replace(statement, blocks=blocks, body=body, shared=tuple(map(self.buffer, statement.shared)))
+                own = (tuple(map(self.buffer, buffers)) for buffers in (statement.shared, statement.private))
+                return Launch(statement.name, statement.block, blocks, statement.thread, statement.threads, body, *own)
             case Combine():
                 values, combined = map(self.expression, statement.values), map(self.expression, statement.combined)
                 return replace(statement, values=tuple(values), combined=tuple(combined))

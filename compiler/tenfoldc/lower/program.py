@@ -13,21 +13,18 @@ from tenfoldc.lower.anchor import AnchorContext
 from tenfoldc.lower.control import lower_branches, lower_stack, lower_while
 from tenfoldc.lower.copying import copy_value, lower_update
 from tenfoldc.lower.donation import protect_donated
-from tenfoldc.lower.nest_loops import lower_nest
-from tenfoldc.lower.row_blocks.kernel import lower_row_blocks
-from tenfoldc.lower.rules import lowering_rules
+from tenfoldc.lower.rules import Rules
 from tenfoldc.lower.sharing import Sharing
 from tenfoldc.lower.storage import Destination, Storage, reshaped
 from tenfoldc.ops.control import WHILE
 from tenfoldc.ops.movement import DYNAMIC_UPDATE_SLICE
 from tenfoldc.ops.tapes import EMPTY_STACK, TAPE_READ, TAPE_WRITE
-from tenfoldc.target import Target
 
 _NAMED_OPERATIONS = 3
 """Operations that a kernel's name mentions."""
 
 
-def lower(function: Function, plan: Plan, target: Target) -> Program:
+def lower(function: Function, plan: Plan, rules: Rules) -> Program:
     """The kernels of `function`, one per group that computes something, and copies for results that none computes.
 
     Parameters and results are buffers in the function's order; a result that is a parameter, a constant, a view or
@@ -39,7 +36,7 @@ def lower(function: Function, plan: Plan, target: Target) -> Program:
     result_names = function.result_names or tuple(f"result{number}" for number in range(len(types.results)))
     parameters = tuple(Buffer(n, t.dtype, t.sizes) for n, t in zip(names, types.parameters, strict=True))
     results = tuple(Buffer(n, t.dtype, t.sizes) for n, t in zip(result_names, types.results, strict=True))
-    lowering = _Lowering(plan.nested, target)
+    lowering = _Lowering(plan.nested, rules)
     lowering.storage.buffers.update(zip(region.parameters, parameters, strict=True))
     wanted = [Destination(value, target) for value, target in zip(region.results, results, strict=True)]
     kernels = lowering.region(region, wanted, frozenset(), plan)
@@ -60,10 +57,9 @@ def lower(function: Function, plan: Plan, target: Target) -> Program:
 class _Lowering:
     """The lowering of one function: what all of its regions share."""
 
-    def __init__(self, nested: Mapping[Region, Plan], target: Target) -> None:
+    def __init__(self, nested: Mapping[Region, Plan], rules: Rules) -> None:
         self.nested = nested
-        self.target = target
-        self.rules = lowering_rules(target)
+        self.rules = rules
         self.storage = Storage()
         self._kernels = 0
 
@@ -112,9 +108,9 @@ class _Lowering:
         if group.kind is GroupKind.VIEW:
             return []
         if group.kind is GroupKind.NEST:
-            statements, scratch = lower_nest(group, self.storage)
+            statements, scratch = self.rules.nest(group, self.storage)
         elif group.blocks is not None:
-            statements, scratch = lower_row_blocks(group, group.blocks, self.storage, self.target)
+            statements, scratch = self.rules.row_blocks(group, group.blocks, self.storage)
         else:
             assert group.anchor is not None
             statements, scratch = self._anchor(group, group.anchor, sharing)
@@ -144,7 +140,7 @@ class _Lowering:
         if anchor.op is DYNAMIC_UPDATE_SLICE:
             in_place = anchor.results[0] in sharing.source
             return lower_update(anchor, context, in_place), context.scratch_buffers
-        rule = self.rules.get(anchor.op.name)
+        rule = self.rules.operations.get(anchor.op.name)
         if rule is None:
             where = "" if anchor.location is None else str(anchor.location)
             raise UnsupportedError(f"{anchor.op.mnemonic}: no code is generated for this op", where=where)

@@ -1,20 +1,25 @@
-"""Which rule lowers which operation that is neither elementwise nor a reduction nor control flow."""
+"""How each kind of group is lowered: nests, row blocks, and operations that have a rule of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from tenfoldc.ir.core import Operation
-from tenfoldc.loops.ir import Statement
+from tenfoldc.ir.groups import Group, RowBlocks
+from tenfoldc.loops.ir import Buffer, Statement
 from tenfoldc.lower.context import LoweringContext, LoweringRule
 from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.lower.copying import lower_concatenate
 from tenfoldc.lower.linear_algebra.cholesky import lower_cholesky
 from tenfoldc.lower.linear_algebra.triangular_solve import lower_triangular_solve
+from tenfoldc.lower.nest_loops import lower_nest
 from tenfoldc.lower.products.contraction import lower_dot_general
+from tenfoldc.lower.row_blocks.kernel import lower_row_blocks
 from tenfoldc.lower.scatter import lower_scatter
 from tenfoldc.lower.sort import lower_sort, lower_top_k
+from tenfoldc.lower.storage import Storage
 from tenfoldc.lower.window import lower_reduce_window, lower_select_and_scatter
 from tenfoldc.ops.contraction import DOT_GENERAL
 from tenfoldc.ops.convolution import CONVOLUTION
@@ -27,14 +32,29 @@ from tenfoldc.target import Target
 
 TargetRule: TypeAlias = Callable[[Operation, LoweringContext, Target], Sequence[Statement]]
 
+Lowered: TypeAlias = tuple[Sequence[Statement], Sequence[Buffer]]
+"""Statements, and the scratch memory that they use."""
 
-def lowering_rules(target: Target) -> Mapping[str, LoweringRule]:
-    """Lowering rules by op name."""
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a target does with nests, with row blocks, and by name with operations neither elementwise nor control."""
+
+    nest: Callable[[Group, Storage], Lowered]
+    row_blocks: Callable[[Group, RowBlocks, Storage], Lowered]
+    operations: Mapping[str, LoweringRule]
+
+
+def cpu_rules(target: Target) -> Rules:
+    """The rules for a CPU."""
+
+    def row_blocks(group: Group, blocks: RowBlocks, storage: Storage) -> Lowered:
+        return lower_row_blocks(group, blocks, storage, target)
 
     def for_target(rule: TargetRule) -> LoweringRule:
         return lambda operation, ctx: rule(operation, ctx, target)
 
-    return {
+    operations = {
         DOT_GENERAL.name: for_target(lower_dot_general),
         CHOLESKY.name: for_target(lower_cholesky),
         TRIANGULAR_SOLVE.name: for_target(lower_triangular_solve),
@@ -46,3 +66,4 @@ def lowering_rules(target: Target) -> Mapping[str, LoweringRule]:
         SORT.name: lower_sort,
         TOP_K.name: lower_top_k,
     }
+    return Rules(lower_nest, row_blocks, operations)

@@ -8,14 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from tenfold_rt.errors import VerificationError
 from tenfoldc.loops.ir import (
     Apply,
+    Barrier,
     Call,
+    Combine,
     Constant,
     Expr,
     For,
     Function,
     If,
+    Launch,
     Load,
     MultiplyPanels,
     Prefetch,
@@ -74,6 +78,8 @@ class Costs:
             case TransposeTile():
                 element = _OPERATION + (_BYTE_READ + _BYTE_WRITTEN) * statement.source.dtype.itemsize
                 return element * turns_of(statement.rows) * turns_of(statement.columns)
+            case Launch() | Combine() | Barrier():
+                raise VerificationError("threads of a CPU do not share what a GPU is to do")
 
     def _block(self, statements: Sequence[Statement], scopes: list[set[Expr]]) -> float:
         return sum(self._statement(statement, scopes) for statement in statements)

@@ -4,7 +4,7 @@
     Entry = parameters, results, workspace: how many bytes it needs, steps
     Step  = Launch(kernel, grid, threads, shared memory, arguments)
           | Repeat(axis, count, steps)          for axis in range(count): steps
-          | Loop(test, flag, body)              repeat: run test; stop unless the byte at flag is set; run body
+          | Loop(flag, body)                     while the byte at flag is set: body
           | Choose(flag, then, otherwise)       then where the byte at flag is set, else otherwise
           | Copy(target, source, bytes)
           | WriteTape(tape, place, source, bytes) | ReadTape(tape, place, target, bytes)
@@ -102,9 +102,8 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`body` again and again, `test` before each turn, as long as that leaves a byte other than 0 at `flag`."""
+    """`body` as long as the byte at `flag`, looked at before each turn, is not 0."""
 
-    test: tuple[Step, ...]
     flag: Place
     body: tuple[Step, ...]
 
@@ -286,7 +285,7 @@ def _encode_step(step: Step) -> list[Any]:
         case Repeat():
             return ["repeat", step.axis, step.count, _encode_steps(step.steps)]
         case Loop():
-            return ["loop", _encode_steps(step.test), _encode_place(step.flag), _encode_steps(step.body)]
+            return ["loop", _encode_place(step.flag), _encode_steps(step.body)]
         case Choose():
             return ["choose", _encode_place(step.flag), _encode_steps(step.then), _encode_steps(step.otherwise)]
         case Copy():
@@ -307,8 +306,8 @@ def _decode_step(content: Sequence[Any]) -> Step:
             axis, count, steps = rest
             return Repeat(axis, count, _decode_steps(steps))
         case "loop":
-            test, flag, body = rest
-            return Loop(_decode_steps(test), _decode_place(flag), _decode_steps(body))
+            flag, body = rest
+            return Loop(_decode_place(flag), _decode_steps(body))
         case "choose":
             flag, then, otherwise = rest
             return Choose(_decode_place(flag), _decode_steps(then), _decode_steps(otherwise))

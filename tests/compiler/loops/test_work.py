@@ -14,7 +14,7 @@ from tenfoldc.fuse import fuse
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Carry, Constant, Expr, For, If, Kernel, Load, Local, Store, While
 from tenfoldc.loops.work import Work, work
-from tenfoldc.lower import lower
+from tenfoldc.lower import cpu_rules, lower
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
 from tenfoldc.target import host
@@ -39,7 +39,7 @@ def of_program(function: Callable[..., Any], *specs: tn.Spec) -> list[Work | Non
     """The work of each kernel that a function compiles to."""
     module = tn.compile(function).lower(*specs).module
     simplified = simplify(widen(module), module.entries[0])
-    program = schedule(lower(simplified, fuse(simplified), host()), host())
+    program = schedule(lower(simplified, fuse(simplified), cpu_rules(host())), host())
     allocate(program)
     return [work(kernel) for kernel in program.kernels]
 

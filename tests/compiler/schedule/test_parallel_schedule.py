@@ -17,7 +17,7 @@ from tenfoldc.ir.types import TensorType
 from tenfoldc.loops.ir import Constant, For, Program
 from tenfoldc.loops.traversal import parallel_loops, walk_statements
 from tenfoldc.loops.verifier import verify_program
-from tenfoldc.lower import lower
+from tenfoldc.lower import cpu_rules, lower
 from tenfoldc.schedule import parallel, schedule
 from tenfoldc.simplify import simplify
 from tenfoldc.target import host
@@ -25,7 +25,7 @@ from tenfoldc.target import host
 
 def lowered(function: Function) -> Program:
     simple = simplify(Module({function.name: function}, (function.name,)), function.name)
-    return lower(simple, fuse(simple), host())
+    return lower(simple, fuse(simple), cpu_rules(host()))
 
 
 def doubled(*shape: int) -> Function:

@@ -14,7 +14,7 @@ from tenfoldc.fuse import fuse
 from tenfoldc.ir.core import Function, walk
 from tenfoldc.loops.ir import Buffer, Program, While
 from tenfoldc.loops.traversal import stored
-from tenfoldc.lower import lower
+from tenfoldc.lower import cpu_rules, lower
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
 from tenfoldc.target import host
@@ -46,7 +46,7 @@ def gradient(checkpoint: int | str | None) -> Function:
 
 
 def loops_of(function: Function) -> Program:
-    return schedule(lower(function, fuse(function), host()), host())
+    return schedule(lower(function, fuse(function), cpu_rules(host())), host())
 
 
 def workspace(function: Function) -> int:
