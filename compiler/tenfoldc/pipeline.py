@@ -10,17 +10,11 @@ An `Observer` is told of each stage as it ends: numbered dumps, progress and `st
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
 
-from tenfold_rt.errors import TenfoldError
 from tenfold_rt.manifest import Buffer as ManifestBuffer
 from tenfold_rt.manifest import Entry, Manifest
 from tenfold_rt.manifest import Kernel as ManifestKernel
-from tenfold_rt.settings import Settings, settings
 from tenfold_rt.version import __version__
 from tenfoldc.allocate import Usage, allocate, usage
 from tenfoldc.artifact import abi
@@ -39,36 +33,21 @@ from tenfoldc.fuse import fuse
 from tenfoldc.ir.core import Function, Module, walk
 from tenfoldc.ir.op import Kind
 from tenfoldc.ir.printer import print_module
-from tenfoldc.ir.types import TensorType, check_addressable
-from tenfoldc.ir.verifier import verify
+from tenfoldc.ir.types import TensorType
+from tenfoldc.ir.verifier import check_sizes, verify
 from tenfoldc.loops.ir import Allocation, Kernel, Program
 from tenfoldc.loops.printer import print_program
 from tenfoldc.loops.traversal import parallel_loops
-from tenfoldc.loops.verifier import verify_program
 from tenfoldc.loops.work import work
 from tenfoldc.lower import cpu_rules, lower
+from tenfoldc.run import Observer, Run, function_text
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
 from tenfoldc.target import Target
 from tenfoldc.widen import widen
 
-T = TypeVar("T")
-
 GIL_WORK = 20_000
 """A call that touches or computes more elements than this lets other Python threads run meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class StageReport:
-    """A stage that has ended: its name, the entry it worked on (or the library), its time, and its output as text."""
-
-    stage: str
-    subject: str
-    seconds: float
-    text: Callable[[], str]
-
-
-Observer: TypeAlias = Callable[[StageReport], None]
 
 
 def compile_module(
@@ -86,7 +65,7 @@ def compile_module(
     which its manifest lists.  `VerificationError` where the module breaks a rule; `UnsupportedError` where it holds
     what is not compiled.
     """
-    run = _Run(observe)
+    run = Run(observe)
     manifest, emitted, interface = _text(run, module, target, library, timed=timed)
     units = run.stage("divide", library, lambda: divide(emitted.parts, emitted.metadata, interface), _unit_texts)
     objects = run.stage("optimise", library, lambda: compile_units(units, target, store), lambda _: "")
@@ -98,7 +77,7 @@ def compile_object(
     module: Module, *, target: Target, library: str, observe: Observer | None = None
 ) -> tuple[bytes, Manifest]:
     """The same code as a relocatable object for the system's linker; it defines what the library would export."""
-    manifest, code = _code(_Run(observe), module, target, library)
+    manifest, code = _code(Run(observe), module, target, library)
     return code.object_code, manifest
 
 
@@ -106,7 +85,7 @@ def stage_text(
     module: Module, stage: str, *, target: Target, library: str | None = None, observe: Observer | None = None
 ) -> str:
     """What stage `"tensor"`, `"loops"`, `"llvm"` or `"asm"` makes of `module`, as text."""
-    run = _Run(observe)
+    run = Run(observe)
     if stage == "tensor":
         return print_module(module)
     if stage == "loops":
@@ -118,15 +97,15 @@ def stage_text(
 
 def memory_usage(module: Module, *, target: Target) -> list[Usage]:
     """How much memory each entry of `module` takes when it is called."""
-    run = _Run(None)
+    run = Run(None)
     return [usage(*_loops(run, module, name, target)) for name in module.entries]
 
 
-def _loops(run: _Run, module: Module, name: str, target: Target) -> tuple[Program, Allocation]:
+def _loops(run: Run, module: Module, name: str, target: Target) -> tuple[Program, Allocation]:
     """One entry of `module` as loops, its buffers placed."""
     widened = run.stage("widen", name, lambda: widen(module), print_module)
-    function = run.stage("simplify", name, lambda: simplify(widened, name), _function_text)
-    _check_sizes(function)
+    function = run.stage("simplify", name, lambda: simplify(widened, name), function_text)
+    check_sizes(function)
     groups = run.stage("fuse", name, lambda: fuse(function), str)
     program = run.stage("lower", name, lambda: lower(function, groups, cpu_rules(target)), print_program)
     program = run.stage("schedule", name, lambda: schedule(program, target), print_program)
@@ -134,20 +113,8 @@ def _loops(run: _Run, module: Module, name: str, target: Target) -> tuple[Progra
     return program, allocation
 
 
-def _check_sizes(function: Function) -> None:
-    """`ShapeError` for a tensor that is larger than any memory, with its place."""
-    for type_ in function.type.parameters:
-        check_addressable(type_)
-    for operation in walk(function.body):
-        for result in operation.results:
-            try:
-                check_addressable(result.type)
-            except TenfoldError as error:
-                raise error.at(operation.location) from None
-
-
 def _text(
-    run: _Run, module: Module, target: Target, library: str, *, inline_data: bool = False, timed: bool = False
+    run: Run, module: Module, target: Target, library: str, *, inline_data: bool = False, timed: bool = False
 ) -> tuple[Manifest, LlvmText, str]:
     """LLVM IR for all entries of `module`, and that of their C and Python interface."""
     if run.settings.verify:
@@ -165,7 +132,7 @@ def _text(
     return manifest, emitted, abi.interface(manifest, needs)
 
 
-def _code(run: _Run, module: Module, target: Target, library: str) -> tuple[Manifest, CompiledText]:
+def _code(run: Run, module: Module, target: Target, library: str) -> tuple[Manifest, CompiledText]:
     """All of `module` as one module of LLVM's, constants and all."""
     manifest, emitted, interface = _text(run, module, target, library, inline_data=True)
     text = emitted.text + interface
@@ -229,35 +196,3 @@ def _is_long(function: Function) -> bool:
         if touched > GIL_WORK:
             return True
     return False
-
-
-def _function_text(function: Function) -> str:
-    return print_module(Module({function.name: function}, entries=(function.name,)))
-
-
-class _Run:
-    """One run of the pipeline: tells observers of each stage, and writes the dumps that the settings ask for."""
-
-    def __init__(self, observe: Observer | None) -> None:
-        self.settings: Settings = settings()
-        self._observe = observe
-        self._numbers = itertools.count(1)
-
-    def stage(self, name: str, subject: str, compute: Callable[[], T], text: Callable[[T], str]) -> T:
-        """The output of `compute`, a stage called `name`, once it has been reported."""
-        start = time.perf_counter()
-        output = compute()
-        report = StageReport(name, subject, time.perf_counter() - start, lambda: text(output))
-        if self._observe is not None:
-            self._observe(report)
-        number = next(self._numbers)
-        if self.settings.dumps(name):
-            self.settings.dump_dir.mkdir(parents=True, exist_ok=True)
-            path = self.settings.dump_dir / f"{number:02d}-{subject}-{name}.txt"
-            path.write_text(report.text(), encoding="utf-8")
-        if self.settings.verify:
-            if isinstance(output, Function):
-                verify(Module({output.name: output}, entries=(output.name,)))
-            elif isinstance(output, Program):
-                verify_program(output)
-        return output

@@ -217,6 +217,13 @@ def _initialise_all() -> None:
     llvm.initialize_all_asmprinters()
 
 
+def initialise_all() -> None:
+    """Prepare code generation for every machine that LLVM knows, if that is not done yet."""
+    with _INITIALISE:
+        _initialise_native()
+        _initialise_all()
+
+
 def _initialise(triple: str) -> None:
     with _INITIALISE:
         if _initialise_native() != triple.partition("-")[0]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from tenfold_rt.errors import TenfoldError, VerificationError
 from tenfoldc.ir.core import Function, Module, Operation, Region, Value, walk
 from tenfoldc.ir.printer import print_surroundings
-from tenfoldc.ir.types import TensorType
+from tenfoldc.ir.types import TensorType, check_addressable
 
 _DEEPEST_CALLS = 200
 """Stages follow calls by recursion."""
@@ -166,3 +166,15 @@ def _check_recursion(module: Module) -> None:
 def _callee(operation: Operation) -> str:
     attributes: Any = operation.attributes
     return attributes.callee
+
+
+def check_sizes(function: Function) -> None:
+    """`ShapeError` for a tensor that is larger than any memory, with its place."""
+    for type_ in function.type.parameters:
+        check_addressable(type_)
+    for operation in walk(function.body):
+        for result in operation.results:
+            try:
+                check_addressable(result.type)
+            except TenfoldError as error:
+                raise error.at(operation.location) from None

@@ -366,11 +366,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combine:
-    """Inside a launch, one value for the `values` of `threads` neighbouring threads, known to all of them as `results`.
+    """Inside a launch, one value for the `values` of `threads` neighbouring threads, known to all as `results`.
 
-    Neighbours are `stride` threads apart, and their places those in a group of `threads` times `stride`; both are powers
-    of two.  Two values, of the lower threads `lhs` and of the higher ones `rhs`, combine to `combined`; which with which
-    depends on the number of threads alone.
+    Neighbours are `stride` threads apart, in groups of `threads` times `stride`; both are powers of two.  Two values,
+    of the lower threads `lhs` and of the higher ones `rhs`, combine to `combined`; which with which depends on the
+    number of threads alone.
     """
 
     values: tuple[Expr, ...]

@@ -107,7 +107,7 @@ class _KernelText:
 
     def _block(self, statements: Sequence[Statement], depth: int, carries: Sequence[Carry] = ()) -> None:
         """The statements of one scope; what they share is named before the first that uses it."""
-        own = [statement for statement in statements if isinstance(statement, Store)]
+        own = [statement for statement in statements if isinstance(statement, Store | Combine)]
         roots = [root for statement in own for root in roots_of(statement)] + [c.next for c in carries]
         shared = _shared(roots)
         for statement in statements:
@@ -182,11 +182,8 @@ class _KernelText:
 
     def _combine(self, combine: Combine, depth: int) -> None:
         for result, value in zip(combine.results, combine.values, strict=True):
-            text = self._text(value)
-            self._write(
-                depth,
-                f"{self._new_name(result, result.name)} = combine {text} of {combine.threads} threads by {combine.stride}",
-            )
+            name, text = self._new_name(result, result.name), self._text(value)
+            self._write(depth, f"{name} = combine {text} of {combine.threads} threads by {combine.stride}")
         for names in zip(combine.results, combine.lhs, combine.rhs, combine.combined, strict=True):
             result, lhs, rhs, combined = names
             self._write(depth + 1, f"{lhs.name}, {rhs.name} -> {self._text(combined)} of {self._name(result)}")

@@ -1,0 +1,3 @@
+"""How groups become launches of a GPU."""
+
+from tenfoldc.gpu.lower.rules import gpu_rules as gpu_rules

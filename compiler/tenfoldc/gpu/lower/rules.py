@@ -1,0 +1,27 @@
+"""The lowering rules of GPUs."""
+
+from __future__ import annotations
+
+from tenfold_rt.errors import VerificationError
+from tenfoldc.gpu.lower.nest import lower_nest
+from tenfoldc.gpu.lower.products import lower_convolution, lower_dot_general
+from tenfoldc.ir.groups import Group, RowBlocks
+from tenfoldc.lower.rules import Lowered, Rules, cpu_rules
+from tenfoldc.lower.storage import Storage
+from tenfoldc.ops.contraction import DOT_GENERAL
+from tenfoldc.ops.convolution import CONVOLUTION
+from tenfoldc.target import Target
+
+
+def gpu_rules(target: Target) -> Rules:
+    """The rules for a GPU; operations that have none of their own are lowered to loops as for a CPU."""
+    operations = {
+        **cpu_rules(target).operations,
+        DOT_GENERAL.name: lower_dot_general,
+        CONVOLUTION.name: lower_convolution,
+    }
+    return Rules(lower_nest, _no_row_blocks, operations)
+
+
+def _no_row_blocks(group: Group, blocks: RowBlocks, storage: Storage) -> Lowered:
+    raise VerificationError(f"row blocks of {len(blocks.stages)} stages, which fusion for GPUs makes none of")

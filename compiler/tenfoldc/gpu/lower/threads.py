@@ -1,0 +1,100 @@
+"""How a nest is shared out between the threads of a GPU: how many threads fold a row, and what each of them takes.
+
+A thread takes cells, each `vector` elements that are neighbours in memory and move at once, 16 bytes.  Of a row, its
+cells lie `threads` cells apart, so that neighbouring threads touch neighbouring memory:
+
+    cell k of thread t of a row of n elements: elements (k * threads + t) * vector ... + vector - 1
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tenfoldc.loops.ir import Statement
+from tenfoldc.loops.traversal import loaded, stored
+
+BLOCK = 256
+"""Threads of a block where nothing asks for more."""
+
+MOST_THREADS = 1024
+WARP = 32
+ACCESS_BYTES = 16
+"""The widest access of a thread."""
+
+_CELL_ELEMENTS = 8
+"""Elements of a row that a thread should have at least."""
+
+MOST_ELEMENTS = 32
+"""Elements of a row that a thread keeps in registers at most."""
+
+_FULL = 264
+"""Blocks from which a GPU is full: two for each of 132 multiprocessors."""
+
+_PART_ELEMENTS = 8192
+"""Elements that a block folds at least before more blocks share a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The threads of a block: `threads` fold one row, `rows` such teams are one block.
+
+    `stride` is how far apart the threads of a team are: 1 where they are neighbours, `rows` where rows are neighbours
+    in memory.  A thread has `cells` cells of `vector` elements of its row; `is_looped` where these are too many for
+    registers.
+    """
+
+    threads: int
+    rows: int
+    stride: int
+    cells: int
+    vector: int
+
+    @property
+    def size(self) -> int:
+        """The threads of a block."""
+        return self.threads * self.rows
+
+    @property
+    def is_looped(self) -> bool:
+        """Whether a thread's cells are passed over in a loop, once for each pass, instead of being kept."""
+        return self.cells * self.vector > MOST_ELEMENTS
+
+
+def along_rows(length: int, vector: int) -> Team:
+    """The team for rows of `length` elements that are neighbours in memory, read `vector` at a time."""
+    vectors = -(-length // vector)
+    wanted = -(-length // max(_CELL_ELEMENTS, vector))
+    threads = min(MOST_THREADS, _power_of_two(wanted))
+    rows = max(1, BLOCK // threads)
+    return Team(threads, rows, 1, -(-vectors // threads), vector)
+
+
+def across_rows(length: int, rows: int) -> Team:
+    """The team for rows of `length` elements, `rows` of which are neighbours in memory."""
+    columns = min(WARP, _power_of_two(rows))
+    threads = min(MOST_THREADS // columns, max(1, _power_of_two(-(-length // _CELL_ELEMENTS))), BLOCK // WARP * 2)
+    return Team(threads, columns, columns, -(-length // threads), 1)
+
+
+def parts_of(length: int, blocks: int, team: Team) -> int:
+    """How many blocks share a row of `length` elements where there are `blocks` of them; 1: none do."""
+    if blocks >= _FULL:
+        return 1
+    return max(1, min(_FULL // max(blocks, 1), length * team.rows // _PART_ELEMENTS, MOST_THREADS))
+
+
+def vector_width(statements: Sequence[Statement]) -> int:
+    """How many elements make 16 bytes, of the widest that `statements` read or write."""
+    sizes = [buffer.dtype.itemsize for buffer in (*loaded(statements), *stored(statements))]
+    return ACCESS_BYTES // max(sizes, default=ACCESS_BYTES)
+
+
+def divided(extent: int, vector: int) -> int:
+    """The greatest number of elements, at most `vector`, that an extent is made up of without a rest."""
+    return math.gcd(extent, vector)
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(0, least - 1).bit_length()
