@@ -105,3 +105,11 @@ class UnsafeFileError(FileFormatError, UnpicklingError):
 
 class WorkerTimeoutError(TenfoldError, TimeoutError, RuntimeError):
     """A worker of a `DataLoader` that took longer over a batch than its `timeout`."""
+
+
+class DeviceError(TenfoldError, RuntimeError):
+    """A GPU that cannot be used: no driver, one that is too old, no such device, or one on which a kernel failed."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A GPU's memory does not suffice.  Mend: smaller batches, or let go of tensors that are not needed any more."""

@@ -1,1 +1,1 @@
-"""Programs for NVIDIA's GPUs: what the compiler leaves, and how it is run."""
+"""Programs for NVIDIA's GPUs at run time: plans that the compiler made, the devices that carry them out, and memory."""
