@@ -8,8 +8,10 @@ from tenfold_rt.dtypes import DType
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import Group
 from tenfoldc.loops import scalar
+from tenfoldc.loops.execute import is_reproducible_value
 from tenfoldc.loops.index_algebra import IndexAlgebra
-from tenfoldc.loops.ir import Axis, Buffer, Expr, Statement
+from tenfoldc.loops.ir import Axis, Buffer, Expr, Load, Statement
+from tenfoldc.loops.traversal import expressions
 from tenfoldc.lower.elements import Elements
 from tenfoldc.lower.storage import Storage
 
@@ -87,3 +89,10 @@ class AnchorContext:
         buffer = Buffer(f"{name}{len(self.scratch_buffers)}", dtype, tuple(shape))
         self.scratch_buffers.append(buffer)
         return buffer
+
+    def pays_ahead(self, element: Expr, size: int) -> bool:
+        """Whether `size` bytes of elements such as `element` are better made while compiling."""
+        if not is_reproducible_value(element):
+            return False
+        read = {e.buffer.storage for e in expressions((element,)) if isinstance(e, Load)}
+        return self._storage.pays_ahead(read, size)

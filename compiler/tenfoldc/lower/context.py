@@ -53,5 +53,12 @@ class LoweringContext(Protocol):
         """Memory that lives while the kernel runs."""
         ...
 
+    def pays_ahead(self, element: Expr, size: int) -> bool:
+        """Whether `size` bytes of elements such as `element` are better made while compiling, from constants alone.
+
+        Statements that do so before all others of the kernel then leave it (`tenfoldc.lower.ahead`).
+        """
+        ...
+
 
 LoweringRule: TypeAlias = Callable[[Operation, LoweringContext], Sequence[Statement]]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 
 from tenfold_rt.errors import UnsupportedError
-from tenfoldc.ir.core import Function, Operation, Region, Value
+from tenfoldc.ir.core import Function, Operation, Region, Value, walk
 from tenfoldc.ir.groups import Group, GroupKind, Plan
 from tenfoldc.ir.op import Kind
 from tenfoldc.loops.ir import Buffer, Kernel, Program, Statement
+from tenfoldc.lower.ahead import with_constants_made, without_unread
 from tenfoldc.lower.anchor import AnchorContext
 from tenfoldc.lower.control import lower_branches, lower_stack, lower_while
 from tenfoldc.lower.copying import copy_value, lower_update
@@ -38,6 +39,7 @@ def lower(function: Function, plan: Plan, rules: Rules) -> Program:
     results = tuple(Buffer(n, t.dtype, t.sizes) for n, t in zip(result_names, types.results, strict=True))
     lowering = _Lowering(plan.nested, rules)
     lowering.storage.buffers.update(zip(region.parameters, parameters, strict=True))
+    lowering.storage.note_readers(walk(region), region.results)
     wanted = [Destination(value, target) for value, target in zip(region.results, results, strict=True)]
     kernels = lowering.region(region, wanted, frozenset(), plan)
     storage = lowering.storage
@@ -51,7 +53,7 @@ def lower(function: Function, plan: Plan, rules: Rules) -> Program:
         function.donated,
         tuple(storage.tapes),
     )
-    return protect_donated(program, storage)
+    return protect_donated(without_unread(program), storage)
 
 
 class _Lowering:
@@ -151,12 +153,13 @@ class _Lowering:
     ) -> Kernel:
         self._kernels += 1
         location = None if group is None else group.operations[-1].location
-        return Kernel(
+        kernel = Kernel(
             f"k{self._kernels - 1}_{name}",
             tuple(statements),
             tuple(scratch),
             "" if location is None else str(location),
         )
+        return with_constants_made(kernel, self.storage)
 
 
 def _describe(group: Group) -> str:

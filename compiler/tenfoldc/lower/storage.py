@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,11 @@ from tenfoldc.ir.op import Array
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import TAPE_WORDS, Buffer, Constant, Expr
 from tenfoldc.ops.creation import CONSTANT, ConstantAttributes, splat_value
+
+_SMALL_BYTES = 256 * 1024
+"""Constants that are kept in another layout beside their own without a thought."""
+_MOST_GROWTH = 2
+"""A constant may be replaced by one in another layout that takes less than so many times its memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Storage:
         self.windows: dict[Buffer, Window] = {}
         """For buffers that hold only a part of their value, which part."""
         self._constant_values: dict[Value, Array] = {}
+        self._origins: dict[Buffer, Value] = {}
+        self._readers: dict[Value, set[Hashable]] = {}
         self._flat: dict[Buffer, Buffer] = {}
         self._numbered = 0
 
@@ -58,6 +65,28 @@ class Storage:
                 attributes = operation.attributes
                 assert isinstance(attributes, ConstantAttributes)
                 self._constant_values[operation.results[0]] = attributes.value
+
+    def note_readers(self, operations: Iterable[Operation], results: Iterable[Value]) -> None:
+        """Learn what reads each value; operations that differ in nothing but the other operands read it alike."""
+        for operation in operations:
+            types = tuple(operand.type for operand in operation.operands)
+            for number, operand in enumerate(operation.operands):
+                reader = (operation.op, operation.attributes, number, types)
+                self._readers.setdefault(operand, set()).add(reader)
+            for value in (value for inner in operation.regions for value in inner.results):
+                self._readers.setdefault(value, set()).add(operation)
+        for value in results:
+            self._readers.setdefault(value, set()).add(None)
+
+    def pays_ahead(self, read: Collection[Buffer], size: int) -> bool:
+        """Whether to keep `size` bytes that are made of the constants `read`, rather than make them in each call.
+
+        That is so where they take the place of those constants, or are small.
+        """
+        if not read or not all(buffer in self.constants for buffer in read):
+            return False
+        freed = sum(self.constants[b].nbytes for b in read if len(self._readers.get(self._origins[b], ())) == 1)
+        return size <= _SMALL_BYTES or size < _MOST_GROWTH * freed
 
     def is_constant(self, value: Value) -> bool:
         return value in self._constant_values
@@ -98,11 +127,16 @@ class Storage:
         """The memory of a value that is computed already, or is constant."""
         known = self.buffers.get(value)
         if known is None:
-            array = self._constant_values[value]
-            known = Buffer(f"c{len(self.constants)}", value.type.dtype, value.type.sizes)
+            known = self.constant(self._constant_values[value], value.type.dtype)
             self.buffers[value] = known
-            self.constants[known] = array
+            self._origins[known] = value
         return known
+
+    def constant(self, array: Array, dtype: DType) -> Buffer:
+        """New memory that holds `array` and is never written."""
+        buffer = Buffer(f"c{len(self.constants)}", dtype, array.shape)
+        self.constants[buffer] = array
+        return buffer
 
     @contextmanager
     def windowed(self, windows: Mapping[Value, tuple[Buffer, Window]]) -> Generator[None]:

@@ -5,6 +5,7 @@
     scans       plain loops in place of those that stack what their turns give
     rewrite     one walk, each operation after its operands: rules of algebra, constants folded, equal ones shared
     dead        what no result needs is left out, loop carries included
+    constants   large constants replaced by what the one operation that uses them makes of them
     products    small products, and sums of products, made one
     barriers    their operands in their place: nothing is shared after this
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tenfoldc.ir.core import Function, Module
+from tenfoldc.simplify.constants import with_constants_folded
 from tenfoldc.simplify.dead import without_dead
 from tenfoldc.simplify.inline import without_barriers, without_calls
 from tenfoldc.simplify.products import with_merged_products
@@ -32,6 +34,7 @@ def simplify(module: Module, entry: str) -> Function:
     Raises `UnsupportedError` where functions call each other in a circle.
     """
     body = without_dead(rewritten(without_scans(with_sums_after_scans(without_calls(module, entry)))))
+    body = without_dead(with_constants_folded(body))
     merged = with_merged_products(body)
     if merged is not body:
         body = without_dead(rewritten(merged))

@@ -35,18 +35,18 @@ _ROUNDED_ONCE: frozenset[Op[Any]] = frozenset(
 
 def folded(operation: Operation, producers: Producers, builder: Builder) -> Var | None:
     """The constant that `operation` computes, or None where it is none, too large, or not exact."""
-    if not operation.operands or operation.regions or not _is_exact(operation):
+    if not operation.operands or operation.regions or not is_exact(operation):
         return None
     type_ = operation.results[0].type
     if operation.op.kind is Kind.ELEMENTWISE:
         elements = _found(splat_element, operation, producers)
         if elements is not None:
-            value = _evaluated(operation, elements)
+            value = evaluated(operation, elements)
             return None if value is None else filled(builder, type_, value)
     if not is_static(type_) or type_.size > SMALL:
         return None
     arrays = _found(constant_array, operation, producers)
-    value = None if arrays is None else _evaluated(operation, arrays)
+    value = None if arrays is None else evaluated(operation, arrays)
     return None if value is None else constant(builder, value)
 
 
@@ -61,14 +61,15 @@ def _found(find: Find, operation: Operation, producers: Producers) -> list[Array
     return found
 
 
-def _is_exact(operation: Operation) -> bool:
+def is_exact(operation: Operation) -> bool:
+    """Whether the reference of `operation` gives the bits that compiled code gives."""
     if operation.op.kind is Kind.ELEMENTWISE:
         floats = any(operand.type.dtype.is_float for operand in operation.operands)
         return not floats or operation.op in _ROUNDED_ONCE
     return operation.op.kind is Kind.MOVEMENT or operation.op is ops.GATHER
 
 
-def _evaluated(operation: Operation, arrays: list[Array]) -> Array | None:
+def evaluated(operation: Operation, arrays: list[Array]) -> Array | None:
     """The result; None where elementwise arithmetic gives a NaN, whose bits depend on the machine."""
     (result,) = operation.op.reference(arrays, operation.attributes, ())
     value = np.asarray(result)

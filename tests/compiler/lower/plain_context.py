@@ -61,6 +61,9 @@ class PlainContext:
             value = scalar.apply(Primitive.NOT if value.dtype.is_bool else Primitive.NEG, value)
         return [Store(self.outputs[number], tuple(index), value)]
 
+    def pays_ahead(self, element: Expr, size: int) -> bool:
+        return False
+
     def region(self, number: int, arguments: Sequence[Expr]) -> tuple[Expr, ...]:
         region = self.operation.regions[number]
         known: dict[Value, Expr] = dict(zip(region.parameters, arguments, strict=True))

@@ -49,6 +49,9 @@ class PlainContext:
     def axis(self, name, extent=None):
         return Axis(f"{name}{next(self.names)}")
 
+    def pays_ahead(self, element, size):
+        return False
+
     def scratch(self, name, dtype, shape):
         self.scratches.append(Buffer(f"{name}{next(self.names)}", dtype, tuple(shape)))
         return self.scratches[-1]

@@ -105,7 +105,7 @@ def _features_as_columns(windows: Windows) -> Product:
         channels=windows.group_channels,
         dtype=windows.result_type.dtype,
         lhs=Operand(read_input, lines_adjoin=False, matrix=inputs),
-        rhs=Operand(read_kernel, windows.kernel_lines_adjoin(), matrix=kernel),
+        rhs=Operand(read_kernel, windows.kernel_lines_adjoin(), kernel, packs_ahead=windows.kernel_pays_ahead()),
         write=write,
         place=place,
     )

@@ -68,6 +68,8 @@ class _ImplicitGemm:
         source = self._source_in_place()
         self.channels = windows.group_channels if source or not self.images_adjoin else self._channels_at_a_time()
         self.chunks = windows.group_channels // self.channels
+        self.packs_all = self.chunks == 1 or windows.kernel_pays_ahead()
+        """Whether the kernel is packed before anything else, rather than the channels of a chunk with each chunk."""
         blocks = blocking(target, self.rows, self.columns, self.channels * taps, self.dtype)
         self.mr, self.nr = blocks.mr, blocks.nr
         self.depth = Depth(ctx, (self.channels, *(axis.taps for axis in axes)), blocks.kc)
@@ -94,8 +96,8 @@ class _ImplicitGemm:
     def statements(self) -> list[Statement]:
         sums = [] if self.sums is None else [self.sums]
         staged = [self.input.memory] if self.is_staged else []
-        packed = [self.lhs] if self.chunks > 1 else []
-        before = self._each_group(self._pack_kernel) if self.chunks == 1 else []
+        packed = [] if self.packs_all else [self.lhs]
+        before = self._each_chunk(self._pack_kernel) if self.packs_all else []
         groups = self.batch_sizes[1]
         private = [*staged, *packed, self.rhs, *sums]
 
@@ -108,16 +110,14 @@ class _ImplicitGemm:
 
     def _chunk(self, b: Expr, group: Expr, chunk: Expr) -> list[Statement]:
         first_channel = scalar.mul(chunk, scalar.index(self.channels))
-        statements = self._pack_kernel(group, chunk) if self.chunks > 1 else []
+        statements = [] if self.packs_all else self._pack_kernel(group, chunk)
         origin = _ZERO
         if self.is_staged:
             statements += self._stage(b, group, first_channel)
         else:
             origin = scalar.mul(b, scalar.index(self.channels * self.layout.plane))
         sums = [self.sums] if self.sums is not None and not self.sums_at_end else []
-        first_panel = (
-            scalar.mul(group, scalar.index(self.depth.blocks * self.row_panels)) if self.chunks == 1 else _ZERO
-        )
+        first_panel = self._first_panel(group, chunk)
 
         def column_block(u: Expr) -> list[Statement]:
             columns = span(self.columns, self.block, self.nr, u)
@@ -227,9 +227,7 @@ class _ImplicitGemm:
 
     def _pack_kernel(self, group: Expr, chunk: Expr) -> list[Statement]:
         """Copy the kernel's rows of a group into panels, side by side."""
-        first_panel = (
-            scalar.mul(group, scalar.index(self.depth.blocks * self.row_panels)) if self.chunks == 1 else _ZERO
-        )
+        first_panel = self._first_panel(group, chunk)
         first_channel = scalar.mul(chunk, scalar.index(self.channels))
         lines = span(self.rows, self.row_panels * self.mr, self.mr, _ZERO)
 
@@ -261,11 +259,21 @@ class _ImplicitGemm:
         return self._loop("t", self.depth.blocks, depth_block, [])
 
     def _lhs_memory(self) -> Buffer:
-        panels = self.depth.blocks * self.row_panels * (self.windows.groups if self.chunks == 1 else 1)
+        panels = self.depth.blocks * self.row_panels * (self.windows.groups * self.chunks if self.packs_all else 1)
         return self.ctx.scratch("lhs_panels", self.dtype, (panels, self.depth.kc, self.mr))
 
-    def _each_group(self, body: Callable[[Expr, Expr], list[Statement]]) -> list[Statement]:
-        return self._loop("g", self.windows.groups, lambda group: body(group, _ZERO), [])
+    def _first_panel(self, group: Expr, chunk: Expr) -> Expr:
+        """The place of the first of the kernel's panels of a group and chunk."""
+        if not self.packs_all:
+            return _ZERO
+        part = scalar.add(scalar.mul(group, scalar.index(self.chunks)), chunk)
+        return scalar.mul(part, scalar.index(self.depth.blocks * self.row_panels))
+
+    def _each_chunk(self, body: Callable[[Expr, Expr], list[Statement]]) -> list[Statement]:
+        def group(group: Expr) -> list[Statement]:
+            return self._loop("chunk", self.chunks, lambda chunk: body(group, chunk), [])
+
+        return self._loop("g", self.windows.groups, group, [])
 
     def _source_in_place(self) -> Buffer | None:
         """The input as flat memory, where its elements lie as `layout` wants them; None where they must be staged."""

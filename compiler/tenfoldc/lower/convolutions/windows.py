@@ -141,6 +141,11 @@ class Windows:
         feature, channel, *_ = self.numbers.kernel
         return strides[feature] <= strides[channel]
 
+    def kernel_pays_ahead(self) -> bool:
+        """Whether the kernel is made of constants, and better kept in the order in which it is read."""
+        size = math.prod(self.kernel_shape) * self.result_type.dtype.itemsize
+        return self.ctx.pays_ahead(self.ctx.read(1, [self.ctx.axis("axis") for _ in self.kernel_shape]), size)
+
     def matrix(self, operand: int, axes: Sequence[int], columns: int) -> Buffer | None:
         """An operand as a row-major matrix, where its axes lie densely in this order; None where they do not."""
         shape = (self.input_shape, self.kernel_shape)[operand]

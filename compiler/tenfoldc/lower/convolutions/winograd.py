@@ -33,7 +33,7 @@ from tenfoldc.lower.convolutions.columns import Columns
 from tenfoldc.lower.convolutions.depth import Depth
 from tenfoldc.lower.convolutions.staging import Layout, stage, staged_size
 from tenfoldc.lower.convolutions.windows import Windows
-from tenfoldc.lower.loop_nest import nest
+from tenfoldc.lower.loop_nest import nest, turns
 from tenfoldc.lower.products.blocking import blocking
 from tenfoldc.lower.products.packing import Span, block_size, for_each_panel, span
 from tenfoldc.lower.products.product import delinearise
@@ -309,7 +309,7 @@ class _Winograd:
             first = scalar.mul(number_of, scalar.index(chunk))
             count = scalar.minimum(scalar.index(chunk), scalar.sub(channels, first))
             parts = scalar.div(scalar.add(channels, scalar.index(chunk - 1)), scalar.index(chunk))
-            return [For(number_of, parts, tuple(part(first, count)))]
+            return [turns(number_of, parts, part(first, count), [by_tap])]
 
         flat = Buffer("lhs", self.dtype, (math.prod(self.lhs.shape),), base=self.lhs)
         sizes = [self.windows.groups, self.depth_blocks, self.row_panels]

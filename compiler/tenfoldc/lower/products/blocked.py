@@ -36,6 +36,44 @@ class _Accumulator:
     column: Expr
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One operand in blocks of `block` of its `lines`, each in panels of `width`.
+
+    `memory` holds the panels of one block, or of all blocks where these are packed ahead of all products; where there
+    is a `matrix`, the operand is read in place instead.
+    """
+
+    operand: Operand
+    lines: int
+    block: int
+    width: int
+    matrix: Buffer | None
+    memory: Buffer
+
+    @property
+    def packed_ahead(self) -> bool:
+        return self.matrix is None and self.operand.packs_ahead
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.lines // self.block)
+
+    @property
+    def panels(self) -> int:
+        """The panels of a block."""
+        return min(self.block, -(-self.lines // self.width) * self.width) // self.width
+
+    @property
+    def private(self) -> list[Buffer]:
+        """What blocks overwrite."""
+        return [] if self.matrix is not None or self.packed_ahead else [self.memory]
+
+    def span(self, number: Expr) -> Span:
+        """The lines of a block."""
+        return span(self.lines, self.block, self.width, number)
+
+
 class _BlockedProduct:
     """The loops over one product.  Names of axes: b batch, u block of columns, t of depth, v of rows."""
 
@@ -44,87 +82,89 @@ class _BlockedProduct:
         self.product = product
         self.blocks = blocks
         self.kc, self.depth_blocks = self._cut_depth()
-        self.row_blocks = -(-product.rows // blocks.mc)
-        self.column_blocks = -(-product.columns // blocks.nc)
-        self.lhs_in_place = product.lhs.matrix if product.columns <= _PACK_LHS_COLUMNS else None
-        self.rhs_in_place = product.rhs.matrix if self._reads_rhs_in_place(target) else None
-        self.packs_while_multiplying = product.rhs.matrix is not None and not self.rhs_in_place and self.row_blocks == 1
-        self.packs_while_multiplying &= self._can_read_rhs_in_place(target)
-        self.lhs_panels = self._lhs_buffer()
-        self.rhs_panels = self._rhs_buffer()
+        row_blocks = -(-product.rows // blocks.mc)
+        rhs_in_place = product.rhs.matrix if self._reads_rhs_in_place(target) else None
+        self.packs_while_multiplying = product.rhs.matrix is not None and not rhs_in_place and row_blocks == 1
+        self.packs_while_multiplying &= self._can_read_rhs_in_place(target) and not product.rhs.packs_ahead
+        self.lhs = self._side("lhs_panels", product.lhs, product.rows, blocks.mc, blocks.mr, self._lhs_in_place())
+        self.rhs = self._side("rhs_panels", product.rhs, product.columns, blocks.nc, blocks.nr, rhs_in_place)
         self.scratch = self._scratch()
 
     def statements(self) -> list[Statement]:
-        blocks = [self.lhs_panels] if self.lhs_in_place is None else []
         sums = [self.scratch] if self.scratch else []
-        panels = [] if self.rhs_in_place else [self.rhs_panels]
+        private = [*self.lhs.private, *self.rhs.private, *sums]
 
         def batch(b: Expr) -> list[Statement]:
-            return self._loop("u", self.column_blocks, lambda u: self._column_block(b, u), [*blocks, *panels, *sums])
+            return self._loop("u", self.rhs.blocks, lambda u: self._column_block(b, u), private)
 
-        return self._loop("b", self.product.batch, batch, [*blocks, *panels, *sums])
+        ahead = [statement for side in (self.lhs, self.rhs) if side.packed_ahead for statement in self._pack_all(side)]
+        return [*ahead, *self._loop("b", self.product.batch, batch, private)]
+
+    def _pack_all(self, side: _Side) -> list[Statement]:
+        """All blocks of an operand, packed."""
+
+        def blocks(b: Expr, number: Expr) -> list[Statement]:
+            return self._loop("t", self.depth_blocks, lambda t: self._pack(side, b, number, t), [])
+
+        def batch(b: Expr) -> list[Statement]:
+            return self._loop("block", side.blocks, lambda number: blocks(b, number), [])
+
+        return self._loop("b", self.product.batch, batch, [])
 
     def _column_block(self, b: Expr, u: Expr) -> list[Statement]:
-        columns = span(self.product.columns, self.blocks.nc, self.blocks.nr, u)
-
         def depth_block(t: Expr) -> list[Statement]:
-            depth = self._depth_span(t)
-            packs_first = not (self.rhs_in_place or self.packs_while_multiplying)
-            packed = [] if not packs_first else self._pack(self.product.rhs, b, columns, depth, self.rhs_panels)
-            private = [] if self.lhs_in_place else [self.lhs_panels]
+            packs_first = self.rhs.private and not self.packs_while_multiplying
+            packed = self._pack(self.rhs, b, u, t) if packs_first else []
+            private = self.lhs.private
             if self.scratch and self.depth_blocks == 1:
                 private.append(self.scratch)
-            rows = self._loop("v", self.row_blocks, lambda v: self._row_block(b, v, t, columns, depth), private)
+            rows = self._loop("v", self.lhs.blocks, lambda v: self._row_block(b, u, v, t), private)
             return [*packed, *rows]
 
         return self._loop("t", self.depth_blocks, depth_block)
 
-    def _row_block(self, b: Expr, v: Expr, t: Expr, columns: Span, depth: DepthSpan) -> list[Statement]:
-        rows = span(self.product.rows, self.blocks.mc, self.blocks.mr, v)
-        packed: list[Statement] = []
-        if self.lhs_in_place is None:
-            packed = self._pack(self.product.lhs, b, rows, depth, self.lhs_panels)
+    def _row_block(self, b: Expr, u: Expr, v: Expr, t: Expr) -> list[Statement]:
+        rows, columns = self.lhs.span(v), self.rhs.span(u)
+        packed = self._pack(self.lhs, b, v, t) if self.lhs.private else []
         accumulator = self._accumulator(b, rows, columns)
-        tiles = self._tiles(b, t, rows, columns, depth, accumulator)
+        tiles = self._tiles(b, u, v, t, accumulator)
         return [*packed, *tiles, *self._epilogue(b, t, rows, columns, accumulator)]
 
-    def _tiles(
-        self,
-        b: Expr,
-        t: Expr,
-        rows: Span,
-        columns: Span,
-        depth: DepthSpan,
-        accumulator: _Accumulator,
-    ) -> list[Statement]:
+    def _tiles(self, b: Expr, u: Expr, v: Expr, t: Expr, accumulator: _Accumulator) -> list[Statement]:
         """Every tile of a block: rows run inside, so that a panel of the rhs stays in the nearest cache."""
         mr, nr = scalar.index(self.blocks.mr), scalar.index(self.blocks.nr)
+        rows, columns, depth = self.lhs.span(v), self.rhs.span(u), self._depth_span(t)
+        lhs_matrix, rhs_matrix = self.lhs.matrix, self.rhs.matrix
 
         def tile(panel: Expr, height: int, column_panel: Expr, width: int, accumulate: bool, packs: bool) -> Statement:
             row, column = scalar.mul(panel, mr), scalar.mul(column_panel, nr)
-            lhs_panel = panel
-            if self.lhs_in_place:
+            lhs_panel = scalar.add(self._first_panel(self.lhs, b, v, t), panel)
+            if lhs_matrix:
                 first_row = scalar.mul(b, scalar.index(self.product.rows))
                 lhs_panel = scalar.add(first_row, scalar.add(rows.first, row))
-            rhs_first, rhs_panel = scalar.index(0), _ZERO if self.packs_while_multiplying else column_panel
-            if self.rhs_in_place or packs:
+            rhs, rhs_first = rhs_matrix or self.rhs.memory, _ZERO
+            rhs_panel = _ZERO
+            if not self.packs_while_multiplying:
+                rhs_panel = scalar.add(self._first_panel(self.rhs, b, u, t), column_panel)
+            if rhs_matrix or packs:
+                rhs = self.product.rhs.matrix or rhs
                 rhs_first = scalar.add(scalar.mul(b, scalar.index(self.product.depth)), depth.first_channel)
                 rhs_panel = scalar.add(columns.first, column)
             return MultiplyPanels(
                 target=accumulator.matrix,
                 row=scalar.add(accumulator.row, row),
                 column=scalar.add(accumulator.column, column),
-                lhs=self.lhs_in_place or self.lhs_panels,
+                lhs=lhs_matrix or self.lhs.memory,
                 lhs_panel=lhs_panel,
-                rhs=(self.product.rhs.matrix if packs else self.rhs_in_place) or self.rhs_panels,
+                rhs=rhs,
                 rhs_panel=rhs_panel,
                 depth=depth.depth,
                 rows=height,
                 columns=width,
                 accumulate=accumulate,
-                lhs_first=depth.first_channel if self.lhs_in_place else scalar.index(0),
+                lhs_first=depth.first_channel if lhs_matrix else _ZERO,
                 rhs_first=rhs_first,
-                packed=self.rhs_panels if packs else None,
+                packed=self.rhs.memory if packs else None,
             )
 
         def column_panel(panel: Expr, width: int) -> list[Statement]:
@@ -144,7 +184,7 @@ class _BlockedProduct:
             )
             return [*row_panel(_ZERO, rows.width, packs=True), *others]
 
-        private = [self.rhs_panels] if self.packs_while_multiplying else []
+        private = self.rhs.private if self.packs_while_multiplying else []
         return for_each_panel(self.ctx, "column_panel", columns, column_panel, private)
 
     def _epilogue(self, b: Expr, t: Expr, rows: Span, columns: Span, accumulator: _Accumulator) -> Sequence[Statement]:
@@ -167,8 +207,18 @@ class _BlockedProduct:
         axis = self.ctx.axis(name)
         return [turns(axis, scalar.index(count), body(axis), private)]
 
-    def _pack(self, operand: Operand, b: Expr, lines: Span, depth: DepthSpan, panels: Buffer) -> list[Statement]:
-        return pack(self.ctx, operand, b, lines, depth, self.product.channels, panels)
+    def _pack(self, side: _Side, b: Expr, number: Expr, t: Expr) -> list[Statement]:
+        """Copy a block of an operand into panels."""
+        lines, depth, first = side.span(number), self._depth_span(t), self._first_panel(side, b, number, t)
+        return pack(self.ctx, side.operand, b, lines, depth, self.product.channels, side.memory, first)
+
+    def _first_panel(self, side: _Side, b: Expr, number: Expr, t: Expr) -> Expr:
+        """The place of a block's first panel among those in memory."""
+        if not side.packed_ahead:
+            return _ZERO
+        block = scalar.add(scalar.mul(b, scalar.index(side.blocks)), number)
+        block = scalar.add(scalar.mul(block, scalar.index(self.depth_blocks)), t)
+        return scalar.mul(block, scalar.index(side.panels))
 
     def _accumulator(self, b: Expr, rows: Span, columns: Span) -> _Accumulator:
         place = self.product.place
@@ -214,7 +264,7 @@ class _BlockedProduct:
     def _reads_rhs_in_place(self, target: Target) -> bool:
         """Whether packing the rhs would cost more than it gains: it is read a few times only, or is tiny."""
         product = self.product
-        if not self._can_read_rhs_in_place(target):
+        if not self._can_read_rhs_in_place(target) or product.rhs.packs_ahead:
             return False
         is_read_rarely = product.rows <= _PACK_RHS_PANELS * self.blocks.mr
         return is_read_rarely or product.depth * product.columns * product.dtype.itemsize <= _SMALL_RHS_BYTES
@@ -224,16 +274,18 @@ class _BlockedProduct:
         lanes = target.vector_bytes // self.product.dtype.itemsize
         return self.product.columns % lanes == 0 or "avx" in target.features
 
-    def _lhs_buffer(self) -> Buffer:
-        if self.lhs_in_place is not None:
-            return self.lhs_in_place
-        panels = min(self.blocks.mc, -(-self.product.rows // self.blocks.mr) * self.blocks.mr) // self.blocks.mr
-        return self.ctx.scratch("lhs_panels", self.product.dtype, (panels, self.kc, self.blocks.mr))
+    def _lhs_in_place(self) -> Buffer | None:
+        product = self.product
+        return product.lhs.matrix if product.columns <= _PACK_LHS_COLUMNS and not product.lhs.packs_ahead else None
 
-    def _rhs_buffer(self) -> Buffer:
-        if self.rhs_in_place is not None:
-            return self.rhs_in_place
-        panels = min(self.blocks.nc // self.blocks.nr, -(-self.product.columns // self.blocks.nr))
-        if self.packs_while_multiplying:
+    def _side(self, name: str, operand: Operand, lines: int, block: int, width: int, matrix: Buffer | None) -> _Side:
+        """An operand and memory for its panels."""
+        if matrix is not None:
+            return _Side(operand, lines, block, width, matrix, matrix)
+        panels = min(block, -(-lines // width) * width) // width
+        if operand.packs_ahead:
+            panels *= self.product.batch * -(-lines // block) * self.depth_blocks
+        elif self.packs_while_multiplying and operand is self.product.rhs:
             panels = 1
-        return self.ctx.scratch("rhs_panels", self.product.dtype, (panels, self.kc, self.blocks.nr))
+        memory = self.ctx.scratch(name, self.product.dtype, (panels, self.kc, width))
+        return _Side(operand, lines, block, width, None, memory)

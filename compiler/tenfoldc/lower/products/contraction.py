@@ -126,7 +126,8 @@ class _Factor:
                 order = (*self.batching, *self.contracting, *self.free)
             matrix = self._matrix(element.buffer, strides, order, lines_first)
         line_stride = None if lines_first else self._line_stride(element, axes, dtype)
-        return Operand(self.read, self._lines_adjoin(strides), matrix, line_stride=line_stride)
+        packs_ahead = self.ctx.pays_ahead(element, math.prod(self.sizes) * dtype.itemsize)
+        return Operand(self.read, self._lines_adjoin(strides), matrix, line_stride, packs_ahead)
 
     def _line_stride(self, element: Expr, axes: Sequence[Axis], dtype: DType) -> int | None:
         strides = strides_in_memory(element, axes, from_start=False)

@@ -86,9 +86,10 @@ def pack(
     depth: DepthSpan,
     total_channels: int,
     panels: Buffer,
+    first: Expr,
 ) -> list[Statement]:
-    """Copy a block into `panels`, shape (panels, kc, width); ragged lanes become 0."""
-    block = _Block(ctx, operand, batch, lines, depth, total_channels, panels)
+    """Copy a block into `panels`, shape (panels, kc, width), from the `first` on; ragged lanes become 0."""
+    block = _Block(ctx, operand, batch, lines, depth, total_channels, panels, first)
     return for_each_panel(ctx, "panel", lines, block.copy)
 
 
@@ -103,6 +104,7 @@ class _Block:
     depth: DepthSpan
     total_channels: int
     panels: Buffer
+    first: Expr
 
     def copy(self, panel: Expr, count: int) -> list[Statement]:
         """One panel, of which `count` lanes are lines."""
@@ -131,7 +133,7 @@ class _Block:
         c = scalar.add(self.depth.first_channel, channel)
         value = scalar.convert(self.operand.read(self.batch, line, p, c), self.panels.dtype)
         turn = scalar.add(scalar.mul(position, scalar.index(self.total_channels)), channel)
-        return Store(self.panels, (panel, turn, lane), value)
+        return Store(self.panels, (scalar.add(self.first, panel), turn, lane), value)
 
     def _transpose(self, panel: Expr) -> Statement | None:
         """A whole panel of lines that lie side by side in memory."""
@@ -146,7 +148,7 @@ class _Block:
             offset = scalar.add(offset, scalar.mul(position, scalar.index(math.prod(sizes[axis + 1 :]))))
         return TransposeTile(
             target=_flat(self.panels),
-            target_first=scalar.mul(panel, scalar.index(math.prod(self.panels.shape[1:]))),
+            target_first=scalar.mul(scalar.add(self.first, panel), scalar.index(math.prod(self.panels.shape[1:]))),
             target_stride=width,
             source=_flat(first.buffer),
             source_first=offset,
@@ -160,7 +162,7 @@ class _Block:
         if count == self.lines.width:
             return []
         k, lane = self.ctx.axis("k"), self.ctx.axis("lane")
-        index = (panel, k, scalar.add(scalar.index(count), lane))
+        index = (scalar.add(self.first, panel), k, scalar.add(scalar.index(count), lane))
         cleared = Store(self.panels, index, scalar.constant(0, self.panels.dtype))
         return [For(k, self.depth.depth, (For(lane, scalar.index(self.lines.width - count), (cleared,)),))]
 

@@ -19,13 +19,14 @@ class Operand:
     `matrix`, where given, is the same memory as a row-major matrix: (batch * rows, depth) of an lhs,
     (batch * depth, columns) of an rhs.  `lines_adjoin`: neighbours in memory belong to neighbouring lines, rather
     than to neighbouring channels.  `line_stride`, where given: an rhs's channels lie side by side in memory, and the
-    next line begins so many elements further.
+    next line begins so many elements further.  `packs_ahead`: it is made of constants, and better kept in panels.
     """
 
     read: Callable[[Expr, Expr, Expr, Expr], Expr]
     lines_adjoin: bool
     matrix: Buffer | None = None
     line_stride: int | None = None
+    packs_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,7 +271,7 @@ class BlockProduct:
         return DepthSpan(_ZERO, scalar.index(1), first, extent, extent)
 
     def _pack(self, operand: Operand, lines: Span, depth: DepthSpan, panels: _Panels) -> list[Statement]:
-        return pack(self.context, operand, self.batch, lines, depth, self.product.channels, panels.buffer)
+        return pack(self.context, operand, self.batch, lines, depth, self.product.channels, panels.buffer, _ZERO)
 
 
 def _swapped(product: Product) -> Product:
