@@ -89,11 +89,11 @@ def _emitted(run: Run, module: Module, target: Target, library: str) -> _Emitted
 def _emit(programs: list[tuple[Function, Program, Allocation]], target: Target) -> _Emitted:
     text, constants = ModuleText(target, inline_data=True), Constants()
     entries: list[PlanEntry] = []
-    kernels: list[KernelInfo] = []
+    kernels: dict[str, KernelInfo] = {}
     for function, program, allocation in programs:
         writer = StepWriter(text, program, allocation, constants)
         steps = writer.steps()
-        kernels.extend(writer.infos)
+        kernels |= writer.infos
         parameters, results = (
             tuple(ManifestBuffer(b.name, b.dtype, b.shape) for b in buffers)
             for buffers in (program.parameters, program.results)
@@ -102,4 +102,4 @@ def _emit(programs: list[tuple[Function, Program, Allocation]], target: Target) 
         entries.append(
             PlanEntry(function.name, parameters, results, function.donated, size, tapes, steps, function.doc)
         )
-    return _Emitted(str(text), tuple(entries), tuple(kernels), bytes(constants.data))
+    return _Emitted(str(text), tuple(entries), tuple(kernels.values()), bytes(constants.data))

@@ -55,12 +55,12 @@ class StepWriter:
     """Writes the kernels and the steps of one program into `module`."""
 
     def __init__(self, module: ModuleText, program: Program, allocation: Allocation, constants: Constants) -> None:
-        self.infos: list[KernelInfo] = []
+        self.infos: dict[str, KernelInfo] = {}
+        """What is known of the kernels, by name."""
         self._module = module
         self._program = program
         self._tapes = {tape: number for number, tape in enumerate(program.tapes)}
         self._axes: dict[Axis, str] = {}
-        self._launches = 0
         memory = {b: Place(Region.PARAMETER, number, 0) for number, b in enumerate(program.parameters)}
         memory |= {b: Place(Region.RESULT, number, 0) for number, b in enumerate(program.results)}
         for parameter, result in program.donated:
@@ -96,14 +96,13 @@ class StepWriter:
                 raise VerificationError(f"{kernel.name}: {type(statement).__name__} is nothing that a host does")
 
     def _launch(self, launch: Launch, kernel: Kernel) -> Step:
-        name = f"{self._program.name}_{kernel.name}_{launch.name}{self._launches}"
-        self._launches += 1
+        name = f"{self._program.name}_{kernel.name}_{launch.name}"
         text = kernel_text(self._module, name, launch, self._memory)
         axes = [HostAxis(self._axes[axis]) for axis in text.axes]
         places = [self._place(buffer) for buffer in text.buffers]
         done = work(Kernel(text.name, (launch,), kernel.scratch))
         counts = (None, None, None) if done is None else (done.f32_flops, done.f64_flops, done.bytes)
-        self.infos.append(KernelInfo(text.name, kernel.location, *counts))
+        self.infos[text.name] = KernelInfo(text.name, kernel.location, *counts)
         return plan.Launch(text.name, _number(launch.blocks, kernel), launch.threads, 0, (*places, *axes))
 
     def _place(self, buffer: Buffer) -> Place:

@@ -16,6 +16,11 @@ from tenfoldc.loops.traversal import all_expressions, loaded, stored, walk_state
 _ALIGNMENT = 16
 """What memory is aligned to: the widest access of a thread."""
 
+_RESIDENT_THREADS = 768
+"""Threads that a multiprocessor is to have room for, with 85 registers each; without it, ptxas chooses 64 and spills."""
+
+_FEW_THREADS = 128
+
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -29,12 +34,10 @@ class KernelText:
 
 
 def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[Buffer, object]) -> KernelText:
-    """Write the kernel of `launch` into `module`.
+    """Write the kernel of `launch` into `module`, or find one that does the same.
 
     `memory` tells for each buffer that owns memory where that is; buffers in one place are given once.
     """
-    symbol_name = _NAME.sub("_", name)
-    symbol = module.symbol(symbol_name)
     text = FunctionText()
     shared = {buffer.storage for buffer in launch.shared}
     used = dict.fromkeys(buffer.storage for buffer in (*loaded(launch.body), *stored(launch.body)))
@@ -55,8 +58,8 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     for number, axis in enumerate(axes):
         parameters.append(f"i64 %axis{number}")
         text.bind(axis, f"%axis{number}")
-    for buffer in launch.shared:
-        pointers[buffer] = _shared_memory(module, text, symbol_name, buffer)
+    for number, buffer in enumerate(launch.shared):
+        pointers[buffer] = _shared_memory(module, text, number, buffer)
     thread, block = _own_numbers(text)
     text.bind(launch.thread, thread)
     text.bind(launch.block, block)
@@ -66,9 +69,13 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     writer = ThreadText(module, text, pointers, thread, launch.threads)
     writer.statements(launch.body)
     text.effect("ret void")
-    attributes = f'{module.function_attributes} "nvvm.reqntid"="{launch.threads}"'
-    module.append(f"define ptx_kernel void {symbol}({', '.join(parameters)}) {attributes} {{\n{text}\n}}")
-    return KernelText(symbol_name, tuple(buffers[0] for buffers in places.values()), axes)
+    together = max(1, _RESIDENT_THREADS // max(launch.threads, _FEW_THREADS))
+    size = f'"nvvm.reqntid"="{launch.threads}" "nvvm.minctasm"="{together}"'
+    attributes = f"{module.function_attributes} {size}"
+    definition = f"({', '.join(parameters)}) {attributes} {{\n{text}\n}}"
+    unique = f"{_NAME.sub('_', name)}_{len(module.parts)}"
+    symbol = module.once(("kernel", definition), unique, lambda symbol: f"define ptx_kernel void {symbol}{definition}")
+    return KernelText(symbol.strip('@"'), tuple(buffers[0] for buffers in places.values()), axes)
 
 
 def _own_numbers(text: FunctionText) -> tuple[str, str]:
@@ -85,10 +92,14 @@ def _own_part(text: FunctionText, pointer: str, buffer: Buffer, block: str, thre
     return text.fresh(f"getelementptr i8, ptr {pointer}, i64 {text.fresh(f'mul i64 {number}, {size}')}")
 
 
-def _shared_memory(module: ModuleText, text: FunctionText, kernel: str, buffer: Buffer) -> str:
+def _shared_memory(module: ModuleText, text: FunctionText, number: int, buffer: Buffer) -> str:
+    """A pointer to shared memory of a block; kernels share its name, and each block has its own."""
     size = max(1, math.prod(buffer.shape) * buffer.dtype.itemsize)
-    symbol = module.symbol(f"{kernel}_{_NAME.sub('_', buffer.name)}")
-    module.append(f"{symbol} = internal addrspace(3) global [{size} x i8] undef, align 128")
+
+    def write(symbol: str) -> str:
+        return f"{symbol} = internal addrspace(3) global [{size} x i8] undef, align 128"
+
+    symbol = module.once(("shared", number, size), f"shared{number}_{size}", write)
     return text.pure(f"addrspacecast ptr addrspace(3) {symbol} to ptr")
 
 

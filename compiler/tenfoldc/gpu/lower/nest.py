@@ -149,8 +149,10 @@ class _Rows:
         self.rows = rows
         self.length = length
         vector = divided(nest.space.extent(nest.space.folded[-1]), nest.width)
-        keeps_innermost = nest.space.rows and not nest.space.is_reduced(self._innermost())
-        self.team = across_rows(length, rows) if keeps_innermost else along_rows(length, vector)
+        keeps_innermost = not nest.space.is_reduced(self._innermost())
+        operations = len(nest.group.operations)
+        is_across = keeps_innermost and nest.space.rows
+        self.team = across_rows(length, rows, operations) if is_across else along_rows(length, vector, operations)
         self.parts = 1
         if self._is_one_fold():
             self.parts = parts_of(length, -(-rows // self.team.rows), self.team)
@@ -224,7 +226,7 @@ class _Rows:
         """The launch that combines the parts of each row."""
         nest = self.nest
         self.statements = []
-        team = self.team = along_rows(parts, 1)
+        team = self.team = along_rows(parts, 1, len(nest.group.operations))
         row, lane, is_row = self._place(team, self.block)
         here = nest.positions(nest.spread(nest.space.rows, row))
         nest.warm(here, 0, None)

@@ -26,8 +26,14 @@ ACCESS_BYTES = 16
 _CELL_ELEMENTS = 8
 """Elements of a row that a thread should have at least."""
 
-MOST_ELEMENTS = 32
-"""Elements of a row that a thread keeps in registers at most."""
+_MOST_ELEMENTS = 32
+"""Elements of a row that a thread keeps in registers at most, where each is a value or two."""
+
+_KEEPING_THREADS = 512
+"""Threads of a team that keeps its row: they have 128 registers each, twice as many as those of the largest block."""
+
+_MANY_OPERATIONS = 12
+"""Operations from which an element is taken to be more than a value or two."""
 
 _FULL = 264
 """Blocks from which a GPU is full: two for each of 132 multiprocessors."""
@@ -41,8 +47,8 @@ class Team:
     """The threads of a block: `threads` fold one row, `rows` such teams are one block.
 
     `stride` is how far apart the threads of a team are: 1 where they are neighbours, `rows` where rows are neighbours
-    in memory.  A thread has `cells` cells of `vector` elements of its row; `is_looped` where these are too many for
-    registers.
+    in memory.  A thread has `cells` cells of `vector` elements of its row; where it `is_looped`, these are too many for
+    registers, and passed over in a loop, once for each pass.
     """
 
     threads: int
@@ -50,32 +56,35 @@ class Team:
     stride: int
     cells: int
     vector: int
+    is_looped: bool
 
     @property
     def size(self) -> int:
         """The threads of a block."""
         return self.threads * self.rows
 
-    @property
-    def is_looped(self) -> bool:
-        """Whether a thread's cells are passed over in a loop, once for each pass, instead of being kept."""
-        return self.cells * self.vector > MOST_ELEMENTS
 
-
-def along_rows(length: int, vector: int) -> Team:
+def along_rows(length: int, vector: int, operations: int) -> Team:
     """The team for rows of `length` elements that are neighbours in memory, read `vector` at a time."""
     vectors = -(-length // vector)
-    wanted = -(-length // max(_CELL_ELEMENTS, vector))
-    threads = min(MOST_THREADS, _power_of_two(wanted))
-    rows = max(1, BLOCK // threads)
-    return Team(threads, rows, 1, -(-vectors // threads), vector)
+    wanted = _power_of_two(-(-length // max(_CELL_ELEMENTS, vector)))
+    threads = min(_KEEPING_THREADS, wanted)
+    is_looped = _is_looped(-(-vectors // threads) * vector, operations)
+    if is_looped:
+        threads = min(MOST_THREADS, wanted)
+    return Team(threads, max(1, BLOCK // threads), 1, -(-vectors // threads), vector, is_looped)
 
 
-def across_rows(length: int, rows: int) -> Team:
+def across_rows(length: int, rows: int, operations: int) -> Team:
     """The team for rows of `length` elements, `rows` of which are neighbours in memory."""
     columns = min(WARP, _power_of_two(rows))
-    threads = min(MOST_THREADS // columns, max(1, _power_of_two(-(-length // _CELL_ELEMENTS))), BLOCK // WARP * 2)
-    return Team(threads, columns, columns, -(-length // threads), 1)
+    threads = min(_KEEPING_THREADS // columns, _power_of_two(-(-length // _CELL_ELEMENTS)))
+    cells = -(-length // threads)
+    return Team(threads, columns, columns, cells, 1, _is_looped(cells, operations))
+
+
+def _is_looped(elements: int, operations: int) -> bool:
+    return elements > (_MOST_ELEMENTS if operations < _MANY_OPERATIONS else _MOST_ELEMENTS // 2)
 
 
 def parts_of(length: int, blocks: int, team: Team) -> int:
