@@ -17,7 +17,7 @@ _ALIGNMENT = 16
 """What memory is aligned to: the widest access of a thread."""
 
 _RESIDENT_THREADS = 768
-"""Threads that a multiprocessor is to have room for, with 85 registers each; without it, ptxas chooses 64 and spills."""
+"""Threads that a multiprocessor is to have room for, with 85 registers each: of itself, ptxas takes 64 and spills."""
 
 _FEW_THREADS = 128
 
