@@ -1,0 +1,5 @@
+"""Guards."""
+
+
+def guard_registers(code, function, starts):
+    pass
