@@ -1,10 +1,10 @@
-"""`python -m benchmarks calls|startup|compile|cpu|modules`: prints a table; `--write` also puts it into RESULTS.md."""
+"""`python -m benchmarks calls|startup|compile|memory|cpu|modules`: prints a table; `--write` puts it into RESULTS.md."""
 
 from __future__ import annotations
 
 import click
 
-from benchmarks import calls, compile_times, startup
+from benchmarks import calls, compile_times, memory, startup
 from benchmarks.cpu.launch import launch
 from benchmarks.report import Section, write
 
@@ -57,6 +57,15 @@ def time_startup(rounds: int, peers: bool, to_file: bool) -> None:
 def time_compile(rounds: int, lengths: tuple[int, ...], peers: bool, to_file: bool) -> None:
     """A training step and chains of many operations, cold and from the cache."""
     _finish(compile_times.section(rounds, lengths, peers=peers), to_file)
+
+
+@main.command("memory")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Processes per case.")
+@_peers
+@_write
+def measure_memory(rounds: int, peers: bool, to_file: bool) -> None:
+    """By how much first and later calls raise the memory of a process."""
+    _finish(memory.section(rounds, peers=peers), to_file)
 
 
 @main.command("cpu")

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: the median, and the quartiles around it."""
+    """Seconds, or bytes: the median, and the quartiles around it."""
 
     median: float
     low: float

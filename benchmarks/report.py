@@ -1,4 +1,4 @@
-"""Tables of timings, and RESULTS.md, whose sections they replace."""
+"""Tables of timings and of amounts of memory, and RESULTS.md, whose sections they replace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from benchmarks.measure import Timing
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
-_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Section:
     conditions: str
     rows: Mapping[str, Mapping[str, Timing]]
     notes: Sequence[str] = ()
+    units: Sequence[tuple[float, str]] = SECONDS
 
     def text(self) -> str:
         """The table as Markdown."""
@@ -32,18 +34,17 @@ class Section:
         lines += [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
         for label, row in self.rows.items():
             first = row.get(columns[0])
-            cells = [_cell(row.get(column), first if column != columns[0] else None) for column in columns]
+            cells = [self._cell(row.get(column), first if column != columns[0] else None) for column in columns]
             lines.append(f"| {label} | {' | '.join(cells)} |")
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
 
-
-def _cell(timing: Timing | None, reference: Timing | None) -> str:
-    if timing is None:
-        return ""
-    scale, unit = next((unit for unit in _UNITS if timing.median >= unit[0]), _UNITS[-1])
-    low, median, high = (f"{value / scale:.3g}" for value in (timing.low, timing.median, timing.high))
-    ratio = "" if reference is None else f", ×{timing.median / reference.median:.3g}"
-    return f"{median} {unit} ({low} to {high}{ratio})"
+    def _cell(self, timing: Timing | None, reference: Timing | None) -> str:
+        if timing is None:
+            return ""
+        scale, unit = next((unit for unit in self.units if timing.median >= unit[0]), self.units[-1])
+        low, median, high = (f"{value / scale:.3g}" for value in (timing.low, timing.median, timing.high))
+        ratio = f", ×{timing.median / reference.median:.3g}" if reference is not None and reference.median else ""
+        return f"{median} {unit} ({low} to {high}{ratio})"
 
 
 class Writable(Protocol):

@@ -13,11 +13,13 @@ import pytest
 if importlib.util.find_spec("torch") is None or importlib.util.find_spec("jax") is None:
     pytest.skip("needs the peers", allow_module_level=True)
 
+from benchmarks import memory
 from benchmarks.cpu.case import Case, Mode, everywhere
 from benchmarks.cpu.cases import CASES
 from benchmarks.cpu.contestants import CONTESTANTS, leaves
 from benchmarks.cpu.run import Effort, Result, alternate, run_case
 from benchmarks.cpu.table import CpuTable, geometric_mean
+from benchmarks.peak_memory import forget_peak, resident
 
 from tenfoldc import ceilings
 from tenfoldc.ceilings import Ceilings
@@ -41,6 +43,26 @@ def test_command_prints_a_table() -> None:
     assert "| case | tenfold ms | torch ms | rate | of ceiling | ratio |" in output
     assert "| products 17x33x129 | " in output
     assert "| all | 1 | " in output
+
+
+def test_memory_of_later_calls_holds_what_they_return() -> None:
+    """Softmax gives 16 MiB, and the one that the first call gave lives until the next is there."""
+    section = memory.section(1, peers=False, cases={"softmax": memory.CASES["softmax 4096x1024"]})
+    for peaks in section.rows.values():
+        assert peaks.keys() == {"tenfold", "tenfold, cached"}
+        assert all(peak.median > 15 << 20 for peak in peaks.values())
+    assert "MiB" in section.text()
+
+
+def test_memory_cases_are_cases() -> None:
+    assert set(memory.CASES.values()) <= {case.full_name for case in CASES}
+
+
+def test_peak_counts_memory_that_is_given_back() -> None:
+    before = resident("VmRSS")
+    forget_peak()
+    np.ones(4 << 20)  # 32 MiB
+    assert resident("VmHWM") - before > 31 << 20
 
 
 def test_names_are_unique() -> None:
