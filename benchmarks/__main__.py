@@ -1,4 +1,4 @@
-"""`python -m benchmarks calls|startup|compile|memory|cpu|modules`: prints a table; `--write` puts it into RESULTS.md."""
+"""`python -m benchmarks calls|startup|compile|memory|cpu|modules`: print a table; `--write` puts it in RESULTS.md."""
 
 from __future__ import annotations
 

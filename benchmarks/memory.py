@@ -30,7 +30,8 @@ _PACKAGES = ("tenfold", "torch", "jax")
 
 _NOTES = (
     "Peak of a process above what it had, inputs included, before the first call.  The first call traces and compiles;"
-    " `later` is the peak of the five after it, with what the first has left.  Other processes, as the C++ compiler of torch.compile, do not count.",
+    " `later` is the peak of the five after it, with what the first has left.  Other processes, as the C++ compiler"
+    " of torch.compile, do not count.",
 )
 
 
