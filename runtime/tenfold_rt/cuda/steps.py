@@ -81,10 +81,8 @@ class Execution:
             self.run(step.steps)
 
     def _loop(self, step: Loop) -> None:
-        self.run(step.test)
         while self._flag(step.flag):
             self.run(step.body)
-            self.run(step.test)
 
     def _write(self, step: WriteTape) -> None:
         """A tape is `room` elements long in memory; what is beyond what was written is never read."""

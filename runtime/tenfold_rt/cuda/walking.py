@@ -15,7 +15,6 @@ def all_steps(steps: Sequence[Step]) -> Iterator[Step]:
             case Repeat():
                 yield from all_steps(step.steps)
             case Loop():
-                yield from all_steps(step.test)
                 yield from all_steps(step.body)
             case Choose():
                 yield from all_steps(step.then)

@@ -176,7 +176,7 @@ def test_repeats_within_repeats_have_their_own_axes(device: StandInDevice) -> No
 def count_up(body: Sequence[Step]) -> list[Step]:
     """While r < y: body; r starts as x."""
     test = Launch("is_below", 1, 1, 0, (W, R, Y))
-    return [Copy(R, X, 8), Loop((test,), W, tuple(body))]
+    return [Copy(R, X, 8), test, Loop(W, (*body, test))]
 
 
 ADD_3 = Repeat("i", 3, (Launch("add_axis", 1, 1, 0, (R, HostAxis("i"))),))
