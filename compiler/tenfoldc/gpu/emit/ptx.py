@@ -21,7 +21,8 @@ _KNOWN = re.compile(
     r"|(fma|sqrt|fabs|floor|ceil|trunc|roundeven|rint|nearbyint|copysign|maximum|minimum|maxnum|minnum)\.(f16|bf16|f32|f64)"
     r"|fpto[su]i\.sat\.i\d+\.f(32|64)"
     r"|(smax|smin|umax|umin|abs|ctpop|ctlz|cttz|bswap|bitreverse|fshl|fshr|uadd\.sat|usub\.sat)\.i\d+"
-    r"|(v\d+f\d+|lifetime\.(start|end)\.p\d|assume|memcpy\.p\d\.p\d\.i64|memset\.p\d\.i64))"
+    r"|is\.fpclass\.f(32|64)|[su]cmp\.i\d+\.i\d+"
+    r"|(lifetime\.(start|end)\.p\d|assume|memcpy\.p\d\.p\d\.i64|memset\.p\d\.i64))"
 )
 """What the back end writes as instructions."""
 

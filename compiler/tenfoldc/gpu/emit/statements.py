@@ -122,6 +122,8 @@ class ThreadText(StatementText):
             other = self._shuffled_word(word, distance)
             if bits < 32:
                 other = self.text.pure(f"trunc i32 {other} to {kind}")
+        if dtype.is_bool:
+            return self.text.pure(f"icmp ne i32 {other}, 0")
         if dtype.is_float and not dtype.is_half:
             return self.text.pure(f"bitcast i{bits} {other} to {kind}")
         return other
