@@ -178,10 +178,18 @@ def _not(site: _Site) -> str:
     return site.instruction("xor", site.source, *site.operands, ones)
 
 
-def _shift_right(site: _Site) -> str:
-    if not site.source.is_integer:
-        raise _unsupported(site)
-    return site.instruction("ashr" if site.source.is_signed else "lshr", site.source, *site.operands)
+def _shift(signed: str, unsigned: str) -> _Writer:
+    """A shift.  The back end for GPUs takes a guarded one by 64 bits for one by the lower 32: it is limited before."""
+
+    def write(site: _Site) -> str:
+        if not site.source.is_integer:
+            raise _unsupported(site)
+        x, count = site.operands
+        if site.target.is_gpu and site.source.bits == 64:
+            count = site.text.pure(f"call i64 @llvm.umin.i64(i64 {count}, i64 63)")
+        return site.instruction(signed if site.source.is_signed else unsigned, site.source, x, count)
+
+    return write
 
 
 def _select(site: _Site) -> str:
@@ -313,8 +321,8 @@ _WRITERS: dict[Primitive, _Writer] = {
     Primitive.OR: _bitwise("or"),
     Primitive.XOR: _bitwise("xor"),
     Primitive.NOT: _not,
-    Primitive.SHL: _bitwise("shl"),
-    Primitive.SHR: _shift_right,
+    Primitive.SHL: _shift("shl", "shl"),
+    Primitive.SHR: _shift("ashr", "lshr"),
     Primitive.EQ: _comparison("oeq", "eq", "eq"),
     Primitive.NE: _comparison("une", "ne", "ne"),
     Primitive.LT: _comparison("olt", "slt", "ult"),
