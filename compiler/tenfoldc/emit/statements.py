@@ -29,6 +29,7 @@ from tenfoldc.loops.ir import (
     Load,
     Mode,
     MultiplyPanels,
+    MultiplyTiles,
     Prefetch,
     ReadTape,
     Statement,
@@ -94,7 +95,7 @@ class StatementText(ExpressionText):
                 write_tape(self, statement)
             case ReadTape():
                 read_tape(self, statement)
-            case Launch() | Combine() | Barrier():
+            case Launch() | Combine() | Barrier() | MultiplyTiles():
                 raise VerificationError("a kernel of a GPU is no part of a program for a CPU")
 
     def _for(self, loop: For) -> None:

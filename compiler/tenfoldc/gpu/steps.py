@@ -103,7 +103,8 @@ class StepWriter:
         done = work(Kernel(text.name, (launch,), kernel.scratch))
         counts = (None, None, None) if done is None else (done.f32_flops, done.f64_flops, done.bytes)
         self.infos[text.name] = KernelInfo(text.name, kernel.location, *counts)
-        return plan.Launch(text.name, _number(launch.blocks, kernel), launch.threads, 0, (*places, *axes))
+        blocks = _number(launch.blocks, kernel)
+        return plan.Launch(text.name, blocks, launch.threads, text.shared_bytes, (*places, *axes))
 
     def _place(self, buffer: Buffer) -> Place:
         return self._memory[buffer.storage]

@@ -13,6 +13,7 @@
                | WriteTape(tape, place, source) | ReadTape(tape, place, target)
                | Launch(name, block, blocks, thread, threads, body, shared)     a kernel of a GPU
                | Combine(values, results, ...) | Barrier                        what the threads of a block do together
+               | MultiplyTiles(...)                            tiles of a product, and what is done with each sum
     Expr       = Constant(value) | Axis | Local | Load(buffer, index)
                | Apply(primitive, operands) | Call(function, operands)
     Buffer     = name, dtype, shape                          dense, row-major
@@ -34,6 +35,7 @@ from numpy.typing import NDArray
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfoldc.loops.tiles import Tiling
 
 
 class Primitive(Enum):
@@ -387,6 +389,57 @@ class Barrier:
     """Inside a launch, all threads of the block wait for each other, and see what each has written."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TileFactor:
+    """One factor of products in tiles: its `element` in terms of a line (a row or a column), a position and a channel.
+
+    Where `inside` is false, the factor is 0.  Each `vector` elements, along the channels where `along_depth`, else
+    along the lines, are neighbours in memory, the first aligned to all of them.  `vector` divides how many there are.
+    """
+
+    line: Axis
+    position: Axis
+    channel: Axis
+    element: Expr
+    inside: Expr | None = None
+    vector: int = 1
+    along_depth: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MultiplyTiles:
+    """Inside a launch, a tile of a product of matrices: `body` for each of its rows and columns, and their `value`.
+
+    `value` is the sum over depths k of lhs(row, k) * rhs(column, k), k being position * `channels` + channel.  Of the
+    slices of the tiling's depth, `slices` from `first_slice` on are taken.  Depths beyond all, and lines beyond `rows`
+    and `columns`, do not count.  Block b takes the tiles number b, b + the launch's blocks, ... below `tiles`; where
+    one begins may be in terms of its number `tile`.  `memory` is shared, of bytes, and holds nothing before or after.
+    Each `vector` columns are done by one thread.
+    """
+
+    tiling: Tiling
+    block: Axis
+    thread: Axis
+    tile: Axis
+    tiles: int
+    first_row: Expr
+    first_column: Expr
+    first_slice: Expr
+    slices: int
+    rows: int
+    columns: int
+    positions: int
+    channels: int
+    lhs: TileFactor
+    rhs: TileFactor
+    memory: Buffer
+    row: Axis
+    column: Axis
+    value: Local
+    vector: int
+    body: tuple[Statement, ...]
+
+
 Statement: TypeAlias = (
     For
     | While
@@ -400,6 +453,7 @@ Statement: TypeAlias = (
     | Launch
     | Combine
     | Barrier
+    | MultiplyTiles
 )
 
 

@@ -28,6 +28,7 @@ from tenfoldc.loops.ir import (
     Local,
     Mode,
     MultiplyPanels,
+    MultiplyTiles,
     Prefetch,
     Primitive,
     Program,
@@ -162,6 +163,8 @@ class _KernelText:
                 self._combine(statement, depth)
             case Barrier():
                 self._write(depth, "barrier")
+            case MultiplyTiles():
+                self._tiles(statement, depth)
 
     def _scope(self, statements: Sequence[Statement], depth: int, carries: Sequence[Carry] = ()) -> None:
         self._names.append({})
@@ -187,6 +190,24 @@ class _KernelText:
         for names in zip(combine.results, combine.lhs, combine.rhs, combine.combined, strict=True):
             result, lhs, rhs, combined = names
             self._write(depth + 1, f"{lhs.name}, {rhs.name} -> {self._text(combined)} of {self._name(result)}")
+
+    def _tiles(self, tiles: MultiplyTiles, depth: int) -> None:
+        place = f"[{self._text(tiles.first_row)}:{tiles.rows}, {self._text(tiles.first_column)}:{tiles.columns}]"
+        slices = f"slices {self._text(tiles.first_slice)}:+{tiles.slices}"
+        self._write(depth, f"multiply tiles {place} {tiles.tile.name} in {tiles.tiles}, {slices}, {tiles.tiling}:")
+        for name, factor in (("lhs", tiles.lhs), ("rhs", tiles.rhs)):
+            self._names.append({})
+            index = f"{factor.line.name}, {factor.position.name}, {factor.channel.name}"
+            condition = "" if factor.inside is None else f" where {self._text(factor.inside)}"
+            along = "depth" if factor.along_depth else "lines"
+            element = self._text(factor.element)
+            self._write(depth + 1, f"{name}[{index}] = {element}{condition}, {factor.vector} along {along}")
+            self._names.pop()
+        self._names.append({})
+        value = self._new_name(tiles.value, tiles.value.name)
+        self._write(depth + 1, f"{value} at {tiles.row.name}, {tiles.column.name}:")
+        self._scope(tiles.body, depth + 1)
+        self._names.pop()
 
     def _panels(self, tile: MultiplyPanels) -> str:
         place = f"{tile.target.name}[{self._text(tile.row)}:+{tile.rows}, {self._text(tile.column)}:+{tile.columns}]"

@@ -18,10 +18,12 @@ from tenfoldc.loops.ir import (
     Launch,
     Load,
     MultiplyPanels,
+    MultiplyTiles,
     Prefetch,
     ReadTape,
     Statement,
     Store,
+    TileFactor,
     TransposeTile,
     While,
     WriteTape,
@@ -81,6 +83,10 @@ class BufferReplacer:
     def _carries(self, carries: Iterable[Carry]) -> tuple[Carry, ...]:
         return tuple(replace(c, init=self.expression(c.init), next=self.expression(c.next)) for c in carries)
 
+    def _factor(self, factor: TileFactor) -> TileFactor:
+        inside = None if factor.inside is None else self.expression(factor.inside)
+        return replace(factor, element=self.expression(factor.element), inside=inside)
+
     def _statement(self, statement: Statement) -> Statement:
         match statement:
             case For():
@@ -115,6 +121,17 @@ class BufferReplacer:
                 return replace(statement, values=tuple(values), combined=tuple(combined))
             case Barrier():
                 return statement
+            case MultiplyTiles():
+                return replace(
+                    statement,
+                    first_row=self.expression(statement.first_row),
+                    first_column=self.expression(statement.first_column),
+                    first_slice=self.expression(statement.first_slice),
+                    lhs=self._factor(statement.lhs),
+                    rhs=self._factor(statement.rhs),
+                    memory=self.buffer(statement.memory),
+                    body=self.statements(statement.body),
+                )
             case MultiplyPanels():
                 return replace(
                     statement,

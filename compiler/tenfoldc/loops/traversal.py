@@ -17,6 +17,7 @@ from tenfoldc.loops.ir import (
     Load,
     Mode,
     MultiplyPanels,
+    MultiplyTiles,
     Prefetch,
     ReadTape,
     Statement,
@@ -30,7 +31,7 @@ from tenfoldc.loops.ir import (
 def inner_statements(statement: Statement) -> tuple[Statement, ...]:
     """The statements nested directly in `statement`."""
     match statement:
-        case For() | While() | Launch():
+        case For() | While() | Launch() | MultiplyTiles():
             return statement.body
         case If():
             return (*statement.then, *statement.otherwise)
@@ -85,6 +86,10 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
                 statement.lhs_first,
                 statement.rhs_first,
             )
+        case MultiplyTiles():
+            inside = (factor.inside for factor in (statement.lhs, statement.rhs) if factor.inside is not None)
+            place = (statement.first_row, statement.first_column, statement.first_slice)
+            return (*place, statement.lhs.element, statement.rhs.element, *inside)
         case TransposeTile():
             return (statement.target_first, statement.source_first, statement.rows, statement.columns)
 
@@ -135,6 +140,8 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
                 yield statement.packed
         elif isinstance(statement, WriteTape):
             yield statement.tape
+        elif isinstance(statement, MultiplyTiles):
+            yield statement.memory
 
 
 def parallel_loops(statements: Iterable[Statement]) -> Iterator[For]:

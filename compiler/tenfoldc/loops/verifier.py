@@ -30,6 +30,7 @@ from tenfoldc.loops.ir import (
     Local,
     Mode,
     MultiplyPanels,
+    MultiplyTiles,
     Prefetch,
     Primitive,
     Program,
@@ -124,6 +125,8 @@ class _Verifier:
                 return self._combine(statement, bound)
             case Barrier():
                 pass
+            case MultiplyTiles():
+                self._tiles(statement, bound)
         return bound
 
     def _combine(self, combine: Combine, bound: frozenset[Axis | Local]) -> frozenset[Axis | Local]:
@@ -136,6 +139,19 @@ class _Verifier:
             for dtype in (result.dtype, lhs.dtype, rhs.dtype, combined.dtype):
                 self._same(dtype, value.dtype, f"the combination {result.name}")
         return bound | {*combine.results}
+
+    def _tiles(self, tiles: MultiplyTiles, bound: frozenset[Axis | Local]) -> None:
+        self.require({tiles.block, tiles.thread} <= bound, "the tiles of a product are those of no launch")
+        bound |= {tiles.tile}
+        self._index((tiles.first_row, tiles.first_column, tiles.first_slice), bound, "a tile's place")
+        for factor in (tiles.lhs, tiles.rhs):
+            inside = bound | {factor.line, factor.position, factor.channel}
+            self._expression(factor.element, inside)
+            self._same(factor.element.dtype, tiles.tiling.multiplier.factor(tiles.value.dtype), "a factor")
+            if factor.inside is not None:
+                self._expression(factor.inside, inside)
+                self.require(factor.inside.dtype.is_bool, "a condition is not bool")
+        self.block(tiles.body, bound | {tiles.row, tiles.column, tiles.value})
 
     def _loop(
         self,

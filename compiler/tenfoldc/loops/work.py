@@ -36,6 +36,7 @@ from tenfoldc.loops.ir import (
     Load,
     Local,
     MultiplyPanels,
+    MultiplyTiles,
     Prefetch,
     Primitive,
     ReadTape,
@@ -187,6 +188,24 @@ class _Counter:
                 self._values(roots_of(statement), scopes)
             case Prefetch() | Barrier():
                 pass
+            case MultiplyTiles():
+                self._tiles(statement, scopes, known)
+
+    def _tiles(self, tiles: MultiplyTiles, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
+        """Count the tiles of all blocks: each product of two elements, and each element of a factor, once."""
+        tiling, all_depth = tiles.tiling, tiles.positions * tiles.channels
+        slices = -(-all_depth // tiling.depth)
+        depth = all_depth * min(1, tiles.slices / slices) if slices else 0
+        products = tiles.tiles // (-(-tiles.rows // tiling.rows) * -(-tiles.columns // tiling.columns))
+        area = products * tiles.rows * tiles.columns
+        if tiles.value.dtype.is_float:
+            self.tally.flops[_computed_in(tiles.value.dtype)] += 2 * round(area * depth)
+        for factor, lines in ((tiles.lhs, tiles.rows), (tiles.rhs, tiles.columns)):
+            self.level |= dict.fromkeys((factor.line, factor.position, factor.channel, tiles.tile), len(scopes))
+            inside = () if factor.inside is None else (factor.inside,)
+            self._values((factor.element, *inside), [*scopes, _Scope(round(products * lines * depth))])
+        self.level |= dict.fromkeys((tiles.row, tiles.column, tiles.value), len(scopes))
+        self.block(tiles.body, [*scopes, _Scope(area)], known)
 
     def _loop(self, loop: For, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
         extent = self._number(loop.extent, known)
@@ -374,7 +393,7 @@ def _touched(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, bool]]:
             roots = [root for root in roots if root not in after]
         yield from _loaded(roots)
         match statement:
-            case For() | While() | Launch():
+            case For() | While() | Launch() | MultiplyTiles():
                 yield from _touched(statement.body)
                 yield from _loaded(after)
             case If():

@@ -22,6 +22,7 @@ from tenfoldc.loops.ir import (
     Launch,
     Load,
     MultiplyPanels,
+    MultiplyTiles,
     Prefetch,
     Primitive,
     ReadTape,
@@ -78,7 +79,7 @@ class Costs:
             case TransposeTile():
                 element = _OPERATION + (_BYTE_READ + _BYTE_WRITTEN) * statement.source.dtype.itemsize
                 return element * turns_of(statement.rows) * turns_of(statement.columns)
-            case Launch() | Combine() | Barrier():
+            case Launch() | Combine() | Barrier() | MultiplyTiles():
                 raise VerificationError("threads of a CPU do not share what a GPU is to do")
 
     def _block(self, statements: Sequence[Statement], scopes: list[set[Expr]]) -> float:

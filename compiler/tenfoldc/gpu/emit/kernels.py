@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.gpu.emit.statements import ThreadText
-from tenfoldc.loops.ir import Axis, Buffer, Expr, For, Launch, Statement
+from tenfoldc.loops.ir import Axis, Buffer, Expr, For, Launch, Load, MultiplyTiles, Statement
 from tenfoldc.loops.traversal import all_expressions, loaded, stored, walk_statements
 
 _ALIGNMENT = 16
@@ -21,16 +21,29 @@ _RESIDENT_THREADS = 768
 
 _FEW_THREADS = 128
 
+_MULTIPLYING_THREADS = 512
+"""The same for threads that multiply tiles as they lie in memory, whose sums take most of 128 registers each."""
+
+_COMPUTING_THREADS = 384
+"""The same for threads that compute what they multiply, and for those of processors before sm_90."""
+
+_STATIC_SHARED = 48 * 1024
+"""Bytes of shared memory that a kernel can have without being given them."""
+
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
 @dataclass(frozen=True, slots=True)
 class KernelText:
-    """A kernel that has been written: its name and its arguments, memory first, then indices of the host's loops."""
+    """A kernel that has been written: its name and its arguments, memory first, then indices of the host's loops.
+
+    `shared_bytes` of shared memory are given it by the launch, which is more than it can have by itself.
+    """
 
     name: str
     buffers: tuple[Buffer, ...]
     axes: tuple[Axis, ...]
+    shared_bytes: int
 
 
 def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[Buffer, object]) -> KernelText:
@@ -58,8 +71,10 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     for number, axis in enumerate(axes):
         parameters.append(f"i64 %axis{number}")
         text.bind(axis, f"%axis{number}")
+    is_dynamic = sum(map(_bytes, launch.shared)) > _STATIC_SHARED
     for number, buffer in enumerate(launch.shared):
-        pointers[buffer] = _shared_memory(module, text, number, buffer)
+        size = None if is_dynamic and number == len(launch.shared) - 1 else _bytes(buffer)
+        pointers[buffer] = _shared_memory(module, text, number, size)
     thread, block = _own_numbers(text)
     text.bind(launch.thread, thread)
     text.bind(launch.block, block)
@@ -69,13 +84,23 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     writer = ThreadText(module, text, pointers, thread, launch.threads)
     writer.statements(launch.body)
     text.effect("ret void")
-    together = max(1, _RESIDENT_THREADS // max(launch.threads, _FEW_THREADS))
-    size = f'"nvvm.reqntid"="{launch.threads}" "nvvm.minctasm"="{together}"'
-    attributes = f"{module.function_attributes} {size}"
-    definition = f"({', '.join(parameters)}) {attributes} {{\n{text}\n}}"
+    definition = f"({', '.join(parameters)}) {_attributes(module, launch)} {{\n{text}\n}}"
     unique = f"{_NAME.sub('_', name)}_{len(module.parts)}"
     symbol = module.once(("kernel", definition), unique, lambda symbol: f"define ptx_kernel void {symbol}{definition}")
-    return KernelText(symbol.strip('@"'), tuple(buffers[0] for buffers in places.values()), axes)
+    dynamic = _bytes(launch.shared[-1]) if is_dynamic else 0
+    return KernelText(symbol.strip('@"'), tuple(buffers[0] for buffers in places.values()), axes, dynamic)
+
+
+def _attributes(module: ModuleText, launch: Launch) -> str:
+    """How many threads a block has, and how many blocks a multiprocessor is to have room for."""
+    resident = _RESIDENT_THREADS
+    for statement in walk_statements(launch.body):
+        if isinstance(statement, MultiplyTiles):
+            is_plain = isinstance(statement.lhs.element, Load) and isinstance(statement.rhs.element, Load)
+            is_late = module.target.cpu.startswith("sm_9")
+            resident = _MULTIPLYING_THREADS if is_plain and is_late else _COMPUTING_THREADS
+    together = max(1, resident // max(launch.threads, _FEW_THREADS))
+    return f'{module.function_attributes} "nvvm.reqntid"="{launch.threads}" "nvvm.minctasm"="{together}"'
 
 
 def _own_numbers(text: FunctionText) -> tuple[str, str]:
@@ -92,15 +117,24 @@ def _own_part(text: FunctionText, pointer: str, buffer: Buffer, block: str, thre
     return text.fresh(f"getelementptr i8, ptr {pointer}, i64 {text.fresh(f'mul i64 {number}, {size}')}")
 
 
-def _shared_memory(module: ModuleText, text: FunctionText, number: int, buffer: Buffer) -> str:
-    """A pointer to shared memory of a block; kernels share its name, and each block has its own."""
-    size = max(1, math.prod(buffer.shape) * buffer.dtype.itemsize)
+def _shared_memory(module: ModuleText, text: FunctionText, number: int, size: int | None) -> str:
+    """A pointer to shared memory of a block, of `size` bytes, or, where that is None, to what a launch is given.
+
+    Kernels share its name, and each block has its own.
+    """
 
     def write(symbol: str) -> str:
-        return f"{symbol} = internal addrspace(3) global [{size} x i8] undef, align 128"
+        if size is None:
+            return f"{symbol} = external addrspace(3) global [0 x i8], align 1024"
+        return f"{symbol} = internal addrspace(3) global [{size} x i8] undef, align 1024"
 
-    symbol = module.once(("shared", number, size), f"shared{number}_{size}", write)
+    name = "given" if size is None else f"shared{number}_{size}"
+    symbol = module.once(("shared", number, size), name, write)
     return text.pure(f"addrspacecast ptr addrspace(3) {symbol} to ptr")
+
+
+def _bytes(buffer: Buffer) -> int:
+    return max(1, math.prod(buffer.shape) * buffer.dtype.itemsize)
 
 
 def _outer_axes(launch: Launch) -> Sequence[Axis]:
@@ -111,4 +145,12 @@ def _outer_axes(launch: Launch) -> Sequence[Axis]:
 
 
 def _bound(statements: Sequence[Statement]) -> set[Expr]:
-    return {statement.axis for statement in walk_statements(statements) if isinstance(statement, For)}
+    found: set[Expr] = set()
+    for statement in walk_statements(statements):
+        if isinstance(statement, For):
+            found.add(statement.axis)
+        elif isinstance(statement, MultiplyTiles):
+            found |= {statement.tile, statement.row, statement.column}
+            for factor in (statement.lhs, statement.rhs):
+                found |= {factor.line, factor.position, factor.channel}
+    return found

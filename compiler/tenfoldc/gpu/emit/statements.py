@@ -15,6 +15,7 @@ from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.emit.statements import StatementText
+from tenfoldc.gpu.emit.tiles.product import multiply_tiles
 from tenfoldc.loops.ir import (
     Barrier,
     Buffer,
@@ -25,6 +26,7 @@ from tenfoldc.loops.ir import (
     Launch,
     Mode,
     MultiplyPanels,
+    MultiplyTiles,
     Prefetch,
     ReadTape,
     Statement,
@@ -55,6 +57,8 @@ class ThreadText(StatementText):
                 raise VerificationError(f"{type(statement).__name__} is nothing that a thread of a GPU does")
             case Prefetch():
                 pass
+            case MultiplyTiles():
+                multiply_tiles(self, statement)
             case _:
                 super()._statement(statement)
 

@@ -6,7 +6,8 @@ from tenfold_rt.errors import VerificationError
 from tenfoldc.gpu.lower.nest import lower_nest
 from tenfoldc.gpu.lower.products import lower_convolution, lower_dot_general
 from tenfoldc.ir.groups import Group, RowBlocks
-from tenfoldc.lower.rules import Lowered, Rules, cpu_rules
+from tenfoldc.lower.context import LoweringRule
+from tenfoldc.lower.rules import Lowered, Rules, TargetRule, cpu_rules
 from tenfoldc.lower.storage import Storage
 from tenfoldc.ops.contraction import DOT_GENERAL
 from tenfoldc.ops.convolution import CONVOLUTION
@@ -15,10 +16,14 @@ from tenfoldc.target import Target
 
 def gpu_rules(target: Target) -> Rules:
     """The rules for a GPU; operations that have none of their own are lowered to loops as for a CPU."""
+
+    def for_target(rule: TargetRule) -> LoweringRule:
+        return lambda operation, ctx: rule(operation, ctx, target)
+
     operations = {
         **cpu_rules(target).operations,
-        DOT_GENERAL.name: lower_dot_general,
-        CONVOLUTION.name: lower_convolution,
+        DOT_GENERAL.name: for_target(lower_dot_general),
+        CONVOLUTION.name: for_target(lower_convolution),
     }
     return Rules(lower_nest, _no_row_blocks, operations)
 

@@ -64,11 +64,6 @@ def _zeros(ctx: LoweringContext, windows: Windows, axes: Sequence[SpatialAxis]) 
     return list(nest(ctx, [windows.batch, features, *(axis.outputs for axis in axes)], write, private=()))
 
 
-def convolution_product(operation: Operation, ctx: LoweringContext) -> Product:
-    """A `convolution` as a product of matrices."""
-    return _features_as_columns(Windows(operation, ctx))
-
-
 def _features_as_columns(windows: Windows) -> Product:
     """Rows are windows of all images, columns the output features of a group; the batch runs over groups."""
     numbers, groups = windows.numbers, windows.groups

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Carry, Expr, For, Local, Statement
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.convolutions.convolution import convolution_product
 from tenfoldc.lower.loop_nest import nest
-from tenfoldc.lower.products.contraction import dot_product
 from tenfoldc.lower.products.product import Product
 
 
-def lower_dot_general(operation: Operation, ctx: LoweringContext) -> Sequence[Statement]:
-    """The launch of a `dot_general`."""
-    return lower_product(ctx, dot_product(operation, ctx))
-
-
-def lower_convolution(operation: Operation, ctx: LoweringContext) -> Sequence[Statement]:
-    """The launch of a `convolution`."""
-    if 0 in operation.results[0].type.sizes:
-        return []
-    return lower_product(ctx, convolution_product(operation, ctx))
-
-
-def lower_product(ctx: LoweringContext, product: Product) -> Sequence[Statement]:
+def lower_plain(ctx: LoweringContext, product: Product) -> Sequence[Statement]:
     """One thread for each element."""
 
     def element(index: tuple[Expr, ...]) -> Sequence[Statement]:

@@ -1,0 +1,79 @@
+"""The rules for contractions: which way a product of matrices goes on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenfoldc.gpu.lower.products.convolution import convolution_products
+from tenfoldc.gpu.lower.products.factors import is_nearer
+from tenfoldc.gpu.lower.products.plain import lower_plain
+from tenfoldc.gpu.lower.products.tiled import lower_tiled, multiplier_of
+from tenfoldc.ir.core import Operation
+from tenfoldc.loops.ir import Expr, Local, Statement, Store
+from tenfoldc.loops.tiles import Multiplier
+from tenfoldc.loops.traversal import walk_statements
+from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.products.contraction import dot_product
+from tenfoldc.lower.products.product import Product
+from tenfoldc.target import Target
+
+_SMALLEST_TILED = 1 << 12
+"""Multiplications below which one thread for each element is as fast."""
+
+
+def lower_dot_general(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
+    """The launches of a `dot_general`."""
+    return _lower_product(ctx, dot_product(operation, ctx), target)
+
+
+def lower_convolution(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
+    """The launches of a `convolution`."""
+    if 0 in operation.results[0].type.sizes:
+        return []
+    return [
+        statement
+        for product in convolution_products(operation, ctx)
+        for statement in _lower_product(ctx, product, target)
+    ]
+
+
+def _lower_product(ctx: LoweringContext, product: Product, target: Target) -> Sequence[Statement]:
+    if 0 in (product.batch, product.rows, product.columns):
+        return []
+    if _rows_adjoin(ctx, product):
+        product = _exchanged(product)
+    work = product.rows * product.columns * product.depth
+    if not product.dtype.is_float or work < _SMALLEST_TILED or min(product.rows, product.columns) == 1:
+        return lower_plain(ctx, product)
+    return lower_tiled(ctx, product, target, multiplier_of(ctx, product, Multiplier.FMA))
+
+
+def _rows_adjoin(ctx: LoweringContext, product: Product) -> bool:
+    """Whether a step along the rows leads less far in the memory of what is written than one along the columns."""
+    row, column = ctx.axis("row", product.rows), ctx.axis("column", product.columns)
+    value = Local("value", product.dtype)
+    batch = ctx.axis("batch", product.batch)
+    for statement in walk_statements(product.write(batch, row, column, value)):
+        if isinstance(statement, Store):
+            return is_nearer(statement, row, column, {row: product.rows, column: product.columns})
+    return False
+
+
+def _exchanged(product: Product) -> Product:
+    """The same product with rows and columns exchanged."""
+
+    def write(b: Expr, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
+        return product.write(b, j, i, value)
+
+    return Product(
+        batch=product.batch,
+        rows=product.columns,
+        columns=product.rows,
+        positions=product.positions,
+        channels=product.channels,
+        dtype=product.dtype,
+        lhs=product.rhs,
+        rhs=product.lhs,
+        write=write,
+        place=None,
+    )

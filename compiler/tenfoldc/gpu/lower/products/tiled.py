@@ -1,0 +1,190 @@
+"""A product of matrices as a launch whose blocks multiply tiles, and one that adds up what several blocks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tenfold_rt import dtypes
+from tenfoldc.gpu.lower.products.factors import Lines, adjoining, half_behind, tile_factor
+from tenfoldc.gpu.lower.products.tilings import Cut, cut
+from tenfoldc.gpu.tile_memory import memory_bytes
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import (
+    Axis,
+    Buffer,
+    Carry,
+    Expr,
+    For,
+    Launch,
+    Load,
+    Local,
+    MultiplyTiles,
+    Statement,
+    Store,
+    TileFactor,
+)
+from tenfoldc.loops.tiles import Multiplier
+from tenfoldc.loops.traversal import walk_statements
+from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.loop_nest import nest
+from tenfoldc.lower.products.product import Operand, Product
+from tenfoldc.target import Target
+
+_ROWS_TOGETHER = 8
+"""Rows of tiles that blocks which run at one time walk along together, so that they find each other's factors in L2."""
+
+_ACCESS_BYTES = 16
+
+
+def lower_tiled(ctx: LoweringContext, product: Product, target: Target, multiplier: Multiplier) -> list[Statement]:
+    """The launches of a product of floats, no size of which is 0."""
+    plan = cut(target, multiplier, product.batch, product.rows, product.columns, product.depth)
+    return _Tiled(ctx, product, plan).statements()
+
+
+def multiplier_of(ctx: LoweringContext, product: Product, single: Multiplier) -> Multiplier:
+    """What multiplies: products of f32 are `single`, unless both factors are widened from the same 16 bits."""
+    if product.dtype == dtypes.f64:
+        return Multiplier.F64
+    halves = {half_behind(_element(ctx, operand)) for operand in (product.lhs, product.rhs)}
+    for multiplier in (Multiplier.BF16, Multiplier.F16):
+        if halves == {multiplier.factor(product.dtype)}:
+            return multiplier
+    return single
+
+
+def _element(ctx: LoweringContext, operand: Operand) -> Expr:
+    """An element of a factor, somewhere."""
+    axes = [ctx.axis(name) for name in ("batch", "line", "position", "channel")]
+    return operand.read(axes[0], axes[1], axes[2], axes[3])
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a block's tile is: its part of the depth, its product, and its numbers in rows and columns of tiles."""
+
+    part: Expr
+    batch: Expr
+    row: Expr
+    column: Expr
+
+
+_Write: TypeAlias = Callable[[_Place, Expr, Expr, Expr], Sequence[Statement]]
+"""What is done with the value at a row and a column of a product."""
+
+
+class _Tiled:
+    """The launches of one product."""
+
+    def __init__(self, ctx: LoweringContext, product: Product, plan: Cut) -> None:
+        self.ctx, self.product, self.parts = ctx, product, plan.parts
+        self.tiling = tiling = plan.tiling
+        self.tile_rows = -(-product.rows // tiling.rows)
+        self.tile_columns = -(-product.columns // tiling.columns)
+        self.tiles = self.tile_rows * self.tile_columns * product.batch * self.parts
+        slices = -(-product.depth // tiling.depth)
+        self.slices = -(-slices // self.parts)
+
+    def statements(self) -> list[Statement]:
+        """The launch of the tiles, and that which adds up their parts."""
+        if self.parts == 1:
+            return [self._launch(lambda place, i, j, value: self.product.write(place.batch, i, j, value))]
+        product = self.product
+        shape = (self.parts, product.batch, product.rows, product.columns)
+        sums = self.ctx.scratch("parts", product.dtype, shape)
+
+        def keep(place: _Place, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
+            return [Store(sums, (place.part, place.batch, i, j), value)]
+
+        def total(index: tuple[Expr, ...]) -> Sequence[Statement]:
+            part = self.ctx.axis("part", self.parts)
+            carried, result = Local("sum", product.dtype), Local("total", product.dtype)
+            following = scalar.add(carried, Load(sums, (part, *index)))
+            carry = Carry(carried, scalar.constant(0, product.dtype), following, result)
+            added = For(part, scalar.index(self.parts), (), (carry,))
+            b, i, j = index
+            return [added, *product.write(b, i, j, result)]
+
+        return [self._launch(keep), *nest(self.ctx, shape[1:], total, private=())]
+
+    def _place(self, number: Expr) -> _Place:
+        """Tile `number`: the parts of one tile adjoin, and tiles go down some rows before the next column."""
+        rows, columns = self.tile_rows, self.tile_columns
+        part, tile = _divided(number, self.parts)
+        inside, batch = _divided(tile, rows * columns)
+        together = min(_ROWS_TOGETHER, rows)
+        inside, group = _divided(inside, together * columns)
+        first = scalar.mul(group, scalar.index(together))
+        height: Expr = scalar.index(together)
+        if rows % together:
+            height = scalar.minimum(height, scalar.sub(scalar.index(rows), first))
+        if columns == 1:
+            return _Place(part, batch, scalar.add(first, inside), scalar.index(0))
+        if together == 1:
+            return _Place(part, batch, first, inside)
+        return _Place(part, batch, scalar.add(first, scalar.rem(inside, height)), scalar.div(inside, height))
+
+    def _launch(self, write: _Write) -> Launch:
+        ctx, product, tiling = self.ctx, self.product, self.tiling
+        block, thread = ctx.axis("block", self.tiles), ctx.axis("thread", tiling.threads)
+        place = self._place(block)
+        lhs = self._factor(product.lhs, place.batch, product.rows)
+        rhs = self._factor(product.rhs, place.batch, product.columns)
+        size = memory_bytes(tiling, product.dtype, lhs_along_depth=lhs.along_depth, rhs_along_depth=rhs.along_depth)
+        memory = Buffer("tiles", dtypes.u8, (size,))
+        row, column = ctx.axis("row", product.rows), ctx.axis("column", product.columns)
+        value = Local("value", product.dtype)
+        body = tuple(write(place, row, column, value))
+        statement = MultiplyTiles(
+            tiling=tiling,
+            block=block,
+            thread=thread,
+            tile=block,
+            tiles=self.tiles,
+            first_row=scalar.mul(place.row, scalar.index(tiling.rows)),
+            first_column=scalar.mul(place.column, scalar.index(tiling.columns)),
+            first_slice=scalar.mul(place.part, scalar.index(self.slices)),
+            slices=self.slices,
+            rows=product.rows,
+            columns=product.columns,
+            positions=product.positions,
+            channels=product.channels,
+            lhs=lhs,
+            rhs=rhs,
+            memory=memory,
+            row=row,
+            column=column,
+            value=value,
+            vector=_vector(body, column, product.columns),
+            body=body,
+        )
+        return Launch("product", block, scalar.index(self.tiles), thread, tiling.threads, (statement,), (memory,))
+
+    def _factor(self, operand: Operand, batch: Expr, lines: int) -> TileFactor:
+        product, ctx = self.product, self.ctx
+        places = Lines(
+            ctx.axis("line", lines),
+            ctx.axis("position", product.positions),
+            ctx.axis("channel", product.channels),
+            lines,
+            product.positions,
+            product.channels,
+        )
+        element = operand.read(batch, places.line, places.position, places.channel)
+        return tile_factor(element, self.tiling.multiplier.factor(product.dtype), places)
+
+
+def _divided(number: Expr, size: int) -> tuple[Expr, Expr]:
+    """What `number` leaves when divided by `size`, and the quotient."""
+    if size == 1:
+        return scalar.index(0), number
+    return scalar.rem(number, scalar.index(size)), scalar.div(number, scalar.index(size))
+
+
+def _vector(body: Sequence[Statement], column: Axis, columns: int) -> int:
+    """How many neighbouring columns are neighbours in all memory that `body` writes."""
+    stores = [statement for statement in walk_statements(body) if isinstance(statement, Store)]
+    widest = _ACCESS_BYTES // max((store.buffer.dtype.itemsize for store in stores), default=_ACCESS_BYTES)
+    return min((adjoining(store, column, {column: columns}, widest) for store in stores), default=1)

@@ -1,0 +1,96 @@
+"""Which tiles a product is cut into, and how many blocks share one sum: a cost model in numbers of slices.
+
+Larger tiles read less, and smaller ones leave fewer multiprocessors idle.  The time of a product is taken to be that
+of its last multiprocessor: how many tiles that has, times their area, over how well a tile of this size is multiplied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tenfoldc.loops.tiles import Multiplier, Tiling
+from tenfoldc.target import Target
+
+_MULTIPROCESSORS = {"sm_90": 132, "sm_90a": 132, "sm_80": 108, "sm_86": 84, "sm_89": 128}
+
+_FEWEST_SLICES = 8
+"""Slices that a block adds up at least where several share a sum."""
+
+_MOST_PARTS = 32
+"""Blocks that share a sum at most: their parts are read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tiling, and how well its tiles are multiplied, 1 being best."""
+
+    tiling: Tiling
+    efficiency: float
+
+
+def candidates(multiplier: Multiplier) -> list[Candidate]:
+    """The tilings that there are for a multiplier."""
+    match multiplier:
+        case Multiplier.FMA:
+            return [
+                Candidate(Tiling(multiplier, 128, 128, 8, 4, 2, 4), 1.0),
+                Candidate(Tiling(multiplier, 64, 128, 8, 2, 2, 4), 0.85),
+                Candidate(Tiling(multiplier, 128, 64, 8, 4, 1, 4), 0.85),
+                Candidate(Tiling(multiplier, 64, 64, 16, 2, 2, 3), 0.7),
+                Candidate(Tiling(multiplier, 32, 64, 16, 2, 2, 4), 0.5),
+                Candidate(Tiling(multiplier, 32, 32, 16, 2, 1, 4), 0.4),
+            ]
+        case Multiplier.F64:
+            return [
+                Candidate(Tiling(multiplier, 64, 64, 16, 2, 2, 2), 1.0),
+                Candidate(Tiling(multiplier, 32, 32, 16, 2, 2, 3), 0.6),
+            ]
+        case Multiplier.TF32:
+            return [
+                Candidate(Tiling(multiplier, 128, 128, 16, 2, 4, 4), 1.0),
+                Candidate(Tiling(multiplier, 64, 128, 16, 2, 2, 4), 0.85),
+                Candidate(Tiling(multiplier, 64, 64, 16, 2, 2, 4), 0.65),
+                Candidate(Tiling(multiplier, 32, 32, 32, 2, 1, 3), 0.35),
+            ]
+        case _:
+            return [
+                Candidate(Tiling(multiplier, 128, 128, 32, 2, 4, 4), 1.0),
+                Candidate(Tiling(multiplier, 64, 128, 32, 2, 2, 4), 0.85),
+                Candidate(Tiling(multiplier, 64, 64, 32, 2, 2, 4), 0.65),
+                Candidate(Tiling(multiplier, 32, 64, 64, 2, 2, 3), 0.45),
+                Candidate(Tiling(multiplier, 32, 32, 64, 2, 1, 3), 0.35),
+            ]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A tiling, and over how many blocks the depth of each tile is shared out."""
+
+    tiling: Tiling
+    parts: int
+
+
+def cut(target: Target, multiplier: Multiplier, batch: int, rows: int, columns: int, depth: int) -> Cut:
+    """How to cut up a batch of products of these sizes, none of which is 0."""
+    processors = _MULTIPROCESSORS[target.cpu]
+
+    def time(candidate: Candidate) -> float:
+        tiling = candidate.tiling
+        tiles = batch * -(-rows // tiling.rows) * -(-columns // tiling.columns)
+        parts = _parts(tiling, tiles, depth, processors)
+        turns = -(-tiles * parts // processors)
+        return turns * tiling.rows * tiling.columns / parts / candidate.efficiency
+
+    best = min(candidates(multiplier), key=time).tiling
+    tiles = batch * -(-rows // best.rows) * -(-columns // best.columns)
+    return Cut(best, _parts(best, tiles, depth, processors))
+
+
+def _parts(tiling: Tiling, tiles: int, depth: int, processors: int) -> int:
+    """As many parts as leave no multiprocessor idle, without any that is short or has nothing to do."""
+    slices = -(-depth // tiling.depth)
+    wanted = min(processors // tiles, slices // _FEWEST_SLICES, _MOST_PARTS)
+    if wanted <= 1:
+        return 1
+    each = -(-slices // wanted)
+    return -(-slices // each)

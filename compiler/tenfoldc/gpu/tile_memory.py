@@ -1,0 +1,84 @@
+"""Where the slices of a product's factors, and then its sums, lie in the shared memory of a block.
+
+A slice is some depth of a factor for a block's lines, rows of the lhs or columns of the rhs.  What varies fastest are
+either its lines or its depths; after each run of these lie some bytes that hold nothing, so that threads that read
+side by side across the runs, or write, meet different banks.  When all slices are multiplied, the sums take their
+place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tenfold_rt.dtypes import DType
+from tenfoldc.loops.tiles import Multiplier, Tiling
+
+_ALIGNMENT = 128
+"""What slices begin at a multiple of, in bytes."""
+
+_WIDE = 16
+"""Bytes of the widest access of a thread."""
+
+_GAP = 8
+"""Elements between two rows of sums, so that threads that write rows side by side meet different banks."""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLayout:
+    """The layout of one factor's slices; `pitch` elements lie between the starts of two runs."""
+
+    dtype: DType
+    lines: int
+    depth: int
+    lines_adjoin: bool
+    pitch: int
+
+    @property
+    def bytes(self) -> int:
+        """What one slice takes."""
+        runs = self.depth if self.lines_adjoin else self.lines
+        return -(-runs * self.pitch * self.dtype.itemsize // _ALIGNMENT) * _ALIGNMENT
+
+
+def slice_layout(tiling: Tiling, lines: int, dtype: DType, along_depth: bool) -> SliceLayout:
+    """The layout of slices of `lines` lines; `along_depth`: the depths are what adjoins in memory."""
+    lines_adjoin = tiling.multiplier is Multiplier.FMA or not along_depth
+    run = lines if lines_adjoin else tiling.depth
+    gap = _WIDE // dtype.itemsize
+    if tiling.multiplier is Multiplier.F64:
+        gap = 4
+    elif tiling.multiplier is Multiplier.TF32 and lines_adjoin:
+        gap = 8
+    return SliceLayout(dtype, lines, tiling.depth, lines_adjoin, run + gap)
+
+
+@dataclass(frozen=True, slots=True)
+class PartLayout:
+    """The layout of the sums of a warp's part of a tile, row by row."""
+
+    dtype: DType
+    rows: int
+    columns: int
+
+    @property
+    def pitch(self) -> int:
+        """Elements between the starts of two rows."""
+        return self.columns + _GAP
+
+    @property
+    def bytes(self) -> int:
+        """What one warp's sums take."""
+        return self.rows * self.pitch * self.dtype.itemsize
+
+
+def part_layout(tiling: Tiling, total: DType) -> PartLayout:
+    """The layout of each warp's sums of `total`."""
+    return PartLayout(total, tiling.part_rows, tiling.part_columns)
+
+
+def memory_bytes(tiling: Tiling, total: DType, *, lhs_along_depth: bool, rhs_along_depth: bool) -> int:
+    """The shared memory that a block needs, for its slices and for its sums."""
+    dtype = tiling.multiplier.factor(total)
+    slices = slice_layout(tiling, tiling.rows, dtype, lhs_along_depth).bytes
+    slices += slice_layout(tiling, tiling.columns, dtype, rhs_along_depth).bytes
+    return max(tiling.stages * slices, tiling.warps * part_layout(tiling, total).bytes)
