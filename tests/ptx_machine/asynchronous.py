@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptx_machine import global_memory
 from ptx_machine.errors import MBarrierMisuse, Race
+from ptx_machine.memory import WRITTEN
 from ptx_machine.shared import AGENT_BITS
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Piece:
     """Asynchronous work that has not landed; `step` is the instruction that issued it, `what` says what it is."""
 
@@ -44,6 +46,17 @@ class ThreadCopy:
     step: int
 
 
+@dataclass(slots=True)
+class BulkStore:
+    """A bulk copy from shared to global memory, which first reads and then writes."""
+
+    thread: int
+    group: int
+    reading: Piece
+    writing: Piece
+    landed: bool = False
+
+
 class AsynchronousWork:
     def __init__(self, w: Wave) -> None:
         self.w = w
@@ -51,6 +64,8 @@ class AsynchronousWork:
         self.copies: list[ThreadCopy] = []
         self.committed = np.zeros(w.size, np.int64)
         self.bulk_writes = 0
+        self.stores: list[BulkStore] = []
+        self.committed_bulk = np.zeros(w.size, np.int64)
 
     def __bool__(self) -> bool:
         return bool(self.pieces or self.copies)
@@ -145,6 +160,77 @@ class AsynchronousWork:
             w.shared.writer[locations] = ((w.clocks.now << AGENT_BITS) | warps)[:, None]
         self.copies = [copy for copy in self.copies if not copy.waited.all()]
 
+    # ---- bulk copies, each of the one thread that is active
+
+    def bulk_load(self, addresses: Array, data: Array, barrier: int) -> None:
+        """Write `data` to shared memory some time, and then tell the mbarrier."""
+        w, shared = self.w, self.w.shared
+        size = data.dtype.itemsize
+        thread = int(w.indices[0])
+        key, _ = w.mbarriers.find(0, barrier)
+        mbarrier = shared.locations(shared.offsets(w, np.array([barrier]), 8), 8)
+        shared.check_mbarriers(w, mbarrier)
+        shared.check_fenced_mbarrier(w, mbarrier)
+        offsets = shared.engine_offsets(w, addresses, size)
+        locations = np.unique(shared.locations(offsets, size))
+        shared.check_overwrite(w, locations[:, None], w.warp[w.ix], "an asynchronous copy overwrites shared memory")
+        shared.pending[locations] += 1
+        self.bulk_writes += 1
+
+        def land() -> None:
+            shared.data[size][offsets // size] = data
+            shared.written[size][offsets // size] = WRITTEN[size]
+            shared.pending[locations] -= 1
+            self.bulk_writes -= 1
+            time = w.clocks.engine_time()
+            shared.writer[locations] = (time << AGENT_BITS) | w.clocks.engine
+            w.mbarriers.complete_bytes(key, data.nbytes, time)
+
+        self.issue(land, thread, "a bulk copy to shared memory")
+
+    def bulk_store(self, addresses: Array, targets: Array, inside: Array, size: int) -> None:
+        """Copy elements from shared memory to global memory at `targets` some time, those that are `inside`."""
+        w = self.w
+        warps = w.warp[w.ix]
+        thread = int(w.indices[0])
+        known, fenced = w.clocks.known_to_all(warps), w.clocks.fenced[int(w.block[thread])].copy()
+        data: list[Array] = []
+
+        def read() -> None:
+            data.append(w.shared.engine_load(w, addresses, size, int(warps[0]) % w.clocks.warps, known, fenced))
+
+        def land() -> None:
+            if inside.any():
+                global_memory.store(w, targets[inside], size, data[0][inside][:, None])
+
+        piece = self.issue(read, thread, "a bulk copy from shared memory")
+        writing = Piece(land, w.current, thread, "a bulk copy to global memory")
+        self.stores.append(BulkStore(thread, int(self.committed_bulk[thread]), piece, writing))
+        if w.schedule.is_plain:
+            self._land_store(self.stores[-1])
+
+    def _land_store(self, store: BulkStore) -> None:
+        self.finish(store.reading)
+        if not store.landed:
+            store.landed = True
+            self.pieces.append(store.writing)
+            self.finish(store.writing)
+
+    def commit_bulk(self) -> None:
+        """cp.async.bulk.commit_group of the active threads."""
+        self.committed_bulk[self.w.ix] += 1
+
+    def wait_bulk(self, groups: int, reads_only: bool) -> None:
+        """Wait until at most the `groups` latest groups of stores of each active thread are in flight."""
+        last = self.committed_bulk - groups
+        active = self.w.active_mask()
+        for store in [*self.stores]:
+            if active[store.thread] and store.group < last[store.thread]:
+                self.finish(store.reading)
+                if not reads_only:
+                    self._land_store(store)
+                    self.stores.remove(store)
+
     # ---- the end
 
     def check_finished(self) -> None:
@@ -154,6 +240,9 @@ class AsynchronousWork:
             w.current = copy.step
             w.focus(copy.threads[~copy.waited][:1])
             w.fault(Race, "the kernel ends with an asynchronous copy that nobody waited for", 0)
+        for store in [*self.stores]:
+            if store.reading not in self.pieces:
+                self._land_store(store)
         for piece in self.pieces:
             w.current = piece.step
             w.focus(np.array([piece.thread]))

@@ -1,8 +1,8 @@
 """Which warp knows of which: vector clocks over the warps of a block, as race detectors keep them.
 
 There is one time for all, which advances at every synchronisation.  `known[w, v]` is the latest time up to which warp
-`w` (counted through the wave) knows what warp `v` of its block did.  The asynchronous engines of a block are one more
-agent, the last.
+`w` (counted through the wave) knows what warp `v` of its block did.  The products of
+each warp group are a further agent, and so are, as the last one, the copy engines of the block.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ class Clocks:
     def __init__(self, blocks: int, warps: int, now: int) -> None:
         self.now = now
         self.warps = warps
-        self.known = np.zeros((blocks * warps, warps + 1), np.int64)
-        self.fenced = np.zeros((blocks, warps + 1), np.int64)
+        self.readers = warps + -(-warps // 4)
+        self.known = np.zeros((blocks * warps, self.readers + 1), np.int64)
+        self.fenced = np.zeros((blocks, self.readers + 1), np.int64)
         """Up to which time each warp's writes were made visible to the asynchronous engines, per block."""
         self._warp = np.arange(warps)
 
     @property
     def engine(self) -> int:
         """The agent that stands for the asynchronous engines."""
-        return self.warps
+        return self.readers
 
     def ordered(self, warps: NDArray[Any], agents: NDArray[Any], times: NDArray[Any]) -> NDArray[Any]:
         """Whether what each agent did at each time comes before what the warp does now."""
@@ -35,7 +36,7 @@ class Clocks:
 
     def join_blocks(self) -> None:
         """A barrier of all warps of each block."""
-        known = self.known.reshape(-1, self.warps, self.warps + 1)
+        known = self.known.reshape(-1, self.warps, self.readers + 1)
         known[:, self._warp, self._warp] = self.now
         known[:] = known.max(axis=1, keepdims=True)
         self.now += 1
@@ -57,10 +58,21 @@ class Clocks:
         own = self.known[warp]
         np.maximum(own, vector, out=own)
 
+    def known_to_all(self, warps: NDArray[Any]) -> Vector:
+        """Up to which time each agent's deeds are known to every one of `warps` (a warp's own up to now)."""
+        known = self.known[warps].copy()
+        known[np.arange(warps.size), warps % self.warps] = self.now
+        return known.min(axis=0)
+
     def engine_time(self) -> int:
         """A time of its own for one piece of asynchronous work."""
         self.now += 1
         return self.now
+
+    def finish_product(self, warps: NDArray[Any], time: int) -> None:
+        """Let `warps`, those of a warp group, know what their products read up to `time`."""
+        group = self.warps + int(warps[0]) % self.warps // 4
+        self.known[warps, group] = np.maximum(self.known[warps, group], time)
 
     def fence_engines(self, warp: int) -> None:
         """Make all writes that `warp` knows of visible to the asynchronous engines of its block."""

@@ -185,7 +185,7 @@ class Code:
             if _takes_results(instruction):
                 self._append(function, instruction, take_results(a))
         self._append(function, Instruction(("ret",), (), None, 0, "the end of the function"), _falls_off)
-        guard_registers(self, function, starts)
+        guard_registers(self.steps, function, starts)
 
     def _append(self, function: Function, instruction: Instruction, step: Execute) -> None:
         self.steps.append(step)

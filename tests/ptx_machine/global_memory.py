@@ -59,7 +59,7 @@ def check_written(w: Wave, allocation: Allocation, addresses: Array, positions: 
         bad = int(np.argmin(present.all(axis=1)))
         message = f"global memory that nobody wrote, {int(addresses[bad]) - allocation.address} bytes into "
         message += f"the {allocation.nbytes} at {allocation.address:#x}"
-        w.fault(Uninitialised, message, int(np.arange(w.count)[positions][bad]))
+        w.fault(Uninitialised, message, int(np.arange(w.count)[positions][bad]) if w.count > 1 else 0)
 
 
 def load(

@@ -185,4 +185,4 @@ class GlobalRaces:
 
 
 def _at(w: Wave, positions: Any, at: int) -> int:
-    return int(np.arange(w.count)[positions][at])
+    return int(np.arange(w.count)[positions][at]) if w.count > 1 else 0

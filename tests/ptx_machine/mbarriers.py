@@ -71,7 +71,7 @@ class MBarriers:
             w.fault(MBarrierMisuse, f"the mbarrier at {address} is initialised twice, and not invalidated", position)
         if not 1 <= count <= MAXIMAL_COUNT:
             w.fault(MBarrierMisuse, f"an mbarrier for {count} arrivals", position)
-        zero = np.zeros(w.clocks.warps + 1, np.int64)
+        zero = np.zeros(w.clocks.readers + 1, np.int64)
         self.objects[key] = MBarrier(count, count, w.current, zero, zero.copy())
 
     def invalidate(self, position: int, address: int) -> None:

@@ -105,7 +105,7 @@ class SharedMemory(Bytes):
 
     def read_times(self, w: Wave) -> Array:
         if self.reads is None:
-            self.reads = np.zeros((self.writer.size, w.clocks.warps), np.int32)
+            self.reads = np.zeros((self.writer.size, w.clocks.readers), np.int32)
         return self.reads
 
     def _check_read(self, w: Wave, offsets: Array, nbytes: int) -> None:
@@ -141,6 +141,43 @@ class SharedMemory(Bytes):
             if taken.any():
                 w.fault(Race, "shared memory that holds an mbarrier", int(np.argmax(taken.any(axis=1))))
 
+    # ---- what the asynchronous engines do
+
+    def engine_offsets(self, w: Wave, addresses: Array, size: int) -> Array:
+        """Byte offsets of elements in the memory of the active thread's block; checks bounds."""
+        relative = addresses - SHARED_START
+        if relative.min() < 0 or relative.max() + size > self.block_bytes:
+            bad = relative[(relative < 0) | (relative + size > self.block_bytes)]
+            w.fault(OutOfBounds, f"byte {int(bad[0])} of {self.block_bytes} bytes of shared memory", 0)
+        return relative + int(w.block[w.indices[0]]) * self.stride
+
+    def engine_load(self, w: Wave, addresses: Array, size: int, reader: int, known: Array, fenced: Array) -> Array:
+        """Elements that an engine reads as the agent `reader`; `known` and `fenced` are those at the work's issue."""
+        if (addresses % size).any():
+            w.fault(Misaligned, f"an engine reads elements of {size} bytes at odd addresses", 0)
+        offsets = self.engine_offsets(w, addresses.reshape(-1), size)
+        if not (self.written[size][offsets // size] == WRITTEN[size]).all():
+            w.fault(Uninitialised, "an engine reads shared memory that nobody wrote", 0)
+        locations = np.unique(self.locations(offsets, size))
+        self.check_usable(w, locations[:, None])
+        stamps = self.writer[locations]
+        agents, times = stamps & ((1 << AGENT_BITS) - 1), (stamps & ~SYNCHRONISING) >> AGENT_BITS
+        late = times > known[agents]
+        if late.any():
+            who = self._who(w, agents, late)
+            w.fault(Race, f"an engine reads shared memory that {who} wrote, with no synchronisation between", 0)
+        hidden = (agents != w.clocks.engine) & (times > fenced[agents]) & (times > 0)
+        if hidden.any():
+            w.fault(Race, f"an engine reads what {self._who(w, agents, hidden)} wrote, with no fence.proxy.async", 0)
+        self.read_times(w)[locations, reader] = w.clocks.now
+        return self.data[size][offsets // size].reshape(addresses.shape)
+
+    def _who(self, w: Wave, agents: Array, which: Array) -> str:
+        agent = int(agents[np.argmax(which)])
+        return "an asynchronous copy" if agent == w.clocks.engine else f"warp {agent}"
+
+    # ---- mbarriers
+
     def begin_mbarriers(self, w: Wave, locations: Array) -> None:
         """Note that mbarriers lie at `locations` now, which the active threads initialise."""
         warps = w.warp[w.ix]
@@ -159,6 +196,13 @@ class SharedMemory(Bytes):
         if not fine.all():
             self.report(w, fine, writer, "uses an mbarrier")
 
+    def check_fenced_mbarrier(self, w: Wave, locations: Array) -> None:
+        """Raise where an engine would use an mbarrier whose initialisation was not made visible to it."""
+        stamps = self.writer[locations].reshape(-1)
+        agents, times = stamps & ((1 << AGENT_BITS) - 1), stamps >> AGENT_BITS
+        if (times > w.clocks.fenced[int(w.block[w.indices[0]])][agents]).any():
+            w.fault(Race, "an engine uses an mbarrier initialised with no fence to make that visible", 0)
+
     def check_overwrite(self, w: Wave, locations: Array, warps: Array, what: str) -> None:
         """Raise where overwriting is not ordered after the accesses before."""
         self.check_usable(w, locations)
@@ -173,12 +217,12 @@ class SharedMemory(Bytes):
         if self.reads is None:
             return
         times = self.reads[locations]
-        known = w.clocks.known[warps][:, None, : w.clocks.warps]
-        fine = (times <= known) | (np.arange(w.clocks.warps) == (warps % w.clocks.warps)[:, None, None])
+        known = w.clocks.known[warps][:, None, : w.clocks.readers]
+        fine = (times <= known) | (np.arange(w.clocks.readers) == (warps % w.clocks.warps)[:, None, None])
         if not fine.all():
             at = int(np.argmin(fine.all(axis=(1, 2))))
             other = int(np.argmin(fine[at].all(axis=0)))
-            w.fault(Race, f"{what} that warp {other} read, with no synchronisation between", at)
+            w.fault(Race, f"{what} that {_reader(w, other)} read, with no synchronisation between", at)
 
     def _ordered(self, w: Wave, warps: Array, writer: Array) -> Array:
         agents = writer & ((1 << AGENT_BITS) - 1)
@@ -190,6 +234,10 @@ class SharedMemory(Bytes):
         agent = int(writer[at][np.argmin(fine[at])]) & ((1 << AGENT_BITS) - 1)
         who = "an asynchronous copy" if agent == w.clocks.engine else f"warp {agent}"
         w.fault(Race, f"{what} that {who} wrote, with no synchronisation between", at)
+
+
+def _reader(w: Wave, agent: int) -> str:
+    return f"warp {agent}" if agent < w.clocks.warps else f"a product of warp group {agent - w.clocks.warps}"
 
 
 def _elements(offsets: Array, size: int, vector: int) -> Array:

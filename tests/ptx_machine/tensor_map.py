@@ -61,7 +61,7 @@ class TensorMap:
             (inner % 16 == 0, f"a box whose rows have {inner} bytes, no multiple of 16"),
             (all(1 <= each <= 8 for each in self.element_strides), f"element strides {self.element_strides}"),
             (self.swizzle in SWIZZLES, f"swizzle {self.swizzle}"),
-            (self.swizzle == 0 or inner <= self.swizzle, f"rows of {inner} bytes in a swizzle of {self.swizzle}"),
+            (self.swizzle == 0 or inner == self.swizzle, f"rows of {inner} bytes in a swizzle of {self.swizzle}"),
         )
         return next((message for fine, message in checks if not fine), None)
 

@@ -18,6 +18,7 @@ from ptx_machine.errors import BarrierDeadlock, MBarrierDeadlock, Place, PtxErro
 from ptx_machine.mbarriers import MBarriers
 from ptx_machine.operands import STOP
 from ptx_machine.shared import SharedMemory
+from ptx_machine.warpgroups import WarpGroups
 
 if TYPE_CHECKING:
     from ptx_machine.code import Code
@@ -62,7 +63,7 @@ class Wave:
         self.barriers = Barriers(self)
         self.mbarriers = MBarriers(self)
         self.work = AsynchronousWork(self)
-        self.wgmma_state: Any = None
+        self.groups = WarpGroups(self)
         self.step_count = 0
 
     def _geometry(self, blocks: list[int]) -> None:
@@ -177,7 +178,7 @@ class Wave:
         key = np.where(away, NEVER, self.pc if not self.rank_used else self.pc + (self.rank << 32))
         least = int(key.min())
         if least == NEVER:
-            return self._wake()
+            return self._wake() and self._select()
         chosen = key == least
         number = int(np.count_nonzero(chosen))
         self.position = least & 0xFFFFFFFF
@@ -200,6 +201,8 @@ class Wave:
             self.rank_used = True
         if self.work and self.schedule.lands_now():
             self.work.land_any()
+        if self.groups and self.schedule.lands_now():
+            self.groups.land_any()
 
     def _advance(self) -> None:
         """Run the chosen threads until they stop, branch apart or come to other threads."""
@@ -269,6 +272,7 @@ class Wave:
 
     def _finish(self) -> None:
         self.launch.races.time = self.clocks.now + 1
+        self.groups.check_finished()
         self.work.check_finished()
         self.mbarriers.check_finished()
 
@@ -313,7 +317,7 @@ class Wave:
         step = self.code.places[getattr(self, "current", self.launch.kernel.entry)]
         if position is None:
             return Place(step.function, step.line, step.source, None, None)
-        at = int(self.indices[position])
+        at = int(self.indices[min(position, self.count - 1)])
         block = tuple(int(self.special[f"ctaid.{axis}"][at]) for axis in "xyz")
         thread = tuple(int(self.special[f"tid.{axis}"][at]) for axis in "xyz")
         return Place(step.function, step.line, step.source, block, thread)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from ptx_machine.instructions import (
     memory_access,
     moves,
     warp,
+    wgmma,
 )
 from ptx_machine.instructions.table import CONTROL, PLAIN
 
@@ -27,4 +28,5 @@ __all__ = [
     "memory_access",
     "moves",
     "warp",
+    "wgmma",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptx_machine import global_memory
+from ptx_machine.instructions.bulk_copies import build_bulk_copy
 from ptx_machine.instructions.table import builds
 from ptx_machine.operands import Assembler, Execute
 from ptx_machine.scalars import U32
@@ -67,4 +68,6 @@ def _read(w: Wave, addresses, chosen, nbytes: int):
 @builds("cp")
 def build_copy(a: Assembler) -> Execute:
     a.required("async")
+    if a.flag("bulk"):
+        return build_bulk_copy(a)
     return build_async_copy(a)
