@@ -81,13 +81,25 @@ def host() -> Target:
 
 
 def named(level: str) -> Target:
-    """The target called `level`: `native`, or one of the x86-64 levels, which any machine can compile for."""
+    """The target called `level`: `native`, one of the x86-64 levels or `cuda:` and an architecture of GPUs.
+
+    Any machine can compile for all but the first.  `cuda` alone is the architecture that all later GPUs run code for.
+    """
+    if level == "cuda" or level.startswith("cuda:"):
+        return gpu(level.removeprefix("cuda").removeprefix(":") or GPU_ARCHITECTURES[0])
     if level == "native":
         return host()
     if level in cpu.X86_64_LEVELS:
         return Target(_X86_64_TRIPLE, level, tuple(sorted(cpu.X86_64_LEVELS[level])))
-    known = ", ".join(["native", *cpu.X86_64_LEVELS])
+    known = ", ".join(["native", *cpu.X86_64_LEVELS, "cuda"])
     raise RequestError(f"there is no target called {level!r}", mend=f"choose one of {known}")
+
+
+def least_host() -> Target:
+    """The least of this machine's family of processors: what code that is not to be fast is made for."""
+    if cpu.machine() == "aarch64":
+        return Target(_AARCH64_TRIPLE, "generic", ())
+    return named("x86-64")
 
 
 def gpu(architecture: str) -> Target:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from tenfold.program import compiler, refuse_uncompiled
@@ -36,8 +38,8 @@ def export(functions: Sequence[Exportable], path: str | os.PathLike[str], *, tar
     """Write one library that holds `functions` to `path`, and its C header beside it; returns the path.
 
     Each of `functions` is under `@tn.compile` and has specs for all its parameters (`SpecError`).  `target` is
-    `native` or a level such as `x86-64-v3`.  The files appear whole or not at all; `RequestError` where they cannot
-    be written, or where two functions have one name.
+    `native`, a level such as `x86-64-v3`, or `cuda`, as in `cuda:sm_90a`, for GPUs of NVIDIA's.  The files appear whole
+    or not at all; `RequestError` where they cannot be written, or where two functions have one name.
     """
     if callable(functions):
         raise ArgumentError(f"export takes a list of functions, not {functions!r}", mend="give [f], or use f.export")
@@ -73,7 +75,12 @@ def write_artifact(
     machine = targets.named(target)
     if path.suffix != SUFFIXES[kind]:
         raise RequestError(f"{path} does not end in {SUFFIXES[kind]}", mend=f"call it {path.stem}{SUFFIXES[kind]}")
-    make = compiler().compile_module if kind == "so" else compiler().compile_object
+    if machine.is_gpu:
+        if kind != "so":
+            raise RequestError(f"programs for GPUs are written as so, not as {kind}")
+        make = gpu_libraries().compile_library
+    else:
+        make = compiler().compile_module if kind == "so" else compiler().compile_object
     beside = header_path(path)
     refuse_unwritable(path, beside)
     content: bytes
@@ -82,6 +89,12 @@ def write_artifact(
     mode = 0o755 if kind == "so" else 0o644
     write_files({path: (content, mode), beside: (header(manifest).encode(), 0o644)})
     return path
+
+
+def gpu_libraries() -> ModuleType:
+    """`tenfoldc.gpu.library`, imported when first compiled with, as `compiler` is."""
+    compiler()
+    return importlib.import_module("tenfoldc.gpu.library")
 
 
 def header_path(path: Path) -> Path:

@@ -65,12 +65,20 @@ _FUNCTIONS = frozenset(name + suffix for name in _MATH.split() for suffix in (""
 
 @dataclass(frozen=True, slots=True)
 class EntryNames:
-    """One entry's functions: with pointers alone, with a context, and the size of its workspace."""
+    """One entry's functions: with pointers alone, with a context, and the size of its workspace.
+
+    In a library for GPUs there is one with pointers to the GPU's memory, too.
+    """
 
     plain: str
     with_context: str
     workspace: str
     arguments: tuple[str, ...]
+    device: str | None = None
+
+    def exported(self) -> frozenset[str]:
+        """The names of the functions."""
+        return frozenset({self.plain, self.with_context, self.workspace} | ({self.device} if self.device else set()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class LibraryNames:
 
     def exported(self) -> frozenset[str]:
         """Every name that the library exports."""
-        functions = {name for e in self.entries for name in (e.plain, e.with_context, e.workspace)}
+        functions = {name for entry in self.entries for name in entry.exported()}
         times = () if self.times is None else (self.times,)
         return frozenset({self.manifest, self.status, self.python, *times} | functions)
 
@@ -97,9 +105,10 @@ def library_names(manifest: Manifest) -> LibraryNames:
     prefix = _unique(identifier(manifest.library, "library"), taken, _library_family)
     entries: list[EntryNames] = []
     for entry in manifest.entries:
-        plain = _unique(identifier(entry.name, "entry"), taken, _entry_family)
-        _, with_context, workspace = _entry_family(plain)
-        entries.append(EntryNames(plain, with_context, workspace, argument_names(entry)))
+        family = _entry_family if manifest.gpu is None else _gpu_entry_family
+        plain = _unique(identifier(entry.name, "entry"), taken, family)
+        _, with_context, workspace, *device = family(plain)
+        entries.append(EntryNames(plain, with_context, workspace, argument_names(entry), *device))
     manifest_name, status, python = _library_family(prefix)
     is_timed = any(entry.kernels for entry in manifest.entries)
     times = _unique(f"{prefix}_times", taken, lambda name: (name,)) if is_timed else None
@@ -108,7 +117,7 @@ def library_names(manifest: Manifest) -> LibraryNames:
 
 def argument_names(entry: Entry) -> tuple[str, ...]:
     """A C name for each parameter and each result, in that order, all different."""
-    taken = set(_KEYWORDS | _TYPES | {"ctx"})
+    taken = set(_KEYWORDS | _TYPES | {"ctx", "stream"})
     buffers = entry.parameters + entry.results
     return tuple(_unique(identifier(buffer.name, "arg"), taken, lambda name: (name,)) for buffer in buffers)
 
@@ -124,8 +133,12 @@ def identifier(name: str, default: str) -> str:
     return f"n{text}" if text[0].isdigit() else text
 
 
-def _entry_family(name: str) -> tuple[str, str, str]:
+def _entry_family(name: str) -> tuple[str, ...]:
     return name, f"{name}_ctx", f"{name}_workspace"
+
+
+def _gpu_entry_family(name: str) -> tuple[str, ...]:
+    return *_entry_family(name), f"{name}_device"
 
 
 def _library_family(name: str) -> tuple[str, str, str]:

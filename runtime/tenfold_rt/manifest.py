@@ -63,8 +63,35 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuKernel:
+    """A kernel of a library for GPUs: its name, the user's line, and what the assembler says that it takes.
+
+    That is registers of a thread, bytes of shared memory of a block, and bytes of registers that are spilled to memory;
+    None where no machine code was made.
+    """
+
+    name: str
+    location: str
+    registers: int | None
+    shared_bytes: int | None
+    spilled_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuCode:
+    """The kernels of a library for GPUs.  `forms` says how it holds them: `cubin`, `ptx` or both."""
+
+    architecture: str
+    forms: tuple[str, ...]
+    kernels: tuple[GpuKernel, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """The contents of one library.  `cpu` and `features` are LLVM's names for what it was compiled for."""
+    """The contents of one library.  `cpu` and `features` are LLVM's names for what it was compiled for.
+
+    In a library for GPUs that is the code that starts the kernels, and `gpu` says what these are.
+    """
 
     library: str
     version: str
@@ -72,19 +99,21 @@ class Manifest:
     cpu: str
     features: tuple[str, ...]
     entries: tuple[Entry, ...]
+    gpu: GpuCode | None = None
 
     def to_json(self) -> str:
         """The manifest as it stands in the library; `from_json` reads it back."""
-        return json.dumps(
-            {
-                "abi": ABI_VERSION,
-                "library": self.library,
-                "version": self.version,
-                "target": {"triple": self.triple, "cpu": self.cpu, "features": list(self.features)},
-                "entries": [_entry_to_dict(entry) for entry in self.entries],
-            },
-            separators=(",", ":"),
-        )
+        data: dict[str, Any] = {
+            "abi": ABI_VERSION,
+            "library": self.library,
+            "version": self.version,
+            "target": {"triple": self.triple, "cpu": self.cpu, "features": list(self.features)},
+            "entries": [_entry_to_dict(entry) for entry in self.entries],
+        }
+        if self.gpu is not None:
+            kernels = [list(astuple(kernel)) for kernel in self.gpu.kernels]
+            data["gpu"] = {"architecture": self.gpu.architecture, "forms": list(self.gpu.forms), "kernels": kernels}
+        return json.dumps(data, separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str) -> Manifest:
@@ -100,7 +129,13 @@ class Manifest:
             cpu=target["cpu"],
             features=tuple(target["features"]),
             entries=tuple(_entry_from_dict(entry) for entry in data["entries"]),
+            gpu=_gpu_from_dict(data["gpu"]) if "gpu" in data else None,
         )
+
+
+def _gpu_from_dict(data: dict[str, Any]) -> GpuCode:
+    kernels = tuple(GpuKernel(*kernel) for kernel in data["kernels"])
+    return GpuCode(data["architecture"], tuple(data["forms"]), kernels)
 
 
 def _entry_to_dict(entry: Entry) -> dict[str, Any]:

@@ -37,3 +37,30 @@ _MESSAGES = {
     Status.EABI: "tenfold_ctx.size is smaller than this library's tenfold_ctx",
     Status.ECPU: "this CPU lacks instructions that the library was compiled for",
 }
+
+
+class GpuStatus(IntEnum):
+    """What a library for GPUs may return beside; numbers that `Status` does not have."""
+
+    ENODRIVER = -8
+    EOLDDRIVER = -9
+    ENOGPU = -10
+    EGPUCODE = -11
+    EGPUMEM = -12
+
+    @property
+    def message(self) -> str:
+        """What the status means, for a person."""
+        return _GPU_MESSAGES[self]
+
+
+DRIVER_FAILURE = -1000
+"""`DRIVER_FAILURE - n` says that the driver gave the result n (a `CUresult`)."""
+
+_GPU_MESSAGES = {
+    GpuStatus.ENODRIVER: "there is no driver for NVIDIA's GPUs (libcuda.so.1)",
+    GpuStatus.EOLDDRIVER: "NVIDIA's driver is too old for this library",
+    GpuStatus.ENOGPU: "there is no GPU of NVIDIA's that can be used",
+    GpuStatus.EGPUCODE: "this GPU, or its driver, does not run the code that the library was compiled to",
+    GpuStatus.EGPUMEM: "out of memory on the GPU",
+}

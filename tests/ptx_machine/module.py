@@ -30,6 +30,10 @@ class Module:
         """The names of the kernels."""
         return tuple(self._code.kernels)
 
+    def parameter_sizes(self, kernel_name: str) -> tuple[int, ...]:
+        """The bytes of each parameter of a kernel."""
+        return tuple(parameter.nbytes for parameter in self._code.kernels[kernel_name].parameters)
+
     def launch(
         self,
         kernel_name: str,

@@ -69,13 +69,13 @@ def interface(manifest: Manifest, needs: Mapping[str, Needs]) -> str:
     what the interface cannot pass yet; `ArtifactError` where the manifest contradicts itself.
     """
     for entry in manifest.entries:
-        _check(entry)
+        check(entry)
     names = library_names(manifest)
     largest = max([0, *(needs[entry.name].workspace_bytes for entry in manifest.entries)])
     is_parallel = any(needs[entry.name].is_parallel for entry in manifest.entries)
     parts = [
         abi_text.declarations(large=largest >= abi_text.HUGE_PAGE or python_entry.has_large_results(manifest)),
-        _manifest_note(manifest, names),
+        manifest_note(manifest, names),
         _status_function(names),
         abi_text.CHECK_BUFFERS,
         abi_text.WORKSPACE_BYTES,
@@ -89,7 +89,7 @@ def interface(manifest: Manifest, needs: Mapping[str, Needs]) -> str:
         kept = f"[{len(ends)} x ptr] [{joined(ends)}]"
         parts.append(f'@llvm.compiler.used = appending global {kept}, section "llvm.metadata"\n')
     for entry, entry_names in zip(manifest.entries, names.entries, strict=True):
-        parts += _entry_functions(entry, entry_names, needs[entry.name])
+        parts += _functions_of(entry, entry_names, needs[entry.name])
     parts.append(python_entry.functions(manifest, names, is_parallel=is_parallel))
     if names.times is not None:
         parts.append(_times(manifest, names.times))
@@ -101,7 +101,8 @@ def exports(manifest: Manifest) -> frozenset[str]:
     return library_names(manifest).exported()
 
 
-def _check(entry: Entry) -> None:
+def check(entry: Entry) -> None:
+    """`UnsupportedError` or `ArtifactError` where an entry cannot be passed through the interface."""
     for buffer in entry.parameters + entry.results:
         for size in buffer.shape:
             if isinstance(size, str):
@@ -138,7 +139,7 @@ def _alignment(dtype: DType) -> int:
     return dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize
 
 
-def _manifest_note(manifest: Manifest, names: LibraryNames) -> str:
+def manifest_note(manifest: Manifest, names: LibraryNames) -> str:
     """The manifest as an ELF note, which the loader reads before it trusts the file, and a string inside that
     note.
     """
@@ -164,20 +165,25 @@ def _status_function(names: LibraryNames) -> str:
     return "".join(messages) + table + abi_text.status_functions(symbol(names.status), len(statuses))
 
 
-def _entry_functions(entry: Entry, names: EntryNames, needs: Needs) -> list[str]:
+def checks(entry: Entry) -> str:
+    """The tables by which `tenfold.check` judges an entry's pointers."""
     buffers = entry.parameters + entry.results
-    arguments = [f"%a{index}" for index in range(len(buffers))]
     partner = {result: parameter for parameter, result in entry.donated}
-    constants = [
-        array_constant(f"{entry.name}.sizes", "i64", [python_entry.byte_size(buffer) for buffer in buffers]),
-        array_constant(f"{entry.name}.masks", "i64", [_alignment(buffer.dtype) - 1 for buffer in buffers]),
-        array_constant(
-            f"{entry.name}.partners", "i64", [partner.get(index, -1) for index in range(len(entry.results))]
-        ),
-    ]
+    return "".join(
+        [
+            array_constant(f"{entry.name}.sizes", "i64", [python_entry.byte_size(buffer) for buffer in buffers]),
+            array_constant(f"{entry.name}.masks", "i64", [_alignment(buffer.dtype) - 1 for buffer in buffers]),
+            array_constant(
+                f"{entry.name}.partners", "i64", [partner.get(index, -1) for index in range(len(entry.results))]
+            ),
+        ]
+    )
+
+
+def entry_functions(entry: Entry, names: EntryNames) -> list[str]:
+    """What C calls, which refuse bad pointers and then call `NAME.run`."""
+    arguments = _arguments(entry)
     return [
-        *constants,
-        _run_function(entry, arguments, needs),
         _checked_function(entry, arguments),
         f"define i32 {symbol(names.plain)}({joined(arguments)}) nounwind {{\n"
         f"  %status = call i32 {symbol(f'{entry.name}.checked')}({joined(['null', *arguments])})\n"
@@ -187,6 +193,18 @@ def _entry_functions(entry: Entry, names: EntryNames, needs: Needs) -> list[str]
             f"{symbol(f'{entry.name}.checked')}({joined(['%ctx', *arguments])})",
             joined(["%ctx", *arguments]),
         ),
+    ]
+
+
+def _arguments(entry: Entry) -> list[str]:
+    return [f"%a{index}" for index in range(len(entry.parameters) + len(entry.results))]
+
+
+def _functions_of(entry: Entry, names: EntryNames, needs: Needs) -> list[str]:
+    return [
+        checks(entry),
+        _run_function(entry, _arguments(entry), needs),
+        *entry_functions(entry, names),
         abi_text.workspace_size(symbol(names.workspace), _rounded(needs.workspace_bytes), needs.per_thread_bytes),
     ]
 

@@ -11,9 +11,10 @@ import textwrap
 from tenfold_rt.c_names import EntryNames, LibraryNames, library_names
 from tenfold_rt.errors import UnsupportedError
 from tenfold_rt.manifest import ABI_VERSION, Buffer, Entry, Manifest
-from tenfold_rt.status import Status
+from tenfold_rt.status import DRIVER_FAILURE, GpuStatus, Status
 
 _STATUSES = ",\n".join(f"  TENFOLD_{s.name} = {s:d} /* {s.message} */" for s in Status)
+_GPU_STATUSES = ",\n".join(f"  TENFOLD_{s.name} = {s:d} /* {s.message} */" for s in GpuStatus)
 
 _SHARED = f"""\
 /* Shared by all libraries of ABI {ABI_VERSION}. */
@@ -56,17 +57,47 @@ typedef struct tenfold_ctx {{
 """
 
 
+_GPU_SHARED = f"""\
+/* Shared by all libraries for GPUs. */
+#ifndef TENFOLD_GPU_ABI_{ABI_VERSION}
+#define TENFOLD_GPU_ABI_{ABI_VERSION}
+
+/* What a function returns beside. */
+enum tenfold_gpu_status {{
+{_GPU_STATUSES},
+  TENFOLD_EDRIVER = {DRIVER_FAILURE} /* {DRIVER_FAILURE} - n: the driver failed with its result n, a CUresult */
+}};
+
+/* A CUstream, and a cudaStream_t, is a pointer to this. */
+struct CUstream_st;
+
+#endif
+"""
+
+_GPU_NOTE = """\
+   The functions NAME and NAME_ctx take pointers to the memory of the CPU, copy to the GPU and back, and return when all
+   is done; nothing in a tenfold_ctx has a use here.  NAME_device takes pointers to the GPU's memory, each a multiple of
+   16 bytes, and asks for the work on a stream; what goes wrong on the GPU is told by whoever waits for the stream, and
+   then what the results hold is not known.
+   The GPU is that of the thread's current context, or the first one where there is none.
+"""
+
+
 def header(manifest: Manifest) -> str:
     """The header for the library that `manifest` describes."""
     names = library_names(manifest)
     guard = f"TENFOLD_LIBRARY_{names.prefix}_H"
     target = f"{manifest.triple}, {manifest.cpu}"
+    note, shared = "", [_SHARED]
+    if manifest.gpu is not None:
+        target, note = f"{target}, with GPUs of NVIDIA's, {manifest.gpu.architecture}", _GPU_NOTE
+        shared.append(_GPU_SHARED)
     parts = [
-        f"/* {_comment(manifest.library)}: made by Tenfold {manifest.version} for {_comment(target)}.\n"
+        f"/* {_comment(manifest.library)}: made by Tenfold {manifest.version} for {_comment(target)}.\n{note}"
         "   All functions may be called from several threads at once.  Tensors are dense and row-major;\n"
         "   results must not overlap anything, but for those said to be updated in place. */\n"
         f"#ifndef {guard}\n#define {guard}\n\n#include <stddef.h>\n#include <stdint.h>\n",
-        _SHARED,
+        *shared,
         *(_entry(entry, entry_names) for entry, entry_names in zip(manifest.entries, names.entries, strict=True)),
         _library(names),
         "#endif\n",
@@ -95,11 +126,15 @@ def _entry(entry: Entry, names: EntryNames) -> str:
         name = names.arguments[len(entry.parameters) + index]
         arguments.append(f"{_c_type(entry, buffer)} *{name} /* out: {note} */")
     context = ["const tenfold_ctx *ctx /* may be NULL */", *arguments]
+    on_device = ""
+    if names.device is not None:
+        stream = [*arguments, "struct CUstream_st *stream /* may be NULL, the default stream */"]
+        on_device = f"TENFOLD_EXTERN int32_t {names.device}({_lines(stream)});\n"
     return (
         f"{_documentation(entry)}"
         f"TENFOLD_EXTERN int32_t {names.plain}({_lines(arguments) or 'void'});\n"
         f"TENFOLD_EXTERN int32_t {names.with_context}({_lines(context)});\n"
-        f"TENFOLD_EXTERN int64_t {names.workspace}(int32_t num_threads); /* bytes */\n"
+        f"TENFOLD_EXTERN int64_t {names.workspace}(int32_t num_threads); /* bytes */\n{on_device}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tenfold.cli.sources import read_module, split_source
 from tenfold.export import SUFFIXES, header_path, write_artifact, write_files
 from tenfold.program import compiler, refuse_uncompiled
 from tenfold_rt.cpu import X86_64_LEVELS
+from tenfold_rt.errors import RequestError
 from tenfoldc import target as targets
 from tenfoldc.ir.core import Module
 
@@ -21,25 +23,49 @@ CPUS = ("native", *X86_64_LEVELS)
 
 
 def compile_file(
-    source: str, output: Path | None, arguments: Sequence[str], *, emit: str, cpu: str, verbose: bool
+    source: str,
+    output: Path | None,
+    arguments: Sequence[str],
+    *,
+    emit: str,
+    cpu: str,
+    target: str = "cpu",
+    verbose: bool = False,
 ) -> None:
     """Do what `tenfold compile` was asked; `TenfoldError` says why it cannot be done."""
+    machine = target_name(target, cpu)
     module, passed_over = read_module(source, arguments)
     observe = _show if verbose else None
     if emit in TEXTS:
-        _write_text(module, TEXTS[emit], cpu, output, observe)
+        _write_text(module, TEXTS[emit], machine, output, observe)
     else:
         path = output or Path(f"lib{split_source(source)[0].stem}{SUFFIXES[emit]}")
-        write_artifact(module, path, cpu, kind=emit, observe=observe)
+        write_artifact(module, path, machine, kind=emit, observe=observe)
         size = path.stat().st_size / 1024
         click.echo(f"wrote {path} ({size:.0f} KiB: {', '.join(module.entries)}) and {header_path(path)}")
     for name in passed_over:
         click.echo(f"tenfold: left out {name}, which lacks specs", err=True)
 
 
-def _write_text(module: Module, stage: str, cpu: str, output: Path | None, observe: Callable[..., None] | None) -> None:
+def target_name(target: str, cpu: str) -> str:
+    """What `--target` and `--cpu` name together; `RequestError` where they contradict each other."""
+    if target == "cpu":
+        return cpu
+    if target != "cuda" and not target.startswith("cuda:"):
+        raise RequestError(f"there is no target {target!r}", mend="choose cpu, cuda, or cuda:sm_90a and the like")
+    if cpu != CPUS[0]:
+        raise RequestError(f"--cpu {cpu} is not for --target {target}", mend="give one of them")
+    return target
+
+
+def _write_text(
+    module: Module, stage: str, target: str, output: Path | None, observe: Callable[..., None] | None
+) -> None:
     refuse_uncompiled(module)
-    text = compiler().stage_text(module, stage, target=targets.named(cpu), observe=observe)
+    machine, compilers = targets.named(target), compiler()
+    if machine.is_gpu:
+        compilers = importlib.import_module("tenfoldc.gpu.pipeline")
+    text = compilers.stage_text(module, stage, target=machine, observe=observe)
     if output is None:
         click.echo(text)
     else:

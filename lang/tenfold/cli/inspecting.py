@@ -1,15 +1,34 @@
-"""`tenfold inspect`: a source file in; the memory that its functions take out, as lines of a table."""
+"""`tenfold inspect`: a file in, lines for a person out.
+
+For a source file they are a table of the memory that its functions take; for a library, what it was made for, its
+functions, and a table of the kernels for GPUs that it holds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tenfold.cli.sources import read_module
 from tenfold.program import compiler, refuse_uncompiled
+from tenfold_rt.errors import RequestError
+from tenfold_rt.library_file import read_manifest
+from tenfold_rt.manifest import Buffer, Entry, GpuCode, Manifest
 from tenfoldc import target as targets
 
 _COLUMNS = ("entry", "parameters", "results", "constants", "workspace", "live", "thread", "peak")
+_KERNEL_COLUMNS = ("kernel", "registers", "shared", "spilled", "from")
 _UNITS = ("B", "KiB", "MiB", "GiB")
+
+
+def findings(source: str, arguments: Sequence[str]) -> Iterator[str]:
+    """The lines for a source file or a library; `TenfoldError` where it is neither."""
+    if Path(source).suffix != ".so":
+        return memory(source, arguments)
+    if arguments:
+        raise RequestError("--arg gives types to Python functions", mend=f"{source} is compiled")
+    manifest, _ = read_manifest(Path(source))
+    return contents(manifest)
 
 
 def memory(source: str, arguments: Sequence[str]) -> Iterator[str]:
@@ -20,10 +39,45 @@ def memory(source: str, arguments: Sequence[str]) -> Iterator[str]:
     for use in compiler().memory_usage(module, target=targets.host()):
         sizes = (use.parameters, use.results, use.constants, use.workspace, use.live, use.per_thread, use.peak)
         rows.append((use.entry, *map(_amount, sizes)))
+    yield from _table(rows)
+
+
+def contents(manifest: Manifest) -> Iterator[str]:
+    """What a library holds."""
+    yield f"library  {manifest.library}, made by Tenfold {manifest.version}"
+    yield f"target   {manifest.triple}, {manifest.cpu}"
+    if manifest.gpu is not None:
+        yield f"GPU      {manifest.gpu.architecture}, as {' and '.join(manifest.gpu.forms)}"
+    for entry in manifest.entries:
+        yield f"entry    {_signature(entry)}"
+    if manifest.gpu is not None:
+        yield from _kernels(manifest.gpu)
+
+
+def _kernels(code: GpuCode) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = [_KERNEL_COLUMNS]
+    for kernel in code.kernels:
+        sizes = ("?" if size is None else _amount(size) for size in (kernel.shared_bytes, kernel.spilled_bytes))
+        registers = "?" if kernel.registers is None else str(kernel.registers)
+        rows.append((kernel.name, registers, *sizes, kernel.location))
+    yield from _table(rows)
+
+
+def _signature(entry: Entry) -> str:
+    parameters, results = (", ".join(map(_buffer, buffers)) for buffers in (entry.parameters, entry.results))
+    return f"{entry.name}({parameters}) -> ({results})"
+
+
+def _buffer(buffer: Buffer) -> str:
+    return f"{buffer.name}: {buffer.dtype.name}[{', '.join(map(str, buffer.shape))}]"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Rows whose first column is flush left and whose others are flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, *sizes in rows:
-        cells = (size.rjust(width) for size, width in zip(sizes, widths[1:], strict=True))
-        yield "  ".join([name.ljust(widths[0]), *cells])
+    for name, *cells in rows:
+        padded = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        yield "  ".join([name.ljust(widths[0]), *padded])
 
 
 def _amount(size: int) -> str:

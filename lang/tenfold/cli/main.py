@@ -57,9 +57,16 @@ def cli() -> None:
     show_default=True,
     help="The processor to compile for: this machine's, or any that has the level.",
 )
+@click.option(
+    "--target",
+    metavar="cpu|cuda[:ARCH]",
+    default="cpu",
+    show_default=True,
+    help="cuda: for GPUs of NVIDIA's, sm_80 and later; cuda:sm_90a and the like: for one architecture.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show each stage and the time it took.")
 def compile_command(
-    source: str, output: Path | None, arguments: tuple[str, ...], emit: str, cpu: str, verbose: bool
+    source: str, output: Path | None, arguments: tuple[str, ...], emit: str, cpu: str, target: str, verbose: bool
 ) -> None:
     """Compile the functions of FILE into one library and one C header.
 
@@ -70,8 +77,9 @@ def compile_command(
     tenfold compile model.py -o libmodel.so
     tenfold compile model.py:predict --arg x=f32[32,784]
     tenfold compile model.mlir --emit llvm
+    tenfold compile model.py --target cuda:sm_90a
     """
-    compiling.compile_file(source, output, arguments, emit=emit, cpu=cpu, verbose=verbose)
+    compiling.compile_file(source, output, arguments, emit=emit, cpu=cpu, target=target, verbose=verbose)
 
 
 @cli.command("run")
@@ -88,15 +96,15 @@ def run_command(source: str, inputs: Path | None, outputs: Path | None) -> None:
 
 
 @cli.command("inspect")
-@click.argument("source", metavar="FILE[:NAME]")
+@click.argument("source", metavar="FILE[:NAME]|LIBRARY.so")
 @click.option("--arg", "arguments", metavar="NAME=SPEC", multiple=True, help="As in `tenfold compile`.")
 def inspect_command(source: str, arguments: tuple[str, ...]) -> None:
-    """Say how much memory each function of FILE takes when it is called.
+    """Say how much memory each function of FILE takes when it is called, or what a compiled LIBRARY.so holds.
 
     `live` is the most of the workspace that holds something at one moment; no placement could need less.  `peak` is
     all that a call on one thread has in memory; `thread` is what each further thread adds.
     """
-    for line in inspecting.memory(source, arguments):
+    for line in inspecting.findings(source, arguments):
         click.echo(line)
 
 
