@@ -76,7 +76,8 @@ def fma64(x: Array, y: Array, z: Array) -> Array:
     result = np.where((x == 0) | (y == 0) | ~np.isfinite(plain), plain, result)
     for i in np.flatnonzero(extreme & np.isfinite(x) & np.isfinite(y) & np.isfinite(z)):
         result.flat[i] = _exact_fma(float(x.flat[i]), float(y.flat[i]), float(z.flat[i]))
-    return np.where(extreme & ~(np.isfinite(x) & np.isfinite(y) & np.isfinite(z)), plain, result)
+    result = np.where(extreme & ~(np.isfinite(x) & np.isfinite(y) & np.isfinite(z)), plain, result)
+    return np.where(np.isinf(z) & np.isfinite(x) & np.isfinite(y), z, result)
 
 
 def _exact_fma(x: float, y: float, z: float) -> float:
