@@ -18,6 +18,7 @@ from tenfold.control.loops import fori_loop, while_loop
 from tenfold.control.scans import associative_scan, map, scan  # noqa: A004
 from tenfold.default_dtype import get_default_dtype, set_default_dtype
 from tenfold.device import Device as device  # noqa: N813 - PyTorch's name
+from tenfold.device import get_default_device, set_default_device
 from tenfold.export import export
 from tenfold.functions import (
     arithmetic,
@@ -166,9 +167,12 @@ from tenfold_rt import errors
 from tenfold_rt.errors import (
     ArgumentError,
     ArtifactError,
+    DeviceError,
+    DeviceMemoryError,
     DTypeError,
     FileFormatError,
     ParseError,
+    PlacementError,
     RangeError,
     RequestError,
     SaveError,
@@ -188,6 +192,8 @@ __all__ = [
     "ArtifactError",
     "Compiled",
     "DTypeError",
+    "DeviceError",
+    "DeviceMemoryError",
     "ElementType",
     "Extremes",
     "FileFormatError",
@@ -195,6 +201,7 @@ __all__ = [
     "LoadedLibrary",
     "Lowered",
     "ParseError",
+    "PlacementError",
     "RangeError",
     "RequestError",
     "SaveError",
@@ -258,6 +265,7 @@ __all__ = [
     "from_dlpack",
     "from_numpy",
     "gelu",
+    "get_default_device",
     "get_default_dtype",
     "get_num_threads",
     "get_rng_state",
@@ -305,6 +313,7 @@ __all__ = [
     "scaled_dot_product_attention",
     "scan",
     "seed",
+    "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",
     "set_num_threads",

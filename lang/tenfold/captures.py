@@ -13,18 +13,19 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-
 from tenfold import tree as pytree
+from tenfold.device import Device
 from tenfold.gradients.calls import cut, invoke
 from tenfold.gradients.modes import is_grad_enabled, set_grad_enabled
 from tenfold.lazy.graph import GRAPH
 from tenfold.lazy.groups import number_type
 from tenfold.lazy.routines import Routine
+from tenfold.memory import Memory, on_device
+from tenfold.placement import moved, moved_value, require_usable
 from tenfold.program import Traced
 from tenfold.threads import threads
 from tenfold.tracing import Number, Reference, TensorValue, Trace
-from tenfold.values import OVERLAY, Array, Edged, Storage, Value, rebound
+from tenfold.values import OVERLAY, Edged, Storage, Value, rebound
 from tenfold.views import whole
 from tenfoldc.ir.builder import Var
 
@@ -81,6 +82,7 @@ class Recorder:
         assert overlay is not None
         taken = self._taken.get(storage)
         if taken is None:
+            require_usable(storage.kind, trace)
             var = trace.builder.parameter(storage.kind.type)
             taken = self._taken[storage] = _Taken(Value.of_var(var, trace), whole(ref))
             self._add(var, self._places.get(storage, taken.find))
@@ -211,7 +213,8 @@ class Effects:
         remaining = iter(results[count:])
         for change in self.changed:
             storage, result = change.source().storage, next(remaining)
-            storage.write(result.value, result.ref.edge if change.has_gradient else storage.edge)
+            value = moved_value(result.value, storage.kind.device)
+            storage.write(value, result.ref.edge if change.has_gradient else storage.edge)
         for tensor, gradient in self.gradients:
             tensor.set_gradient(None if gradient is None else next(remaining))
         for storage in self.escaped:
@@ -236,16 +239,24 @@ class Effectful:
         self._effects = traced.effects
         self._results = traced.results
         self._threads = threads
-        self._routine = Routine(traced.function.name, traced.function.body)
+        self._routine = Routine(traced.function.name, traced.function.body, device=traced.device)
 
     def holds(self) -> bool:
         """Whether a call may use this program: what it was compiled for is still so."""
         return self._effects.holds()
 
-    def run(self, leaves: Sequence[Any], arrays: Sequence[Array], *, as_tensors: bool) -> Any:
-        """The results for the leaves of a call's arguments, which as `arrays` have the program's types."""
+    @property
+    def device(self) -> Device:
+        """Where it runs, and where its arguments and results are."""
+        return self._routine.device
+
+    def run(self, leaves: Sequence[Any], arrays: Sequence[Memory], *, as_tensors: bool) -> Any:
+        """The results for the leaves of a call's arguments, which as `arrays` have the program's types.
+
+        What is elsewhere is copied to the program's device.
+        """
         operands = [
-            leaf if isinstance(leaf, TensorValue) else Value.of_array(np.array(array))
+            moved(leaf, self.device) if isinstance(leaf, TensorValue) else Value.of_array(self._own(array))
             for leaf, array in zip(leaves, arrays, strict=True)
         ]
         count = self._results.leaves
@@ -253,3 +264,8 @@ class Effectful:
             results = self._effects.call(self._routine, operands, count)
         given = results if as_tensors else [result.array for result in results]
         return pytree.unflatten(self._results, given)
+
+    def _own(self, array: Memory) -> Memory:
+        """A copy of an argument on the program's device."""
+        given = on_device(array, self.device)
+        return given.copy() if given is array else given

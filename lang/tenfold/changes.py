@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
+from tenfold.device import default_device
 from tenfold.functions import (
     arithmetic,
     binary,
@@ -28,6 +30,7 @@ from tenfold.functions.indexing import Index
 from tenfold.gradients.calls import Overwritten, changing
 from tenfold.gradients.graph import AccumulateGrad, Edge
 from tenfold.gradients.modes import is_grad_enabled
+from tenfold.placement import moved
 from tenfold.promotion import family
 from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
 from tenfold.views import View
@@ -88,7 +91,8 @@ def change(tensor: Tensor, compute: Callable[[], Any], name: str) -> Tensor:
     where it is of a higher family of element types.
     """
     refuse_leaf(tensor)
-    with changing(tensor):
+    device = tensor.ref.kind.device
+    with nullcontext() if device is default_device() else device, changing(tensor):
         result: Tensor = compute()
         if result.ref.kind is not tensor.ref.kind:
             result = _fitting(result, tensor, name)
@@ -311,5 +315,7 @@ class Changes(TensorValue):
 
 
 def _copied(tensor: Tensor, src: TensorLike) -> Any:
+    if isinstance(src, TensorValue):
+        src = moved(src, tensor.ref.kind.device)
     source = shapes.broadcast_to(src, tensor.tensor_type.sizes)
     return elementwise.clone(elementwise.to(source, tensor.dtype))

@@ -16,13 +16,25 @@ from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from tenfold.captures import Effectful, Recorder
+from tenfold.device import CPU, Device, named_device, usable_device
 from tenfold.export import write_artifact
 from tenfold.lazy.graph import GRAPH
-from tenfold.program import COMPILING, Program, Traced, compile_traced, compiler, trace_function
+from tenfold.memory import on_device, type_of
+from tenfold.placement import placed, placing_of
+from tenfold.program import (
+    COMPILING,
+    Program,
+    Traced,
+    compile_traced,
+    compiler,
+    gpu_compiler,
+    gpu_target,
+    trace_function,
+)
 from tenfold.rewrite.convert import ControlFlow, rewritten
 from tenfold.rewrite.convert import control_flow as in_mode
-from tenfold.signature import Request, Signature, array_kinds, array_type, example_types, operands_of, wants_gradient
-from tenfold.tracing import TensorValue, here, is_tracing
+from tenfold.signature import Request, Signature, array_kinds, example_types, operands_of, wants_gradient
+from tenfold.tracing import Placing, TensorValue, here, is_tracing
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, SpecError
 from tenfold_rt.threads import checked
@@ -60,11 +72,13 @@ class Compiled(Generic[P, R]):
         donate: Sequence[str],
         threads: int | None = None,
         mode: ControlFlow = "rewrite",
+        target: Device | None = None,
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._static, self._donate = static_argnames, donate
         self._mode: ControlFlow = mode
+        self._target = target
         self._threads = None if threads is None else checked(threads)
         self._programs: dict[Request, list[Program | Effectful]] = {}
         # By the structure of the arguments, and by that with the arrays' types: the first is quicker to look up.
@@ -143,13 +157,15 @@ class Compiled(Generic[P, R]):
         """
         parts = self.signature.take_apart(arguments)
         arrays = self.signature.arrays(parts)
-        request = self.signature.request(parts, [array_type(array) for array in arrays])
+        target = None if self._target is None else usable_device(self._target)
+        placing = placing_of(parts.leaves, target)
+        request = self.signature.request(parts, [type_of(array) for array in arrays], placing)
         program = self._program(request)
         if isinstance(program, Effectful):
             return program.run(parts.leaves, arrays, as_tensors=as_tensors or not arrays)
         if key is not None:
             self._known[key] = program
-        return program.run(arrays, as_tensors=as_tensors)
+        return program.run([on_device(array, program.device) for array in arrays], as_tensors=as_tensors)
 
     def _program(self, request: Request) -> Program | Effectful:
         with GRAPH.lock, COMPILING:  # in this order: what is recorded may be run by a trace
@@ -172,7 +188,8 @@ class Compiled(Generic[P, R]):
         """
         signature = self.signature
         return (
-            signature.is_flat(request)
+            program.device is CPU
+            and signature.is_flat(request)
             and program.returns_as_compiled
             and all(
                 type_.rank > 0 or name in signature.specs
@@ -181,20 +198,24 @@ class Compiled(Generic[P, R]):
         )
 
     def _trace(self, request: Request, *, captures: bool = True) -> Traced:
-        return trace_function(
-            lambda leaves: self.signature.call(self._traced, request, leaves),
-            self.signature.arguments(request),
-            self.signature.name,
-            self.__doc__ or "",
-            Recorder() if captures else None,
-        )
+        def trace(placing: Placing) -> Traced:
+            return trace_function(
+                lambda leaves: self.signature.call(self._traced, request, leaves),
+                self.signature.arguments(request),
+                self.signature.name,
+                self.__doc__ or "",
+                Recorder() if captures else None,
+                placing,
+            )
+
+        return placed(trace, request.placing)
 
     def with_threads(self, count: int) -> Compiled[P, R]:
         """The same function, nothing compiled anew, whose calls use up to `count` threads.
 
         `SpecError` where `count` is not from 1 to 256.
         """
-        other = Compiled(self._function, self._static, self._donate, count, self._mode)
+        other = Compiled(self._function, self._static, self._donate, count, self._mode, self._target)
         other._programs = self._programs
         return other
 
@@ -213,7 +234,8 @@ class Compiled(Generic[P, R]):
                 )
             kwargs = dict(signature.specs)
         parts = signature.take_apart(signature.bind(args, kwargs))
-        request = signature.request(parts, example_types(parts))
+        target = None if self._target is None else named_device(self._target)
+        request = signature.request(parts, example_types(parts), placing_of(parts.leaves, target))
         return Lowered(self._trace(request, captures=False))
 
     def export(self, path: str | Path, *args: Any, target: str = "native", **kwargs: Any) -> Path:
@@ -241,11 +263,14 @@ class Lowered:
         return self._traced.results
 
     def text(self, stage: str = "tensor") -> str:
-        """The program as text: `tensor` IR (StableHLO), `loops`, `llvm` IR or `asm`."""
+        """The program as text: `tensor` IR (StableHLO), `loops`, `llvm` IR or `asm`, which is PTX for a GPU."""
         if stage not in STAGES:
             raise ArgumentError(f"there is no stage {stage!r}", mend=f"the stages are {', '.join(STAGES)}")
         if stage == "tensor":
             return print_module(self.module)
+        device = self._traced.device
+        if device is not CPU:
+            return gpu_compiler().stage_text(self.module, stage, target=gpu_target(device))
         return compiler().stage_text(self.module, stage, target=targets.host())
 
     def compile(self) -> Callable[..., Any]:
@@ -253,7 +278,7 @@ class Lowered:
         program = compile_traced(self._traced)
 
         def run(*arrays: Any) -> Any:
-            return program.run(arrays, as_tensors=False)
+            return program.run([on_device(array, program.device) for array in arrays], as_tensors=False)
 
         return run
 
@@ -269,6 +294,7 @@ def compile(  # noqa: A001 - what PyTorch calls it
     donate: Sequence[str] = (),
     threads: int | None = None,
     control_flow: ControlFlow = "rewrite",
+    target: Device | str | None = None,
 ) -> Compiled[P, R]: ...
 @overload
 def compile(  # noqa: A001
@@ -278,6 +304,7 @@ def compile(  # noqa: A001
     donate: Sequence[str] = (),
     threads: int | None = None,
     control_flow: ControlFlow = "rewrite",
+    target: Device | str | None = None,
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def compile(  # noqa: A001
     function: Callable[P, R] | None = None,
@@ -286,6 +313,7 @@ def compile(  # noqa: A001
     donate: Sequence[str] = (),
     threads: int | None = None,
     control_flow: ControlFlow = "rewrite",
+    target: Device | str | None = None,
 ) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
     """Compile `function`; a decorator, with or without arguments.
 
@@ -295,7 +323,8 @@ def compile(  # noqa: A001
     specs are checked at every call.  All-NumPy arguments give NumPy results, a `Tensor` among them gives Tensors.
     `threads` is how many threads a call may use, where that is not to be the process's number; `with_threads` gives
     the same for a function that is compiled already.  With `control_flow` "rewrite" Python's `if`, `while` and `for`
-    over traced values are part of the program; with "python" they are refused.
+    over traced values are part of the program; with "python" they are refused.  A call runs where its tensors are, or
+    on the `target` "cpu", "cuda" or "cuda:1", to which its arguments are copied.
     """
     if control_flow not in ("rewrite", "python"):
         raise ArgumentError(
@@ -303,8 +332,17 @@ def compile(  # noqa: A001
         )
     static = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     donated = (donate,) if isinstance(donate, str) else tuple(donate)
+    device = None if target is None else _device_named(target)
     if function is None:
-        return lambda given: Compiled(given, static, donated, threads, control_flow)
+        return lambda given: Compiled(given, static, donated, threads, control_flow, device)
     if not callable(function):
         raise ArgumentError(f"compile: {function!r} is no function", where=here())
-    return Compiled(function, static, donated, threads, control_flow)
+    return Compiled(function, static, donated, threads, control_flow, device)
+
+
+def _device_named(target: Device | str) -> Device:
+    """The CPU or a GPU, whether or not there is one; `ArgumentError` for other devices."""
+    device = Device(target)
+    if device.type not in ("cpu", "cuda"):
+        raise ArgumentError(f"compile: target is {target!r}", where=here(), mend="give 'cpu', 'cuda' or 'cuda:1'")
+    return device

@@ -6,12 +6,13 @@ from typing import cast
 
 import numpy as np
 
-from tenfold.device import Device
+from tenfold.device import Device, asked_device, default_device
 from tenfold.functions import elementwise
+from tenfold.memory import on_device
+from tenfold.sharing import shared
 from tenfold.specs import DTypeLike, element_type
-from tenfold.tensor import Tensor, require_cpu
+from tenfold.tensor import Tensor
 from tenfold.tracing import Array, array_from, here
-from tenfold.tracing import from_dlpack as shared_array
 from tenfold.values import Value
 from tenfold_rt.errors import ArgumentError, DTypeError
 
@@ -26,12 +27,13 @@ def tensor(
 
     Python floats become the default float, ints i64, bools bool; an array keeps its element type.  `dtype` converts.
     """
-    require_cpu(device)
+    asked = asked_device(device)
     if isinstance(data, Tensor):
-        made = elementwise.clone(data.detach())
+        source = data.detach()
+        made = elementwise.clone(source) if asked in (None, source.device) else source.to(asked)
     else:
-        array = array_from(_without_tensors(data))
-        made = Tensor.of_array(np.array(array, order="C"))
+        array = np.array(array_from(_without_tensors(data)), order="C")
+        made = Tensor.of_array(on_device(array, default_device() if asked is None else asked))
     if dtype is not None and made.tensor_type.dtype is not element_type(dtype):
         made = elementwise.to(made, dtype)
     return made.requires_grad_() if requires_grad else made
@@ -42,13 +44,13 @@ def _without_tensors(data: object) -> object:
     if isinstance(data, (list, tuple)):
         return [_without_tensors(item) for item in cast("list[object]", data)]
     if isinstance(data, Tensor) and data.array is not None:
-        return data.detach().numpy() if data.ndim else data.item()
+        return data.detach().cpu().numpy() if data.ndim else data.item()
     return data
 
 
 def as_tensor(data: object, dtype: DTypeLike | None = None, device: str | Device | None = None) -> Tensor:
     """A tensor of `data`, over its memory where it is an array; a tensor is given back as it is."""
-    require_cpu(device)
+    asked = asked_device(device)
     if isinstance(data, Tensor):
         made = data
     elif isinstance(data, np.ndarray):
@@ -56,8 +58,9 @@ def as_tensor(data: object, dtype: DTypeLike | None = None, device: str | Device
     elif hasattr(data, "__dlpack__"):
         made = from_dlpack(data)
     else:
-        return tensor(data, dtype)
-    return made if dtype is None else made.to(dtype)
+        return tensor(data, dtype, asked)
+    there = made if asked is None else made.to(asked)
+    return there if dtype is None else there.to(dtype)
 
 
 def asarray(data: object, dtype: DTypeLike | None = None) -> Tensor:
@@ -86,4 +89,4 @@ def from_numpy(array: Array) -> Tensor:
 
 def from_dlpack(data: object) -> Tensor:
     """A tensor over the memory of another library's tensor; `ArgumentError` where it cannot be shared."""
-    return Tensor.of_value(Value.of_array(shared_array(data), foreign=True))
+    return Tensor.of_value(shared(data))

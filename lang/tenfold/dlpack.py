@@ -17,11 +17,11 @@ from tenfold_rt import dtypes
 Array = NDArray[Any]
 
 _UNSIGNED, _BFLOAT = 1, 4
-_VERSIONED_OFFSET = 32
+VERSIONED_OFFSET = 32
 """Where the tensor lies within a structure that begins with a version."""
 
 
-class _Tensor(ctypes.Structure):
+class DLTensor(ctypes.Structure):
     """DLTensor of dlpack.h."""
 
     _fields_ = (
@@ -56,8 +56,8 @@ def array_over(data: Any) -> Array:
     try:
         return np.from_dlpack(data)
     except RuntimeError:  # an element type that NumPy does not have
-        capsule = _capsule_of(data)
-        tensor = _tensor_of(capsule)
+        capsule = capsule_of(data)
+        tensor = tensor_of(capsule)
         if (tensor.code, tensor.bits, tensor.lanes) != (_BFLOAT, 16, 1):
             raise
         tensor.code = _UNSIGNED
@@ -65,12 +65,12 @@ def array_over(data: Any) -> Array:
         return shared.view(dtypes.bf16.numpy)
 
 
-def _capsule_of(data: Any) -> object:
+def capsule_of(data: Any, **arguments: Any) -> object:
     """The capsule that a tensor of another library gives; one with a version, which says whether it may be written."""
     try:
-        return data.__dlpack__(max_version=(1, 0))
+        return data.__dlpack__(max_version=(1, 0), **arguments)
     except TypeError:  # from before there were versions
-        return data.__dlpack__()
+        return data.__dlpack__(**arguments)
 
 
 def capsule_over(array: Array, **arguments: Any) -> object:
@@ -78,15 +78,21 @@ def capsule_over(array: Array, **arguments: Any) -> object:
     if dtypes.from_numpy(array.dtype) is not dtypes.bf16:
         return array.__dlpack__(**arguments)
     capsule = array.view(np.uint16).__dlpack__(**arguments)
-    _tensor_of(capsule).code = _BFLOAT
+    tensor_of(capsule).code = _BFLOAT
     return capsule
 
 
-def _tensor_of(capsule: object) -> _Tensor:
+def tensor_of(capsule: object) -> DLTensor:
     """The tensor in a capsule, in place."""
+    address, is_versioned = content_of(capsule)
+    return DLTensor.from_address(address + (VERSIONED_OFFSET if is_versioned else 0))
+
+
+def content_of(capsule: object) -> tuple[int, bool]:
+    """The address of the structure in a capsule, and whether that begins with a version."""
     get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     name: bytes = get_name(capsule)
     address: int = get_pointer(capsule, name)
-    return _Tensor.from_address(address + (_VERSIONED_OFFSET if name == b"dltensor_versioned" else 0))
+    return address, name == b"dltensor_versioned"

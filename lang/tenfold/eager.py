@@ -17,18 +17,22 @@ import numpy as np
 
 from tenfold import tree as pytree
 from tenfold.default_dtype import default_float
+from tenfold.device import Device, default_device
 from tenfold.gradients.calls import invoke
 from tenfold.gradients.names import call_name
 from tenfold.lazy.groups import number_type
 from tenfold.lazy.routines import Routine
 from tenfold.lazy.tables import Table
+from tenfold.memory import on_device
 from tenfold.outputs import call_into
+from tenfold.placement import common_device
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
 from tenfold.rewrite.convert import with_rewritten
 from tenfold.specs import ElementType, array_element_type
 from tenfold.tracing import (
     Array,
     Number,
+    Placing,
     TensorValue,
     array_from,
     here,
@@ -169,7 +173,8 @@ class Callee:
         if layout is None:
             layout = self._layouts.add(structure, self._layout(arguments, leaves))
         operands: list[Any] = []
-        key: list[Hashable] = [default_float().name]
+        device = common_device([leaf for leaf in leaves if isinstance(leaf, TensorValue)], default_device())
+        key: list[Hashable] = [default_float().name, device]
         for leaf, is_number in zip(leaves, layout.numbers, strict=True):
             if isinstance(leaf, TensorValue):
                 operands.append(leaf)
@@ -177,14 +182,14 @@ class Callee:
             elif is_number:
                 operands.append(leaf)
             elif is_array(leaf):
-                value = Value.of_array(np.array(array_from(leaf)))
+                value = Value.of_array(on_device(np.array(array_from(leaf)), device))
                 operands.append(value)
                 key.append(value.kind)
             else:
                 key += (type(leaf), _constant(leaf))
         known = layout.routines.get(_hashable(tuple(key), self.name))
         if known is None:
-            known = self._traceable(layout, arguments, leaves, operands)
+            known = self._traceable(layout, arguments, leaves, operands, device)
             if not layout.has_numbers:
                 operands = [leaf for leaf in operands if not isinstance(leaf, (bool, int, float))]
             layout.routines.add(tuple(key), known)
@@ -227,27 +232,31 @@ class Callee:
         numbers = tuple(_taken_as_tensors(self._body, arguments, leaves))
         return _Layout(numbers, any(numbers), Table(_CALLS))
 
-    def _traceable(self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any]) -> Traceable:
+    def _traceable(
+        self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any], device: Device
+    ) -> Traceable:
         """The body traced for these arguments.
 
         Where it needs to know a number, numbers are constants from now on in calls that are arranged in this way.
         """
         if layout.has_numbers:
             try:
-                return self._traced(layout, arguments, leaves, operands)
+                return self._traced(layout, arguments, leaves, operands, device)
             except Exception:
                 numbers, layout.numbers, layout.has_numbers = layout.numbers, (False,) * len(leaves), False
                 try:
-                    traced = self._traced(layout, arguments, leaves, operands)
+                    traced = self._traced(layout, arguments, leaves, operands, device)
                 except Exception:  # it was not the numbers
                     layout.numbers, layout.has_numbers = numbers, True
                     raise
                 layout.routines.clear()
                 self._patterns.clear()
                 return traced
-        return self._traced(layout, arguments, leaves, operands)
+        return self._traced(layout, arguments, leaves, operands, device)
 
-    def _traced(self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any]) -> Traceable:
+    def _traced(
+        self, layout: _Layout, arguments: Any, leaves: list[Any], operands: list[Any], device: Device
+    ) -> Traceable:
         tree = pytree.flatten(arguments)[1]
         inputs = [leaf for leaf in operands if layout.has_numbers or not isinstance(leaf, (bool, int, float))]
         types = [_type_of(each) for each in inputs]
@@ -266,8 +275,15 @@ class Callee:
             return self._body(*positional, **named)
 
         with within_body():
-            traced = trace_function(call, [Argument("x", type_) for type_ in types], self.name)
-        return Traceable(Routine(self.name, traced.function.body, self._node(arguments)), traced.results)
+            traced = trace_function(
+                call, [Argument("x", type_) for type_ in types], self.name, placing=self._placing(device)
+            )
+        return Traceable(Routine(self.name, traced.function.body, self._node(arguments), traced.device), traced.results)
+
+    @staticmethod
+    def _placing(device: Device) -> Placing | None:
+        """Where a body is traced: on the device of its operands, or in a trace, on that one's."""
+        return None if is_tracing() else Placing(device)
 
     def _node(self, arguments: Any) -> str:
         """The name of what remembers a call."""
@@ -327,7 +343,7 @@ def _taken_as_tensors(body: Callable[..., Any], arguments: Any, leaves: list[Any
 def _kinds_of(values: Sequence[Any], names: Iterable[str]) -> tuple[Hashable, ...]:
     """The key of a call's pattern: the kinds of the arguments, `names` those of the last of them."""
     kinds: list[Hashable] = [each.ref.kind if isinstance(each, TensorValue) else type(each) for each in values]
-    return (default_float().name, *kinds, *names)
+    return (default_float().name, default_device().index, *kinds, *names)
 
 
 def _constant(leaf: Any) -> Hashable:

@@ -18,9 +18,11 @@ from tenfold.eager import is_array
 from tenfold.gradients.calls import invoke
 from tenfold.lazy.routines import Routine
 from tenfold.lazy.tables import Table
+from tenfold.memory import on_device
+from tenfold.placement import moved_value, placed, placing_of
 from tenfold.program import Argument, Traced, compile_traced, dense_array, trace_function
 from tenfold.rewrite.convert import with_rewritten
-from tenfold.tracing import TensorValue, is_tracing, within_body
+from tenfold.tracing import Placing, TensorValue, is_tracing, within_body
 from tenfold.values import Value
 from tenfoldc.ir.printer import print_module
 
@@ -47,11 +49,12 @@ def _call(body: Callable[..., Any], name: str, arguments: object) -> object:
     leaves, tree = pytree.flatten(arguments)
     given = [_operand(leaf, name) if is_array(leaf) else None for leaf in leaves]
     operands = [operand for operand in given if operand is not None]
-    traced = _traced(body, name, tree, leaves, given)
+    traced = placed(lambda placing: _traced(body, name, tree, leaves, given, placing), placing_of(leaves))
     as_tensors = not operands or any(isinstance(operand, TensorValue) for operand in operands)
     if traced.effects is None and not as_tensors:
-        arrays = [dense_array(leaf, name) for leaf in leaves if is_array(leaf)]
+        arrays = [on_device(dense_array(leaf, name), traced.device) for leaf in leaves if is_array(leaf)]
         return compile_traced(traced).run(arrays, as_tensors=False)
+    operands = [moved_value(each, traced.device) if isinstance(each, Value) else each for each in operands]
     routine = _routine(name, traced)
     if traced.effects is None:
         results = invoke(routine, operands)
@@ -72,6 +75,7 @@ def _traced(
     tree: pytree.Tree,
     leaves: Sequence[Any],
     given: Sequence[TensorValue | Value | None],
+    placing: Placing,
 ) -> Traced:
     kinds = [each.ref.kind if isinstance(each, TensorValue) else each.kind for each in given if each is not None]
 
@@ -83,15 +87,17 @@ def _traced(
 
     arguments = [Argument(f"x{number}", kind.type) for number, kind in enumerate(kinds)]
     with within_body():
-        return trace_function(call, arguments, name, recorder=Recorder())
+        return trace_function(call, arguments, name, recorder=Recorder(), placing=placing)
 
 
 _ROUTINES: Table[Routine] = Table(1024)
-"""Routines by the texts of their programs."""
+"""Routines by their devices and the texts of their programs."""
 
 
 def _routine(name: str, traced: Traced) -> Routine:
     """The routine of a program; the same for all programs that read the same."""
-    text = print_module(traced.module)
-    known = _ROUTINES.get(text)
-    return _ROUTINES.add(text, Routine(name, traced.function.body)) if known is None else known
+    key = traced.device, print_module(traced.module)
+    known = _ROUTINES.get(key)
+    if known is None:
+        known = _ROUTINES.add(key, Routine(name, traced.function.body, device=traced.device))
+    return known

@@ -16,16 +16,33 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
 from tenfold import tree as pytree
+from tenfold.device import CPU, Device, gpu
+from tenfold.memory import Memory, on_host
 from tenfold.recording import Recording, under_way
 from tenfold.specs import array_element_type
-from tenfold.tracing import Array, Scalar, TensorValue, Trace, default_dtype, from_dlpack, is_scalar, lift, wrap
+from tenfold.tracing import (
+    Array,
+    Placing,
+    Scalar,
+    TensorValue,
+    Trace,
+    default_dtype,
+    from_dlpack,
+    is_scalar,
+    lift,
+    wrap,
+)
 from tenfold.tree import Tree
 from tenfold_rt.cache import Cache, default_directory
+from tenfold_rt.cuda import devices
+from tenfold_rt.cuda.memory import DeviceArray
+from tenfold_rt.cuda.plan import Plan
+from tenfold_rt.cuda.run import LoadedPlan
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, DTypeError, SpecError, TenfoldError, TraceError, UnsupportedError
 from tenfold_rt.load import Library, load
@@ -85,6 +102,7 @@ class Traced:
     module: Module
     results: Tree
     effects: Effects | None = None
+    device: Device = CPU
 
     @property
     def function(self) -> Function:
@@ -106,14 +124,16 @@ def trace_function(
     name: str,
     doc: str = "",
     recorder: Recorder | None = None,
+    placing: Placing | None = None,
 ) -> Traced:
     """Trace `call`, which gets one tensor per argument, into a module whose entry is `name`.
 
     With a `recorder` tensors from outside are inputs, and what is done to them results, after those of `call`.
+    `placing` says on which device all of them are.
     `TraceError` where the value of a traced tensor is asked for or something other than tensors is returned.
     """
     _refuse_open_sizes(name, arguments)
-    with nullcontext() if recorder is None else recorder.tracing(), Trace(recorder) as trace:
+    with nullcontext() if recorder is None else recorder.tracing(), Trace(recorder, placing) as trace:
         parameters = [trace.builder.parameter(argument.type) for argument in arguments]
         leaves, tree = pytree.flatten(call([wrap(parameter) for parameter in parameters]))
         result_names = _result_names(tree)
@@ -137,7 +157,7 @@ def trace_function(
         donated=_donations(arguments, [result.type for result in results]),
         doc=doc,
     )
-    return Traced(Module({name: function}, entries=(name,)), tree, effects or None)
+    return Traced(Module({name: function}, entries=(name,)), tree, effects or None, trace.device)
 
 
 def _result_names(tree: Tree) -> list[str]:
@@ -170,8 +190,13 @@ class Program:
     """A compiled function: `entry` on arrays, its results arranged as `traced.results`."""
 
     traced: Traced
-    library: Library
+    library: Entries
     entry: Entry
+
+    @property
+    def device(self) -> Device:
+        """Where it runs, and where its arguments and results are."""
+        return self.traced.device
 
     def entry_or(self, otherwise: Callable[..., object], threads: int | None = None) -> Entry:
         """The entry, which calls `otherwise` where its arguments do not fit, for `threads` or the process's number."""
@@ -194,8 +219,11 @@ class Program:
         """Whether a call may use this program: any may that has arguments of its types."""
         return True
 
-    def run(self, arrays: Sequence[Array], *, as_tensors: bool) -> Any:
-        """The results for `arrays`, which must have the argument types; donated ones are copied if they must be."""
+    def run(self, arrays: Sequence[Memory], *, as_tensors: bool) -> Any:
+        """The results for `arrays`, which must have the argument types and be on the program's device.
+
+        Donated ones are copied if they must be.
+        """
         returned = self.entry(*arrays)
         if returned is NotImplemented:
             returned = self.entry(*self._with_donations_copied(arrays))
@@ -206,12 +234,12 @@ class Program:
     def arranged(self, returned: Any, *, as_tensors: bool) -> Any:
         """What the entry returned, as the function returns it."""
         if self.traced.results.is_leaf:
-            return TensorValue.of_array(returned) if as_tensors else returned
-        leaves = cast("tuple[Array, ...]", returned if type(returned) is tuple else (returned,))
-        wrapped = [TensorValue.of_array(leaf) for leaf in leaves] if as_tensors else leaves
+            return TensorValue.of_array(returned) if as_tensors else on_host(returned)
+        leaves = cast("tuple[Memory, ...]", returned if type(returned) is tuple else (returned,))
+        wrapped = [TensorValue.of_array(leaf) if as_tensors else on_host(leaf) for leaf in leaves]
         return pytree.unflatten(self.traced.results, wrapped)
 
-    def _with_donations_copied(self, arrays: Sequence[Array]) -> list[Array]:
+    def _with_donations_copied(self, arrays: Sequence[Memory]) -> list[Memory]:
         copied = list(arrays)
         for parameter, _ in self.traced.function.donated:
             copied[parameter] = copied[parameter].copy()
@@ -219,9 +247,46 @@ class Program:
 
 
 def compile_traced(traced: Traced) -> Program:
-    """`traced` as native code for this machine."""
-    library = compiled_library(traced.module)
+    """`traced` as native code for this machine, or for the GPU that it was traced for."""
+    library = compiled_for(traced.module, traced.device)
     return Program(traced, library, library.entry(traced.function.name))
+
+
+class Entries(Protocol):
+    """A program ready to be called, as `Library` is on the CPU and `LoadedPlan` on a GPU."""
+
+    def entry(self, name: str, otherwise: Callable[..., object] | None = None, threads: int | None = None) -> Entry: ...
+
+
+def compiled_for(module: Module, device: Device) -> Entries:
+    """The module, compiled for `device` and loaded; from the disk cache where it is known."""
+    return compiled_library(module) if device is CPU else compiled_plan(module, device)
+
+
+def compiled_plan(module: Module, device: Device) -> LoadedPlan:
+    """The module as a plan for a GPU, loaded; from the disk cache where it is known."""
+    refuse_uncompiled(module)
+    machine = gpu_target(device)
+    key, cache = cache_key(module, machine), _cache(default_directory())
+    stored = cache.read(key, ".plan")
+    plan = None if stored is None else Plan.from_bytes(stored)
+    if plan is None:
+        with COMPILING:
+            plan = gpu_compiler().compile_plan(module, target=machine, library=module.entries[0])
+        cache.write(key, plan.to_bytes(), ".plan")
+    return LoadedPlan(plan, gpu(device))
+
+
+_ARCHITECTURES = {(8, 6): "sm_86", (8, 7): "sm_86", (8, 9): "sm_89", (9, 0): "sm_90a"}
+"""What is compiled for a GPU of a compute capability, where that is not the newest of all."""
+
+
+def gpu_target(device: Device) -> Target:
+    """What code is made for that is to run on `device`: for the newest architecture where there is no such GPU."""
+    if not devices.gpu_available():
+        return target.gpu(target.GPU_ARCHITECTURES[-1])
+    capability = gpu(device).properties.compute_capability
+    return target.gpu(_ARCHITECTURES.get(capability, "sm_80" if capability < (9, 0) else "sm_90"))
 
 
 def compiled_library(module: Module) -> Library:
@@ -282,6 +347,14 @@ def compiler() -> ModuleType:
     return pipeline
 
 
+@functools.cache
+def gpu_compiler() -> ModuleType:
+    """`tenfoldc.gpu.pipeline`, imported as `compiler` is."""
+    pipeline = importlib.import_module("tenfoldc.gpu.pipeline")
+    _hold_at_fork()
+    return pipeline
+
+
 def refuse_uncompiled(module: Module) -> None:
     """`UnsupportedError` for element types that no native code is generated for."""
     for name, function in module.functions.items():
@@ -310,6 +383,12 @@ def _refuse_open_sizes(name: str, arguments: Sequence[Argument]) -> None:
                 f"{name}: argument `{argument.name}` is {argument.type}, and open sizes are not compiled",
                 mend="give every size as a number",
             )
+
+
+def dense_memory(value: object, name: str, dtype: DType | None = None) -> Memory:
+    """`value` as dense memory that compiled code takes: what is in a GPU's memory as it is, else `dense_array`."""
+    memory = value.memory if isinstance(value, TensorValue) else value
+    return memory if isinstance(memory, DeviceArray) else dense_array(value, name, dtype)
 
 
 def dense_array(value: object, name: str, dtype: DType | None = None) -> Array:

@@ -15,10 +15,12 @@ import numpy as np
 
 from tenfold import tree as pytree
 from tenfold.gradients.modes import is_grad_enabled
-from tenfold.program import Argument, dense_array
-from tenfold.specs import annotated_specs, array_element_type, as_spec, is_spec
-from tenfold.tracing import Array, TensorValue, array_from, is_scalar
+from tenfold.memory import Memory, type_of
+from tenfold.program import Argument, dense_array, dense_memory
+from tenfold.specs import annotated_specs, as_spec, is_spec
+from tenfold.tracing import ON_CPU, Array, Placing, TensorValue, array_from, is_scalar
 from tenfold.tree import Tree
+from tenfold_rt.cuda.memory import DeviceArray
 from tenfold_rt.errors import SpecError
 from tenfoldc.ir.types import Symbol, TensorType
 
@@ -32,6 +34,8 @@ class Request:
     static: tuple[tuple[str, type[Any], Hashable], ...]
     differentiated: tuple[bool, ...] = ()
     """For each leaf whether a gradient flows to it, where one does."""
+    placing: Placing = ON_CPU
+    """On which device it is to run, so far as that is known before it is traced."""
 
     def leaf_names(self) -> list[str]:
         """What each leaf is called in messages and in the manifest: `params.w1`."""
@@ -139,21 +143,24 @@ class Signature:
             ) from None
         return name, type(value), value
 
-    def arrays(self, parts: Parts) -> list[Array]:
-        """The leaves of a call as dense arrays; `SpecError` where one is no tensor or does not fit its spec."""
+    def arrays(self, parts: Parts) -> list[Memory]:
+        """The leaves of a call as dense memory, each where it is.
+
+        `SpecError` where one is no tensor or does not fit its spec.
+        """
         expected = self._expected(parts)
         return [
-            dense_array(leaf, name, None if spec is None else number_dtype(leaf, spec))
+            dense_memory(leaf, name, None if spec is None else number_dtype(leaf, spec))
             for leaf, name, spec in zip(parts.leaves, parts.names, expected, strict=True)
         ]
 
-    def request(self, parts: Parts, types: Sequence[TensorType]) -> Request:
+    def request(self, parts: Parts, types: Sequence[TensorType], placing: Placing) -> Request:
         """What to compile for arguments of `types`; `SpecError` where one does not fit its spec."""
         for name, type_, spec in zip(parts.names, types, self._expected(parts), strict=True):
             if spec is not None and not _fits(type_, spec):
                 raise SpecError(f"{self.name}: argument `{name}` is {type_}, but its spec is {spec}")
         flags = tuple(wants_gradient([leaf]) for leaf in parts.leaves)
-        return Request(parts.trees, tuple(types), parts.static, flags if any(flags) else ())
+        return Request(parts.trees, tuple(types), parts.static, flags if any(flags) else (), placing)
 
     def _expected(self, parts: Parts) -> list[TensorType | None]:
         """The type that each leaf must have, where annotations say."""
@@ -229,7 +236,7 @@ def operands_of(leaves: Sequence[Any]) -> list[Any]:
     for leaf in leaves:
         operand = leaf
         if isinstance(leaf, TensorValue):
-            operand = leaf.array
+            operand = leaf.memory
         elif isinstance(leaf, np.generic):
             operand = array_from(cast("object", leaf))
         prepared.append(operand)
@@ -237,9 +244,15 @@ def operands_of(leaves: Sequence[Any]) -> list[Any]:
 
 
 def array_kinds(prepared: Sequence[Any]) -> tuple[Hashable, ...]:
-    """The element types and shapes of the arrays among `prepared`."""
-    arrays: list[Array] = [operand for operand in prepared if type(operand) is np.ndarray]
-    return tuple((array.dtype, array.shape) for array in arrays)
+    """The element types and shapes of the arrays among `prepared`, and the devices of those in a GPU's memory."""
+    kinds: list[Hashable] = []
+    for operand in prepared:
+        if type(operand) is np.ndarray:
+            array: Array = operand
+            kinds.append((array.dtype, array.shape))
+        elif isinstance(operand, DeviceArray):
+            kinds.append((operand.dtype, operand.shape, operand.device.index))
+    return tuple(kinds)
 
 
 def _in_order(signature: inspect.Signature, values: Mapping[str, Any]) -> Any:
@@ -273,9 +286,4 @@ def _example_type(leaf: object, name: str) -> TensorType:
         return as_spec(leaf).type  # pyright: ignore[reportArgumentType] - `is_spec` says so
     if isinstance(leaf, TensorValue):
         return leaf.tensor_type
-    return array_type(dense_array(leaf, name))
-
-
-def array_type(array: Array) -> TensorType:
-    """Element type and shape of an array."""
-    return TensorType(array_element_type(array), array.shape)
+    return type_of(dense_array(leaf, name))

@@ -14,8 +14,7 @@ import numpy as np
 
 from tenfold import numpy_dispatch
 from tenfold.changes import Changes
-from tenfold.device import CPU, Device
-from tenfold.dlpack import capsule_over
+from tenfold.device import CPU, Device, usable_device
 from tenfold.functions import arithmetic, elementwise, indexing, joining, shapes
 from tenfold.functions.indexing import At, Index
 from tenfold.gradients.backward import backward
@@ -23,16 +22,19 @@ from tenfold.gradients.calls import filled
 from tenfold.gradients.graph import AccumulateGrad, Edge, Handle, Hook, Node
 from tenfold.gradients.modes import set_grad_enabled
 from tenfold.lazy.graph import GRAPH
+from tenfold.memory import on_device
 from tenfold.operators import Operators
+from tenfold.placement import moved
 from tenfold.printing import tensor_text
 from tenfold.random.filling import Fillings
+from tenfold.sharing import address_of, dlpack_device, exported
 from tenfold.size import Size
 from tenfold.specs import ELEMENT_TYPES, TYPE_NAMES, DTypeLike, ElementType, element_type
 from tenfold.tensor_methods import Methods
 from tenfold.tracing import Array, Scalar, TensorLike, TensorValue, here, is_tracing, note_gradient
 from tenfold.values import OVERLAY, Kind, Storage, Value, note_rebound
 from tenfold.views import Alias, View, layout_of
-from tenfold_rt.errors import ArgumentError, DTypeError, GradientError
+from tenfold_rt.errors import ArgumentError, DTypeError, GradientError, PlacementError
 
 _BRANCH = "use tn.cond, tn.while_loop or tn.where(condition, x, y), or mark the argument static with static_argnames"
 _NUMBER = "keep it a tensor, or mark the argument static with static_argnames"
@@ -119,8 +121,8 @@ class Tensor(Operators, Methods, Changes, Fillings):
 
     @property
     def device(self) -> Device:
-        """Where the memory is."""
-        return CPU
+        """Where the memory is; in a function that is being compiled, where that runs."""
+        return self.ref.kind.device
 
     @property
     def is_cuda(self) -> bool:
@@ -145,21 +147,33 @@ class Tensor(Operators, Methods, Changes, Fillings):
     # Values.
 
     def numpy(self, *, force: bool = False) -> Array:
-        """The values, as an array over the same memory where that can be; `force` detaches first.
+        """The values, as an array over the same memory where that can be; `force` detaches first, and copies a GPU's.
 
-        `GradientError` where the tensor requires a gradient.
+        `GradientError` where the tensor requires a gradient, `PlacementError` where it is in a GPU's memory.
         """
         if self.requires_grad and not force:
             raise GradientError(
                 "numpy(): the tensor requires a gradient, which an array cannot carry", mend="use x.detach().numpy()"
             )
+        if self.device is not CPU:
+            return self._host_copy(force)
         self.known_array("numpy()", _RETURN)
         GRAPH.run()  # what is recorded reads the memory as it is now
         storage = self.ref.storage
         storage.lend()
         ref: Any = self.ref
-        shared = storage.value.known if ref is storage else ref.shared()
+        shared: Any = storage.value.known if ref is storage else ref.shared()
         return (self.known_array("numpy()", _RETURN) if shared is None else shared).view()
+
+    def _host_copy(self, force: bool) -> Array:
+        """The values of a tensor in a GPU's memory, as `numpy` gives them."""
+        if force or is_tracing():
+            return self.known_array("numpy()", _RETURN)
+        raise PlacementError(
+            f"can't convert {self.device} device type tensor to numpy",
+            where=here(),
+            mend="copy it to the memory of the CPU first: x.cpu()",
+        )
 
     def item(self) -> Scalar:
         """The only element, as a Python number."""
@@ -203,10 +217,10 @@ class Tensor(Operators, Methods, Changes, Fillings):
         return np.array(array, dtype) if copy else np.asarray(array, dtype)
 
     def __dlpack__(self, **arguments: Any) -> Any:
-        return capsule_over(self.numpy(), **arguments)
+        return exported(self, **arguments)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self.known_array("__dlpack_device__", _RETURN).__dlpack_device__()
+        return dlpack_device(self.device)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **arguments: Any) -> Any:
         return numpy_dispatch.call_ufunc(ufunc, method, inputs, arguments)
@@ -407,19 +421,19 @@ class Tensor(Operators, Methods, Changes, Fillings):
         return self.ref.storage.version
 
     def data_ptr(self) -> int:
-        """The address of the first element."""
-        array = self.detach().numpy()
-        return array.__array_interface__["data"][0]
+        """The address of the first element, in the memory that the tensor is in."""
+        return address_of(self)
 
     # Conversion.
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """This tensor with elements of another type, or on another device: `x.to(dtype)`, `x.to(device, dtype)`,
         `x.to(other)`; itself where it is so already."""
-        dtype = _wanted(args, kwargs)
+        device, dtype = _wanted(args, kwargs)
+        there = self if device is None else cast("Tensor", moved(self, device))
         if dtype is None or element_type(dtype) is self.tensor_type.dtype:
-            return elementwise.clone(self) if kwargs.get("copy") else self
-        return elementwise.to(self, dtype)
+            return elementwise.clone(self) if kwargs.get("copy") and there is self else there
+        return elementwise.to(there, dtype)
 
     def astype(self, dtype: DTypeLike) -> Tensor:
         """`to` by NumPy's name."""
@@ -433,11 +447,16 @@ class Tensor(Operators, Methods, Changes, Fillings):
 
     def cpu(self) -> Tensor:
         """This tensor in the memory of the CPU."""
-        return self
+        return self.to(CPU)
 
-    def cuda(self, device: Any = None) -> Tensor:
-        """This tensor in the memory of a GPU; `ArgumentError` where there is none."""
-        return self.to(Device("cuda") if device is None else device)
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> Tensor:
+        """This tensor in the memory of a GPU; `DeviceError` says why there is none."""
+        return self.to(Device("cuda" if device is None else device))
+
+    def get_device(self) -> int:
+        """The number of the GPU whose memory this is in; -1 for the CPU."""
+        index = self.device.index
+        return -1 if index is None else index
 
     def __copy__(self) -> Tensor:
         """Another tensor of the same memory."""
@@ -452,7 +471,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
             raise GradientError(
                 "only tensors that are leaves of the graph can be deep-copied", mend="use x.detach().clone()"
             )
-        copied = self._like(elementwise.clone(self.data).value)
+        copied = self.like(elementwise.clone(self.data).value)
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         gradient = getattr(self, "_grad", None)
@@ -460,7 +479,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
             copied.grad = copy.deepcopy(gradient, memo)
         return copied
 
-    def _like(self, value: Value) -> Tensor:
+    def like(self, value: Value) -> Tensor:
         """A leaf of this class with another value."""
         other = type(self).__new__(type(self))
         TensorValue.__init__(other, Storage(value))
@@ -470,12 +489,14 @@ class Tensor(Operators, Methods, Changes, Fillings):
         if not self.is_leaf:
             raise GradientError("only tensors that are leaves of the graph can be pickled", mend="detach() it first")
         array = np.array(self.known_array("pickling", _RETURN))
-        return _unpickled, (type(self), array, self.requires_grad, self.__dict__)
+        return _unpickled, (type(self), array, self.requires_grad, self.__dict__, str(self.device))
 
 
-def _unpickled(kind: type[Tensor], array: Array, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
+def _unpickled(
+    kind: type[Tensor], array: Array, requires_grad: bool, attributes: dict[str, Any], device: str = "cpu"
+) -> Tensor:
     made = kind.__new__(kind)
-    TensorValue.__init__(made, Storage(Value.of_array(array)))
+    TensorValue.__init__(made, Storage(Value.of_array(on_device(array, usable_device(device)))))
     made.__dict__.update(attributes)
     return made.requires_grad_(requires_grad)
 
@@ -483,17 +504,18 @@ def _unpickled(kind: type[Tensor], array: Array, requires_grad: bool, attributes
 TensorValue.use(Tensor)
 
 
-def _wanted(args: tuple[Any, ...], kwargs: dict[str, Any]) -> DTypeLike | None:
-    """The element type that `to` was asked for; `ArgumentError` for a device that there is not."""
+def _wanted(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Device | None, DTypeLike | None]:
+    """The device and the element type that `to` was asked for."""
+    device: Device | None = None
     dtype: DTypeLike | None = None
     for given in (*args[:2], kwargs.get("dtype"), kwargs.get("device"), kwargs.get("other")):
         if isinstance(given, Tensor):
-            dtype = given.dtype
-        elif isinstance(given, (str, Device)) and not _is_dtype_name(given):
-            require_cpu(given)
+            device, dtype = given.device, given.dtype
+        elif type(given) is int or (isinstance(given, (str, Device)) and not _is_dtype_name(given)):
+            device = usable_device(given)
         elif given is not None and not isinstance(given, bool):
             dtype = cast("DTypeLike", given)
-    return dtype
+    return device, dtype
 
 
 def _is_dtype_name(name: str | Device) -> bool:
@@ -501,9 +523,3 @@ def _is_dtype_name(name: str | Device) -> bool:
 
 
 _DTYPE_NAMES = frozenset(str(each.name) for each in ELEMENT_TYPES.values()) | {"float32", "float64", "int64", "int32"}
-
-
-def require_cpu(device: str | Device | None) -> None:
-    """`ArgumentError` where `device` is not the CPU, on which all tensors are."""
-    if device is not None and Device(device).type != "cpu":
-        raise ArgumentError(f"there is no device {device}", where=here(), mend="tensors are on the CPU; use 'cpu'")

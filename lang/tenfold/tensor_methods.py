@@ -334,21 +334,24 @@ class Methods(TensorValue):
         """This tensor with elements of the type that those of `other` have."""
         return elementwise.to(cast("Tensor", self), other.dtype)
 
-    def new_zeros(self, *size: Any, dtype: DTypeLike | None = None) -> Tensor:
-        """Zeros of `size`, by default of this tensor's element type."""
-        return creation.zeros(*size, dtype=cast("Tensor", self).dtype if dtype is None else dtype)
+    def new_zeros(self, *size: Any, dtype: DTypeLike | None = None, device: Any = None) -> Tensor:
+        """Zeros of `size`, by default of this tensor's element type and on its device."""
+        own = cast("Tensor", self)
+        return creation.zeros(*size, dtype=own.dtype if dtype is None else dtype, device=device or own.device)
 
-    def new_ones(self, *size: Any, dtype: DTypeLike | None = None) -> Tensor:
-        """Ones of `size`, by default of this tensor's element type."""
-        return creation.ones(*size, dtype=cast("Tensor", self).dtype if dtype is None else dtype)
+    def new_ones(self, *size: Any, dtype: DTypeLike | None = None, device: Any = None) -> Tensor:
+        """Ones of `size`, by default of this tensor's element type and on its device."""
+        own = cast("Tensor", self)
+        return creation.ones(*size, dtype=own.dtype if dtype is None else dtype, device=device or own.device)
 
-    def new_empty(self, *size: Any, dtype: DTypeLike | None = None) -> Tensor:
-        """A tensor of `size`, by default of this element type, whose values are not to be counted on."""
-        return self.new_zeros(*size, dtype=dtype)
+    def new_empty(self, *size: Any, dtype: DTypeLike | None = None, device: Any = None) -> Tensor:
+        """A tensor of `size`, by default of this element type and device, whose values are not to be counted on."""
+        return self.new_zeros(*size, dtype=dtype, device=device)
 
-    def new_full(self, size: Any, fill_value: Scalar, dtype: DTypeLike | None = None) -> Tensor:
-        """A tensor of `size` with every element `fill_value`, by default of this tensor's element type."""
-        return creation.full(size, fill_value, dtype=cast("Tensor", self).dtype if dtype is None else dtype)
+    def new_full(self, size: Any, fill_value: Scalar, dtype: DTypeLike | None = None, device: Any = None) -> Tensor:
+        """A tensor of `size` with every element `fill_value`, by default of this tensor's element type and device."""
+        own = cast("Tensor", self)
+        return creation.full(size, fill_value, dtype=own.dtype if dtype is None else dtype, device=device or own.device)
 
     def double(self) -> Tensor:
         """This tensor with elements of `tn.double`."""

@@ -12,15 +12,18 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tenfold.default_dtype import default_float
+from tenfold.device import CPU, Device
 from tenfold.dlpack import array_over
+from tenfold.memory import Memory
 from tenfold.specs import array_element_type
 from tenfold.values import Kind, Storage, Value
 from tenfold_rt import dtypes
@@ -50,12 +53,16 @@ class Trace:
     """One function being traced; use as a context manager, inside which operations go to `builder`.
 
     One that is given `captures` takes tensors from outside as inputs; else they are constants.  `edges` are those of
-    values that gradients flow to, for branches and loops that use them.
+    values that gradients flow to, for branches and loops that use them.  All of it is on one device: by default that
+    of the trace around it.
     """
 
-    def __init__(self, captures: Captures | None = None) -> None:
+    def __init__(self, captures: Captures | None = None, placing: Placing | None = None) -> None:
         self.builder = Builder(locate)
         self.captures = captures
+        around = _STATE.stack[-1].placing if _STATE.stack else ON_CPU
+        self.placing = around if placing is None else placing
+        self.device = self.placing.device
         self.edges: dict[IRValue, Edge] = {}
         self._constants: dict[int, tuple[Array, Var]] = {}
 
@@ -88,6 +95,26 @@ class Trace:
             var = ops.constant(self.builder, array, array_element_type(array))
             known = self._constants[id(array)] = (array, var)
         return known[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """The device of a trace, and who chose it: the user or a tensor of the call ("given"), tensors of the CPU among the
+    arguments ("arguments"), or nobody yet ("open")."""
+
+    device: Device
+    choice: Literal["given", "arguments", "open"] = "given"
+
+
+ON_CPU = Placing(CPU)
+
+
+class DeviceFound(BaseException):
+    """The trace under way has to be on another device, and must begin anew there."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(str(device))
+        self.device = device
 
 
 class Captures(Protocol):
@@ -236,8 +263,8 @@ class TensorValue:
         return TensorValue._tensor(ref)
 
     @staticmethod
-    def of_array(array: Array) -> Tensor:
-        """A concrete tensor over `array`'s memory, which nobody else writes to."""
+    def of_array(array: Memory) -> Tensor:
+        """A concrete tensor over `array`'s memory, which nobody else writes to and which may be a GPU's."""
         return TensorValue.of_value(Value.of_array(array))
 
     @staticmethod
@@ -259,8 +286,13 @@ class TensorValue:
 
     @property
     def array(self) -> Array | None:
-        """The array of a concrete tensor; None while traced."""
+        """The elements of a concrete tensor, copied where they are in a GPU's memory; None while traced."""
         return self.value.array
+
+    @property
+    def memory(self) -> Memory | None:
+        """The memory of a concrete tensor; None while traced."""
+        return self.value.memory
 
     @property
     def tensor_type(self) -> TensorType:

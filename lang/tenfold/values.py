@@ -1,7 +1,7 @@
 """What tensors hold: an immutable `Value`, in a `Storage` that a tensor and its views share and rebind.
 
-A value is an array, a `Var` of a trace, or a result of calls that are recorded and not yet run; asking for its array
-runs them.
+A value is memory of some device, a `Var` of a trace, or a result of calls that are recorded and not yet run; asking for
+its memory runs them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tenfold.specs import array_element_type
-from tenfold_rt.errors import ArgumentError
+from tenfold.device import CPU, Device
+from tenfold.memory import (
+    Array,
+    Memory,
+    device_of,
+    is_dense,
+    is_writable,
+    on_host,
+    overwrite,
+    require_writable,
+    type_of,
+)
+from tenfold_rt.cuda.memory import DeviceArray
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.types import TensorType
 
@@ -23,37 +31,43 @@ if TYPE_CHECKING:
     from tenfold.gradients.graph import Edge
     from tenfold.tracing import Trace
 
-Array: TypeAlias = NDArray[Any]
+__all__ = ["OVERLAY", "Array", "Edged", "Kind", "Memory", "Recording", "Storage", "Value"]
 
 _KINDS: dict[TensorType, Kind] = {}
+_KINDS_ELSEWHERE: dict[tuple[TensorType, Device], Kind] = {}
 
 
 class Kind:
-    """A tensor type of which there is one object, so that keys of calls compare and hash at once."""
+    """A tensor type and a device, of which there is one object, so that keys of calls compare and hash at once."""
 
-    __slots__ = ("type",)
+    __slots__ = ("device", "type")
 
-    def __init__(self, type_: TensorType) -> None:
-        self.type = type_
+    def __init__(self, type_: TensorType, device: Device) -> None:
+        self.type, self.device = type_, device
 
     @staticmethod
-    def of(type_: TensorType) -> Kind:
-        """The kind of `type_`."""
+    def of(type_: TensorType, device: Device = CPU) -> Kind:
+        """The kind of `type_` on `device`, the one object of a usable device."""
+        if device is not CPU:
+            found = _KINDS_ELSEWHERE.get((type_, device))
+            return found or _KINDS_ELSEWHERE.setdefault((type_, device), Kind(type_, device))
         kind = _KINDS.get(type_)
         if kind is None:
-            kind = _KINDS.setdefault(type_, Kind(type_))
+            kind = _KINDS.setdefault(type_, Kind(type_, device))
         return kind
 
 
 _ARRAY_KINDS: dict[tuple[Any, tuple[int, ...]], Kind] = {}
 
 
-def array_kind(array: Array) -> Kind:
-    """The kind of an array."""
+def array_kind(array: Memory) -> Kind:
+    """The kind of an array, or of a tensor in a GPU's memory."""
+    if isinstance(array, DeviceArray):
+        return Kind.of(type_of(array), device_of(array))
     key = (array.dtype, array.shape)
     kind = _ARRAY_KINDS.get(key)
     if kind is None:
-        kind = _ARRAY_KINDS[key] = Kind.of(TensorType(array_element_type(array), array.shape))
+        kind = _ARRAY_KINDS[key] = Kind.of(type_of(array))
     return kind
 
 
@@ -67,13 +81,13 @@ class Value:
     """An immutable tensor.
 
     `recording` holds the calls that have not run which give it, as result `place`: (call, result).  `root` is the value
-    whose memory this one's array lies in.  `foreign` memory may be written by others at any time; `lent` memory while
+    whose memory this one lies in.  `foreign` memory may be written by others at any time; `lent` memory while
     an array that was given away lives.
     """
 
     __slots__ = (
         "__weakref__",
-        "_array",
+        "_memory",
         "error",
         "foreign",
         "holders",
@@ -90,7 +104,7 @@ class Value:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self._array: Array | None = None
+        self._memory: Memory | None = None
         self.var: Var | None = None
         self.trace: Trace | None = None
         self.recording: Recording | None = None
@@ -107,10 +121,10 @@ class Value:
         """The `id` of the value whose place in a storage this one takes."""
 
     @staticmethod
-    def of_array(array: Array, *, foreign: bool = False, root: Value | None = None) -> Value:
-        """A value over the memory of `array`."""
+    def of_array(array: Memory, *, foreign: bool = False, root: Value | None = None) -> Value:
+        """A value over the memory of `array`, which may be a GPU's."""
         value = Value(array_kind(array))
-        value._array = array
+        value._memory = array
         value.foreign = foreign
         value.root = root
         return value
@@ -118,7 +132,7 @@ class Value:
     @staticmethod
     def of_var(var: Var, trace: Trace) -> Value:
         """A traced value."""
-        value = Value(Kind.of(var.type))
+        value = Value(Kind.of(var.type, trace.device))
         value.var, value.trace = var, trace
         return value
 
@@ -127,24 +141,34 @@ class Value:
         return self.kind.type
 
     @property
-    def array(self) -> Array | None:
-        """The array, computed if need be; None while traced."""
-        if self._array is None:
+    def device(self) -> Device:
+        return self.kind.device
+
+    @property
+    def memory(self) -> Memory | None:
+        """The memory, with the elements computed if need be; None while traced."""
+        if self._memory is None:
             recording = self.recording  # another thread may run it meanwhile
             if recording is not None:
                 recording.force()
             if self.error is not None:
                 raise self.error
-        return self._array
+        return self._memory
 
     @property
-    def known(self) -> Array | None:
-        """The array if it is known already."""
-        return self._array
+    def array(self) -> Array | None:
+        """The elements as an array, which is a copy where the memory is a GPU's; None while traced."""
+        memory = self.memory
+        return None if memory is None else on_host(memory)
 
-    def settle(self, array: Array) -> None:
+    @property
+    def known(self) -> Memory | None:
+        """The memory if it is known already."""
+        return self._memory
+
+    def settle(self, memory: Memory) -> None:
         """Take note of what a recorded call computed."""
-        self._array, self.recording = array, None
+        self._memory, self.recording = memory, None
 
     def fail(self, error: Exception) -> None:
         """Take note that the recorded call raised `error`, which asking for the array raises too."""
@@ -159,7 +183,7 @@ class Value:
         root = self if self.root is None else self.root
         if root.foreign:
             return True
-        if root.lent and root._array is not None and sys.getrefcount(root._array) <= _OWN_REFERENCES:
+        if root.lent and root._memory is not None and sys.getrefcount(root._memory) <= _OWN_REFERENCES:
             root.lent = False
         return root.lent
 
@@ -288,33 +312,32 @@ class Storage(Edged):
         value = self.value
         if OVERLAY.values is not None or value.is_traced or value.root is not None or value.holders > 1:
             return False
-        array = value.array
-        return array is not None and array.flags.c_contiguous and array.flags.writeable
+        memory = value.memory
+        return memory is not None and is_dense(memory) and is_writable(memory)
 
-    def write_part(self, part: Callable[[Array], Array], value: Value) -> None:
+    def write_part(self, part: Callable[[Memory], Memory], value: Value) -> None:
         """Write the elements of `value` to a part of the memory, of which `has_own_memory` says that it may be done."""
-        elements = value.array  # runs what is recorded, also what reads the memory as it is now
-        memory = self.value.array
+        elements = value.memory  # runs what is recorded, also what reads the memory as it is now
+        memory = self.value.memory
         assert elements is not None
         assert memory is not None
-        np.copyto(part(memory), elements)
+        overwrite(part(memory), elements)
         if not self.value.is_shared():
             self.value = Value.of_array(memory)
             self.value.holders = 1
         self.version += 1
 
     def _overwrite(self, value: Value) -> None:
-        memory, array = self.value.array, value.array
+        memory, elements = self.value.memory, value.memory
         assert memory is not None
-        assert array is not None
-        if not memory.flags.writeable:
-            raise ArgumentError("the memory of a tensor that is changed in place is read-only", mend="clone() it first")
-        np.copyto(memory, array)
+        assert elements is not None
+        require_writable(memory)
+        overwrite(memory, elements)
 
     def lend(self) -> None:
         """Take note that an array over this memory is given away."""
-        array = self.value.array
-        if self.value.holders > 1 and array is not None and not self.value.is_shared():
-            self.value = Value.of_array(array.copy())  # what others have of it stays as it is
+        memory = self.value.memory
+        if self.value.holders > 1 and memory is not None and not self.value.is_shared():
+            self.value = Value.of_array(memory.copy())  # what others have of it stays as it is
             self.value.holders += 1
         self.value.lend()

@@ -1,22 +1,22 @@
 """Views: tensors that share the memory of another, so that a change of one is a change of both.
 
 Values are immutable, so a view computes its value from its parent's present one, and a change of a view puts the new
-elements into the parent.  Where the storage is an array, the view's value is an array over the same memory.
+elements into the parent.  Where the storage's memory is known, the view's value is over the same memory.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from numpy.lib.stride_tricks import as_strided
-
+from tenfold.device import CPU
 from tenfold.gradients.calls import invoke
 from tenfold.gradients.modes import is_grad_enabled, set_grad_enabled
 from tenfold.layouts import Layout, layout_through, of_first_parameter, put_through
 from tenfold.lazy.routines import Routine
 from tenfold.lazy.tables import Table
+from tenfold.memory import Memory, is_dense, memory_part, strides_of
 from tenfold.tracing import Reference, TensorValue
-from tenfold.values import Array, Edged, Kind, Storage, Value
+from tenfold.values import Edged, Kind, Storage, Value
 
 if TYPE_CHECKING:
     from tenfold.gradients.graph import Edge
@@ -74,22 +74,23 @@ class View:
             ref = invoke(self.routine, [TensorValue.of_reference(self.parent)])[self.place].ref
         return ref.read(), ref.edge
 
-    def shared(self) -> Array | None:
-        """The elements over the storage's own memory; None where that is no array yet."""
-        array = self.storage.read().known
-        return None if array is None else array_part(array, self.layout)
+    def shared(self) -> Memory | None:
+        """The elements over the storage's own memory; None where that is not known yet, or a GPU's with gaps."""
+        memory = self.storage.read().known
+        return None if memory is None else memory_part(memory, self.layout)
 
     def _is_writable(self) -> bool:
         """Whether elements can be written to the storage's memory: what else is there need not be computed anew."""
         is_repeated = any(
             size > 1 and not step for size, step in zip(self.kind.type.sizes, self.layout.strides, strict=True)
         )
-        return not is_repeated and self.storage.has_own_memory()
+        has_place = self.layout.is_dense or self.storage.kind.device is CPU
+        return has_place and not is_repeated and self.storage.has_own_memory()
 
     def write(self, value: Value, edge: Edge | None) -> None:
         """Put another value in place of this one, in all tensors that share its memory."""
         if edge is None and self._of_parent()[1] is None and self._is_writable():
-            self.storage.write_part(lambda whole: array_part(whole, self.layout), value)
+            self.storage.write_part(self._part, value)
             return
         routine = put_routine(self.routine, self.place)
         with set_grad_enabled(self.is_remembered and is_grad_enabled()):
@@ -97,6 +98,12 @@ class View:
             edge = whole.ref.edge if is_grad_enabled() else self.parent.edge
         self.parent.write(whole.ref.read(), edge)
         self._found = None
+
+    def _part(self, whole: Memory) -> Memory:
+        """The view's part of the storage's memory, which has no gaps or is the CPU's."""
+        part = memory_part(whole, self.layout)
+        assert part is not None
+        return part
 
 
 class _Found(NamedTuple):
@@ -138,8 +145,8 @@ class Alias(Edged):
         """The present value."""
         return self.parent.read()
 
-    def shared(self) -> Array | None:
-        """The elements over the storage's own memory; None where that is no array yet."""
+    def shared(self) -> Memory | None:
+        """The elements over the storage's own memory; None where that is not known yet, or a GPU's with gaps."""
         return self.parent.shared() if isinstance(self.parent, (View, Alias)) else self.storage.read().known
 
     def write(self, value: Value, edge: Edge | None) -> None:
@@ -155,16 +162,6 @@ def whole(ref: Reference) -> Reference:
     return ref if isinstance(ref, Alias) and ref.parent is ref.storage else ref.storage
 
 
-def array_part(array: Array, layout: Layout) -> Array:
-    """The elements of an array that a layout names, over the same memory."""
-    if 0 in layout.shape:
-        return array.reshape(-1)[:0].reshape(layout.shape)
-    reach = sum((size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True))
-    memory = as_strided(array, (reach // array.itemsize + 1,), (array.itemsize,))
-    strides = tuple(stride * array.itemsize for stride in layout.strides)
-    return as_strided(memory[layout.offset :], layout.shape, strides)
-
-
 _PUTS: Table[Routine] = Table(4096)
 
 
@@ -173,7 +170,7 @@ def put_routine(routine: Routine, place: int) -> Routine:
     key = routine.serial, place
     known = _PUTS.get(key)
     if known is None:
-        known = _PUTS.add(key, Routine("copy_slices", put_through(routine.region, place)))
+        known = _PUTS.add(key, Routine("copy_slices", put_through(routine.region, place), device=routine.device))
     return known
 
 
@@ -188,7 +185,7 @@ def _alone(routine: Routine, place: int) -> tuple[Routine, int]:
     key = routine.serial, place
     known = _ALONE.get(key)
     if known is None:
-        known = _ALONE.add(key, Routine(routine.name, of_first_parameter(region, place), routine.node))
+        known = _ALONE.add(key, Routine(routine.name, of_first_parameter(region, place), routine.node, routine.device))
     return known, 0
 
 
@@ -201,9 +198,7 @@ def layout_of(ref: Reference) -> Layout:
     storage = ref.storage
     known = storage.read().known
     sizes = ref.kind.type.sizes
-    if known is None or known.flags.c_contiguous:
-        return Layout.dense(sizes)
-    return Layout(sizes, tuple(stride // known.itemsize for stride in known.strides))
+    return Layout.dense(sizes) if known is None or is_dense(known) else Layout(sizes, strides_of(known))
 
 
 def views_of(tensor: TensorValue, routine: Routine) -> list[TensorValue | None]:

@@ -1,7 +1,7 @@
 """The disk cache: compiled libraries, and the object code they are made of, by content key; safe to share between many
 processes.
 
-An entry is one file, `ab/abcd….so` or `….o`: the content and then the SHA-256 of it, which the dynamic loader
+An entry is one file, `ab/abcd….so`, `….o` or `….plan`: the content and then the SHA-256 of it, which the dynamic loader
 ignores.  A file appears complete, by a rename, and is never written to again, because another process may
 have mapped it and because the dynamic loader takes a path that it has seen for the library it has loaded.
 There are no locks: two writers of one key write the same bytes.  Each of the 256 directories keeps what was used
@@ -60,14 +60,14 @@ class Cache:
             path = self._keep_in_memory(key, data, error)
         return path
 
-    def read(self, key: str) -> bytes | None:
-        """The object code stored under `key`, if it is there."""
-        return self._content(self._path(key, ".o"))
+    def read(self, key: str, suffix: str = ".o") -> bytes | None:
+        """The object code, or the plan for a GPU, `.plan`, that is stored under `key`, if it is there."""
+        return self._content(self._path(key, suffix))
 
-    def write(self, key: str, data: bytes) -> None:
-        """Store object code under `key`, where the disk permits."""
+    def write(self, key: str, data: bytes, suffix: str = ".o") -> None:
+        """Store object code, or a plan for a GPU, under `key`, where the disk permits."""
         with contextlib.suppress(OSError):
-            self._store(self._path(key, ".o"), data)
+            self._store(self._path(key, suffix), data)
 
     def _content(self, path: Path) -> bytes | None:
         """What `path` holds, marked as used; a damaged file is removed."""
@@ -120,7 +120,7 @@ class Cache:
         return removed
 
     def _files(self, *suffixes: str) -> Iterator[Path]:
-        return (path for path in self.directory.glob("??/*") if path.suffix in (suffixes or (".so", ".o")))
+        return (path for path in self.directory.glob("??/*") if path.suffix in (suffixes or (".so", ".o", ".plan")))
 
     def _path(self, key: str, suffix: str = ".so") -> Path:
         if len(key) < 8 or not set(key) <= set("0123456789abcdef"):

@@ -113,3 +113,7 @@ class DeviceError(TenfoldError, RuntimeError):
 
 class DeviceMemoryError(DeviceError, MemoryError):
     """A GPU's memory does not suffice.  Mend: smaller batches, or let go of tensors that are not needed any more."""
+
+
+class PlacementError(TenfoldError, TypeError, RuntimeError):
+    """Tensors that are not on the device where they are needed.  Mend: `x.to(device)`, or `x.cpu()`."""

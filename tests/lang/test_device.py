@@ -6,7 +6,8 @@ import pytest
 
 import tenfold as tn
 from tenfold.device import usable_device
-from tenfold_rt.errors import ArgumentError, UnsupportedError
+from tenfold_rt.cuda import devices
+from tenfold_rt.errors import ArgumentError, DeviceError, UnsupportedError
 
 MADE = [("cpu",), ("cpu:0",), ("cuda",), ("cuda:12",), ("cuda", 1), ("cpu", 0), ("mps",), ("meta",)]
 REFUSED = [("gpu",), ("",), ("cuda:",), ("cuda:01",), ("cpu:x",), ("cuda:1", 1), ("cuda", -1)]
@@ -44,13 +45,24 @@ def test_devices_are_those_of_torch(arguments) -> None:
         assert (repr(ours), str(ours), ours.index) == (repr(theirs), str(theirs), theirs.index)
 
 
-def test_tensors_can_be_on_the_cpu_alone() -> None:
-    assert usable_device("cpu:0") == tn.device("cpu", 0)
-    with pytest.raises(UnsupportedError, match="no back end for cuda:1"):
-        usable_device(tn.device("cuda:1"))
+def test_tensors_can_be_on_the_cpu() -> None:
+    assert usable_device("cpu:0") == tn.device("cpu")
+    assert tn.ones(2, device="cpu:0").device == tn.device("cpu")
+    with pytest.raises(UnsupportedError, match="no back end for mps"):
+        usable_device(tn.device("mps"))
 
 
-def test_there_is_no_accelerator() -> None:
+def test_where_there_is_no_gpu_the_error_says_why() -> None:
+    with devices.standing_in([]), pytest.raises(DeviceError, match="no device cuda:1; there are none"):
+        tn.ones(2).to("cuda:1")
+
+
+def test_there_may_be_no_accelerator() -> None:
+    with devices.standing_in([]):
+        check_without_accelerator()
+
+
+def check_without_accelerator() -> None:
     assert (tn.cuda.is_available(), tn.cuda.device_count()) == (False, 0)
     seed = tn.initial_seed()
     tn.cuda.manual_seed(seed + 1)

@@ -6,16 +6,29 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, cast
 
 from tenfold.default_dtype import default_float
-from tenfold.device import Device, usable_device
+from tenfold.device import Device, default_device, usable_device
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import expand_to, shape_argument, size_argument
+from tenfold.placement import moved, require_here
 from tenfold.promotion import convert, type_of
 from tenfold.specs import DTypeLike, element_type
-from tenfold.tracing import Scalar, TensorLike, current, default_dtype, here, is_scalar, lift, wrap
+from tenfold.tracing import (
+    Scalar,
+    TensorLike,
+    TensorValue,
+    current,
+    default_dtype,
+    here,
+    is_scalar,
+    is_tracing,
+    lift,
+    wrap,
+)
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, ShapeError
@@ -76,12 +89,12 @@ def made_anew(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     )
 
     @functools.wraps(make)
-    def function(*args: Any, device: Device | str | None = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
-        if device is not None:
-            usable_device(device)
+    def function(
+        *args: Any, device: Device | str | int | None = None, requires_grad: bool = False, **kwargs: Any
+    ) -> Tensor:
         if takes_sizes and "size" in kwargs:
             args = (*args, kwargs.pop("size"))
-        made = make(*args, **kwargs)
+        made = _made_on(device, make, args, kwargs)
         return made.requires_grad_() if requires_grad else made
 
     extra = [
@@ -90,6 +103,24 @@ def made_anew(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     ]
     function.__signature__ = own.replace(parameters=[*own.parameters.values(), *extra])  # pyright: ignore
     return function
+
+
+def _made_on(
+    asked: Device | str | int | None, make: Callable[..., Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Tensor:
+    """What `make` gives on the device that was asked for, or else where a tensor is that it is to be like."""
+    if asked is not None:
+        device = usable_device(asked)
+    elif args and isinstance(args[0], TensorValue):
+        device = args[0].ref.kind.device
+    else:
+        device = default_device()
+    if is_tracing():
+        if asked is not None:
+            require_here(device)
+        return make(*args, **kwargs)
+    with nullcontext() if device is default_device() else device:
+        return cast("Tensor", moved(make(*args, **kwargs), device))
 
 
 @made_anew

@@ -14,6 +14,8 @@ from tenfold.gradients.calls import filled
 from tenfold.gradients.graph import Edge, Known, Node
 from tenfold.gradients.modes import set_grad_enabled
 from tenfold.lazy.graph import GRAPH
+from tenfold.memory import Memory, on_device
+from tenfold.placement import moved
 from tenfold.tracing import TensorValue, here, is_tracing
 from tenfold.values import Kind
 from tenfold_rt.errors import GradientError
@@ -118,7 +120,7 @@ def _root(number: int, tensor: TensorValue, gradient: Any) -> TensorValue:
                 mend="give gradient=, or reduce the tensor with sum() or mean()",
             )
         return filled(tensor.ref.kind, 1)
-    given = gradient if isinstance(gradient, TensorValue) else TensorValue.of_array(_array(gradient, tensor.ref.kind))
+    given = gradient if isinstance(gradient, TensorValue) else TensorValue.of_array(_memory(gradient, tensor.ref.kind))
     if given.tensor_type.shape != tensor.tensor_type.shape:
         raise GradientError(
             f"Mismatch in shape: grad_output[{number}] has a shape of {list(given.tensor_type.sizes)}, "
@@ -128,8 +130,8 @@ def _root(number: int, tensor: TensorValue, gradient: Any) -> TensorValue:
     return given
 
 
-def _array(gradient: Any, kind: Kind) -> Any:
-    return np.asarray(gradient, kind.type.dtype.numpy)
+def _memory(gradient: Any, kind: Kind) -> Memory:
+    return on_device(np.asarray(gradient, kind.type.dtype.numpy), kind.device)
 
 
 class _Walk:
@@ -239,4 +241,5 @@ def _fitted(gradient: Any, edge: Edge, node: Node, number: int) -> TensorValue:
         )
     axes = [axis for axis, size in enumerate(sizes) if axis < lead or wanted[axis - lead] != size]
     summed = reductions.sum(gradient, axes) if axes else gradient
-    return elementwise.to(shapes.reshape(summed, wanted), kind.type.dtype.name)
+    converted: Any = elementwise.to(shapes.reshape(summed, wanted), kind.type.dtype.name)
+    return moved(converted, kind.device)

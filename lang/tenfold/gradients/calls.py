@@ -78,7 +78,9 @@ def invoke(routine: Routine, operands: Sequence[Operand]) -> list[TensorValue]:
             ref = operand.ref
             value = operand.value if tracing else ref.value if type(ref) is Storage else ref.read()
             if operand is changed and value.is_shared():  # what is saved of it is its value before the change
-                value = Value.of_array(np.array(value.array))
+                memory = value.memory
+                assert memory is not None
+                value = Value.of_array(memory.copy())
             inputs.append(value)
             if enabled and (edge := ref.edge) is not None:
                 edges[place] = edge
@@ -150,7 +152,8 @@ def tensors_of(results: Sequence[Var]) -> list[TensorValue]:
     replaced = {value: IRValue(value.type) for value in taken}
     parameters = tuple(replaced[value] for value in taken)
     copy = substitute(operation, replaced)
-    routine = Routine(operation.op.name, Region(parameters, (copy,), tuple(replaced[value] for value in wanted)))
+    region = Region(parameters, (copy,), tuple(replaced[value] for value in wanted))
+    routine = Routine(operation.op.name, region, device=trace.device)
     operands = [
         TensorValue.of_value(Value.of_var(trace.builder.var(value), trace), trace.edges.get(value)) for value in taken
     ]
@@ -303,6 +306,6 @@ def filled(kind: Kind, number: float) -> TensorValue:
     routine = _FILLED.get((kind, number))
     if routine is None:
         routine = _FILLED[kind, number] = Routine.of(
-            "full", [], lambda builder, _: [ops.full(builder, kind.type, number)]
+            "full", [], lambda builder, _: [ops.full(builder, kind.type, number)], kind.device
         )
     return TensorValue.of_value(run(routine, [])[0])

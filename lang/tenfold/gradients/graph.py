@@ -140,13 +140,12 @@ class Node:
 class AccumulateGrad(Node):
     """Where the way back ends: the gradient is added to that of a leaf."""
 
-    __slots__ = ("_kind", "_tensor")
+    __slots__ = ("_tensor",)
 
     def __init__(self, tensor: Tensor) -> None:
         super().__init__(())
         self.serial = 0
         self._tensor = weakref.ref(tensor)
-        self._kind = tensor.ref.kind
 
     @property
     def variable(self) -> Tensor | None:
@@ -154,8 +153,9 @@ class AccumulateGrad(Node):
         return self._tensor()
 
     @property
-    def result_kinds(self) -> Sequence[Kind]:
-        return (self._kind,)
+    def result_kinds(self) -> Sequence[Kind | None]:
+        tensor = self._tensor()  # its data may have been given another type, or moved, since it became a leaf
+        return (None if tensor is None else tensor.ref.kind,)
 
     def pull(self, cotangents: Sequence[Any], known: Known | None) -> Sequence[Any]:
         tensor, gradient = self._tensor(), cotangents[0]

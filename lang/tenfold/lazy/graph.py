@@ -1,4 +1,4 @@
-"""The calls that are recorded and not yet run, and how they are run: all at once, as one compiled program.
+"""The calls that are recorded and not yet run, and how they are run: all of a device at once, as one compiled program.
 
 A group of calls that has the shape of an earlier one (the same routines, connected in the same way, with the same
 results still wanted) is run by the program that was compiled for that.  Results that nobody refers to any more are not
@@ -14,14 +14,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from tenfold.device import CPU, Device
 from tenfold.lazy.groups import Group, Operand, compile_group
 from tenfold.lazy.repeats import shortest_period
 from tenfold.lazy.routines import Routine
 from tenfold.lazy.tables import Table
+from tenfold.memory import Memory, is_writable
 from tenfold.program import FORK_LOCKS
-from tenfold.tracing import require_trace
-from tenfold.values import Array, Kind, Value
-from tenfold_rt.errors import DTypeError
+from tenfold.tracing import here, require_trace
+from tenfold.values import Kind, Value
+from tenfold_rt.errors import DTypeError, PlacementError
 
 Input: TypeAlias = "Value | bool | int | float"
 
@@ -51,14 +53,17 @@ class Counters:
 
 
 class Recording:
-    """Calls that have not run, each with where its inputs come from, and references to their results.
+    """Calls on `device` that have not run, each with where its inputs come from, and references to their results.
 
     `known` are the inputs of the group that the calls make, of `kinds`; `places` says where a value is among them.
+    With `limit` calls it is run.
     """
 
-    __slots__ = ("calls", "is_urgent", "kinds", "known", "places", "results")
+    __slots__ = ("calls", "device", "is_urgent", "kinds", "known", "limit", "places", "results")
 
-    def __init__(self) -> None:
+    def __init__(self, device: Device, limit: int = LIMIT) -> None:
+        self.device = device
+        self.limit = limit
         self.calls: list[tuple[Routine, tuple[Operand, ...]]] = []
         self.results: list[weakref.ref[Value]] = []
         self.known: list[Input] = []
@@ -78,10 +83,12 @@ class Recording:
                 require_trace(given)
             if given.recording is not None:
                 given.recording.force()
+            if given.kind.device is not self.device and (given.kind.device is not CPU or given.kind.type.rank):
+                raise misplaced(given.kind.device, self.device)
             if not given.is_shared():
                 self.places[id(given)] = number
-            elif (array := given.known) is not None and array.nbytes <= _SMALL:
-                given = Value.of_array(array.copy())
+            elif (memory := given.known) is not None and memory.nbytes <= _SMALL:
+                given = Value.of_array(memory.copy())
             else:
                 self.is_urgent = True
             self.kinds.append(given.kind)
@@ -125,15 +132,24 @@ class Recording:
         assert isinstance(value, Value)
         if value.foreign or value.root is not None or sys.getrefcount(value) > _VALUE_REFERENCES:
             return False
-        array = value.known
-        return array is not None and array.flags.writeable and sys.getrefcount(array) <= _ARRAY_REFERENCES
+        memory = value.known
+        return memory is not None and is_writable(memory) and sys.getrefcount(memory) <= _MEMORY_REFERENCES
 
 
 _VALUE_REFERENCES = 3
 """References to a value: the recording's, a variable, and the one that counts."""
 
-_ARRAY_REFERENCES = 3
-"""References to an array: its value's, a variable, and the one that counts."""
+_MEMORY_REFERENCES = 3
+"""References to memory: its value's, a variable, and the one that counts."""
+
+
+def misplaced(found: Device, wanted: Device) -> PlacementError:
+    """The error for tensors on two devices in one call."""
+    return PlacementError(
+        f"expected all tensors to be on the same device, but found at least two devices, {wanted} and {found}",
+        where=here(),
+        mend="move them with x.to(device)",
+    )
 
 
 class Graph:
@@ -142,14 +158,14 @@ class Graph:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.counters = Counters()
-        self._recording = Recording()
+        self._recording = Recording(CPU)
+        self._elsewhere: dict[Device, Recording] = {}
         self._groups: Table[Group] = Table(GROUPS)
-        self._limit = LIMIT
 
     def record(self, routine: Routine, inputs: Sequence[Input]) -> list[Value]:
         """Record a call; its results, whose arrays are computed when they are asked for."""
         with self.lock:
-            recording = self._recording
+            recording = self._recording if routine.device is CPU else self._recording_on(routine.device)
             row: list[Operand] = []
             for given in inputs:
                 if isinstance(given, Value):
@@ -175,33 +191,44 @@ class Graph:
             recording.results += map(weakref.ref, results)
             self.counters.calls += 1
             if recording.is_urgent:
-                self.run()
-            elif number + 1 >= self._limit:
-                self._run_part()
+                self._run(recording)
+            elif number + 1 >= recording.limit:
+                self._run_part(recording)
             return results
 
     def run(self) -> None:
         """Run all that is recorded."""
         with self.lock:
-            recording = self._recording
-            if recording.calls:
-                self._recording, self._limit = Recording(), LIMIT
-                self._execute(recording)
+            for recording in (self._recording, *self._elsewhere.values()):
+                if recording.calls:
+                    self._run(recording)
 
     def finish(self, recording: Recording) -> None:
         """Run a recording, if it has not run; once more where that was interrupted."""
         with self.lock:
-            if recording is self._recording:
-                self.run()
+            if recording is self._recording or recording is self._elsewhere.get(recording.device):
+                self._run(recording)
             else:
                 self._execute(recording)
 
-    def _run_part(self) -> None:
+    def _recording_on(self, device: Device) -> Recording:
+        """What is recorded for a device other than the CPU."""
+        found = self._elsewhere.get(device)
+        return self._elsewhere.setdefault(device, Recording(device)) if found is None else found
+
+    def _run(self, recording: Recording, limit: int = LIMIT) -> None:
+        """Run what is recorded for a device; what follows is run after `limit` calls."""
+        fresh = Recording(recording.device, limit)
+        if recording.device is CPU:
+            self._recording = fresh
+        else:
+            self._elsewhere[recording.device] = fresh
+        self._execute(recording)
+
+    def _run_part(self, recording: Recording) -> None:
         """Run what a loop that asks for no value has recorded, and go on in steps that hold whole turns of it."""
-        period = shortest_period([routine.serial for routine, _ in self._recording.calls])
-        self.run()
-        if period:
-            self._limit = LIMIT // period * period
+        period = shortest_period([routine.serial for routine, _ in recording.calls])
+        self._run(recording, LIMIT // period * period if period else LIMIT)
 
     def _execute(self, recording: Recording) -> None:
         """Run a recording; where that fails, in halves, so that only what fails by itself has no results."""
@@ -232,17 +259,18 @@ class Graph:
         key = (tuple(recording.calls), outputs, kinds, donations)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups.add(key, compile_group(recording.calls, kinds, outputs, donations))
+            made = compile_group(recording.calls, kinds, outputs, donations, recording.device)
+            group = self._groups.add(key, made)
             self.counters.compiled += 1
         self.counters.groups += 1
-        arrays: list[Array] = []
+        found: list[Memory] = []
         try:
-            group.run([given.known if isinstance(given, Value) else given for given in recording.known], arrays)
+            group.run([given.known if isinstance(given, Value) else given for given in recording.known], found)
         finally:
-            if arrays:
+            if found:
                 recording.results = []
-            for result, array in zip(wanted, arrays, strict=bool(arrays)):
-                result.settle(array)
+            for result, memory in zip(wanted, found, strict=bool(found)):
+                result.settle(memory)
 
 
 def _failed(routine: Routine, error: Exception) -> list[Value]:
@@ -258,7 +286,7 @@ def _part(recording: Recording, numbers: Iterable[int], values: Mapping[tuple[in
 
     `values` are the results that somebody has or that later calls take, by their places in `recording`.
     """
-    part = Recording()
+    part = Recording(recording.device)
     failed: dict[int, Exception] = {}
     places: dict[int, int] = {}
     for number in numbers:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from itertools import starmap
 from typing import Any, TypeAlias, cast
 
+from tenfold.device import Device
 from tenfold.lazy.routines import Routine
-from tenfold.program import compiled_library, dense_array
-from tenfold.values import Array, Kind
+from tenfold.memory import Memory, is_writable
+from tenfold.program import compiled_for, dense_memory
+from tenfold.values import Kind
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArtifactError
 from tenfold_rt.load import EntryFunction
@@ -36,8 +38,8 @@ class Group:
     entry: EntryFunction
     donated: tuple[int, ...]
 
-    def run(self, inputs: Sequence[Any], results: list[Array]) -> None:
-        """Append the results for `inputs`, arrays and numbers, to `results`.
+    def run(self, inputs: Sequence[Any], results: list[Memory]) -> None:
+        """Append the results for `inputs`, memory and numbers, to `results`.
 
         Nothing comes between computing and appending: a Ctrl-C that arrives meanwhile is raised thereafter.  Memory
         that was donated has been written to by then, so that the group cannot run again.
@@ -52,15 +54,15 @@ class Group:
         finally:
             if returned and returned[-1] is not NotImplemented:
                 last: Any = returned[-1]
-                results.extend(cast("tuple[Array, ...]", last) if type(last) is tuple else [last])
+                results.extend(cast("tuple[Memory, ...]", last) if type(last) is tuple else [last])
 
-    def _prepared(self, inputs: Sequence[Any]) -> list[Array]:
-        """Dense arrays; what is donated is copied where it may not be written to."""
-        arrays = [dense_array(given, "input") for given in inputs]
+    def _prepared(self, inputs: Sequence[Any]) -> list[Memory]:
+        """Dense memory; what is donated is copied where it may not be written to."""
+        dense = [dense_memory(given, "input") for given in inputs]
         for number in self.donated:
-            if arrays[number] is inputs[number] and not arrays[number].flags.writeable:
-                arrays[number] = arrays[number].copy()
-        return arrays
+            if dense[number] is inputs[number] and not is_writable(dense[number]):
+                dense[number] = dense[number].copy()
+        return dense
 
 
 def compile_group(
@@ -68,8 +70,9 @@ def compile_group(
     kinds: Sequence[Kind | type],
     outputs: Sequence[tuple[int, int]],
     donations: Sequence[tuple[int, int]],
+    device: Device,
 ) -> Group:
-    """Compile `calls`, each of a routine with operands; inputs of the group are of `kinds`.
+    """Compile `calls` for `device`, each of a routine with operands; inputs of the group are of `kinds`.
 
     It gives the results `outputs`, each (call, place); `donations` are pairs of an input and an output.
     """
@@ -88,5 +91,5 @@ def compile_group(
         result_names=tuple(f"result{number}" for number in range(len(given))),
         donated=tuple(donations),
     )
-    library = compiled_library(Module({"recorded": function}, entries=("recorded",)))
+    library = compiled_for(Module({"recorded": function}, entries=("recorded",)), device)
     return Group(library.entry("recorded"), tuple(number for number, _ in donations))

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tenfold.device import CPU, Device
 from tenfold.gradients.names import node_name
 from tenfold.values import Kind
 from tenfoldc import ops
@@ -25,11 +26,15 @@ _SERIALS = itertools.count()
 
 @dataclass(eq=False)
 class Routine:
-    """A region and the kinds of its results; `node` names what remembers a call, and `serial` is its own."""
+    """A region, the device that it runs on, and the kinds of its results.
+
+    `node` names what remembers a call, and `serial` is its own.
+    """
 
     name: str
     region: Region
     node: str = ""
+    device: Device = CPU
     kinds: tuple[Kind, ...] = ()
     serial: int = field(default_factory=lambda: next(_SERIALS))
     _halves: dict[tuple[int, ...], Halves | None] = field(default_factory=dict[tuple[int, ...], "Halves | None"])
@@ -38,14 +43,19 @@ class Routine:
 
     def __post_init__(self) -> None:
         self.node = self.node or node_name(self.name)
-        self.kinds = tuple(Kind.of(result.type) for result in self.region.results)
+        self.kinds = tuple(Kind.of(result.type, self.device) for result in self.region.results)
 
     @staticmethod
-    def of(name: str, types: Sequence[TensorType], body: Callable[[Builder, Sequence[Var]], Sequence[Var]]) -> Routine:
-        """What `body` emits from parameters of `types`."""
+    def of(
+        name: str,
+        types: Sequence[TensorType],
+        body: Callable[[Builder, Sequence[Var]], Sequence[Var]],
+        device: Device = CPU,
+    ) -> Routine:
+        """What `body` emits from parameters of `types`, on `device`."""
         builder = Builder()
         parameters = [builder.parameter(type_) for type_ in types]
-        return Routine(name, builder.region(parameters, body(builder, parameters)))
+        return Routine(name, builder.region(parameters, body(builder, parameters)), device=device)
 
     def moving(self, active: tuple[int, ...]) -> tuple[int, ...]:
         """The results that have a gradient with regard to the inputs `active`."""
@@ -105,9 +115,9 @@ def _halves(routine: Routine, active: tuple[int, ...]) -> Halves:
     outputs = (*forward.results, *extra)
     taken = tuple(place for place, value in enumerate(outputs) if value in need.kept and value not in numbers)
     saved = [*(forward.parameters[place] for place in inputs), *(outputs[place] for place in taken)]
-    ahead = Routine(routine.name, Region(forward.parameters, forward.operations, outputs))
+    ahead = Routine(routine.name, Region(forward.parameters, forward.operations, outputs), device=routine.device)
     way_back = _closed(saved, need.again, back, list(seeds.values()), gradients)
-    return Halves(ahead, Routine(f"{routine.name}_backward", way_back), inputs, taken, moving)
+    return Halves(ahead, Routine(f"{routine.name}_backward", way_back, device=routine.device), inputs, taken, moving)
 
 
 def _needed(operations: Sequence[Operation], results: Sequence[Var]) -> list[Operation]:
@@ -138,7 +148,8 @@ def _pullback(routine: Routine, active: tuple[int, ...]) -> Routine:
     seeds = {place: builder.parameter(results[place].type) for place in routine.moving(active)}
     found = pull([seeds.get(place) for place in range(len(results))])
     gradients = _filled(found, [parameters[place] for place in active], builder)
-    return Routine(f"{routine.name}_backward", builder.region([*parameters, *seeds.values()], gradients))
+    region = builder.region([*parameters, *seeds.values()], gradients)
+    return Routine(f"{routine.name}_backward", region, device=routine.device)
 
 
 def _filled(cotangents: Sequence[Var | None], inputs: Sequence[Var], builder: Builder) -> list[Var]:

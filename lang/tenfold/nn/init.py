@@ -82,7 +82,7 @@ def trunc_normal_(
         )
     low, high = ((end - mean) / std for end in (a, b))
     with no_grad():
-        drawn = truncated_normal(next_key(generator), low, high, tuple(tensor.shape), tensor.dtype)
+        drawn = truncated_normal(next_key(generator, tensor), low, high, tuple(tensor.shape), tensor.dtype)
         return tensor.copy_((drawn * std + mean).clamp(a, b))
 
 
@@ -200,7 +200,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     rows = tensor.shape[0]
     columns = math.prod(tensor.shape[1:])
     with no_grad():
-        drawn = normal(next_key(generator), (max(rows, columns), min(rows, columns)), float64)
+        drawn = normal(next_key(generator, tensor), (max(rows, columns), min(rows, columns)), float64)
         columns_of_unit = orthonormal_columns(drawn)
         oriented = swapaxes(columns_of_unit, 0, 1) if rows < columns else columns_of_unit
         return tensor.copy_((oriented * gain).reshape(tensor.shape))
@@ -231,6 +231,6 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
         raise ShapeError("Only tensors with 2 dimensions are supported")
     zeroed = math.ceil(sparsity * tensor.shape[0])
     with no_grad():
-        ranks = argsort(argsort(uniform(next_key(generator), tuple(tensor.shape)), 0), 0)
-        drawn = normal(next_key(generator), tuple(tensor.shape), tensor.dtype) * std
+        ranks = argsort(argsort(uniform(next_key(generator, tensor), tuple(tensor.shape)), 0), 0)
+        drawn = normal(next_key(generator, tensor), tuple(tensor.shape), tensor.dtype) * std
         return tensor.copy_(where(ranks < zeroed, 0.0, drawn))

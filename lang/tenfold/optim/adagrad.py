@@ -60,7 +60,7 @@ class Adagrad(Optimizer):
 
     def _begin(self, param: Tensor, group: ParameterGroup) -> dict[str, Tensor]:
         begun = full_like(param, float(group["initial_accumulator_value"]), dtype=param.dtype)
-        return {"step": step_count(), "sum": begun}
+        return {"step": step_count(param), "sum": begun}
 
     def _update(self, group: ParameterGroup, params: list[Tensor]) -> None:
         states = self._states(group, params)
@@ -137,7 +137,7 @@ class Adadelta(Optimizer):
         super().__init__(params, defaults)
 
     def _begin(self, param: Tensor, group: ParameterGroup) -> dict[str, Tensor]:
-        return {"step": step_count(), "square_avg": zeros_like(param), "acc_delta": zeros_like(param)}
+        return {"step": step_count(param), "square_avg": zeros_like(param), "acc_delta": zeros_like(param)}
 
     def _update(self, group: ParameterGroup, params: list[Tensor]) -> None:
         states = self._states(group, params)

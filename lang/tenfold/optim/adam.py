@@ -66,7 +66,7 @@ class Adam(Optimizer):
         super().__init__(params, defaults)
 
     def _begin(self, param: Tensor, group: ParameterGroup) -> dict[str, Tensor]:
-        begun = {"step": step_count(), "exp_avg": zeros_like(param), "exp_avg_sq": zeros_like(param)}
+        begun = {"step": step_count(param), "exp_avg": zeros_like(param), "exp_avg_sq": zeros_like(param)}
         return {**begun, "max_exp_avg_sq": zeros_like(param)} if group["amsgrad"] else begun
 
     def _update(self, group: ParameterGroup, params: list[Tensor]) -> None:

@@ -26,7 +26,7 @@ from tenfold.tensor import Tensor
 
 class _AdamVariant(Optimizer):
     def _begin(self, param: Tensor, group: ParameterGroup) -> dict[str, Tensor]:
-        return {"step": step_count(), "exp_avg": zeros_like(param), "exp_avg_sq": zeros_like(param)}
+        return {"step": step_count(param), "exp_avg": zeros_like(param), "exp_avg_sq": zeros_like(param)}
 
     def _settings(self, group: ParameterGroup) -> dict[str, Any]:
         return {
@@ -88,7 +88,7 @@ class NAdam(_AdamVariant):
 
     def _begin(self, param: Tensor, group: ParameterGroup) -> dict[str, Tensor]:
         begun = super()._begin(param, group)
-        return {"step": begun.pop("step"), "mu_product": ones((), dtype=float32), **begun}
+        return {"step": begun.pop("step"), "mu_product": ones((), dtype=float32, device=param.device), **begun}
 
     def _update(self, group: ParameterGroup, params: list[Tensor]) -> None:
         states = self._states(group, params)
@@ -238,7 +238,7 @@ class Adamax(_AdamVariant):
         super().__init__(params, defaults)
 
     def _begin(self, param: Tensor, group: ParameterGroup) -> dict[str, Tensor]:
-        return {"step": step_count(), "exp_avg": zeros_like(param), "exp_inf": zeros_like(param)}
+        return {"step": step_count(param), "exp_avg": zeros_like(param), "exp_inf": zeros_like(param)}
 
     def _update(self, group: ParameterGroup, params: list[Tensor]) -> None:
         states = self._states(group, params)

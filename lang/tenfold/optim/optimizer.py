@@ -194,7 +194,7 @@ def _loaded(name: str, value: Any, param: Tensor) -> Any:
     """A copy of a state's `value`: tensors in the parameter's element type, but for counts of steps."""
     if not isinstance(value, Tensor) and not hasattr(value, "detach") and not hasattr(value, "__array__"):
         return copy.deepcopy(value)
-    copied = tensor_of(value).clone()
+    copied = tensor_of(value).to(param.device, copy=True)
     return copied if name == "step" or not param.is_floating_point() else copied.to(param.dtype)
 
 
@@ -208,9 +208,9 @@ def settle() -> None:
         GRAPH.run()
 
 
-def step_count() -> Tensor:
-    """The number of steps before the first one; f32, as PyTorch's."""
-    return tensor(0.0, dtype=float32)
+def step_count(param: Tensor) -> Tensor:
+    """The number of steps before the first one of `param`; f32, as PyTorch's."""
+    return tensor(0.0, dtype=float32, device=param.device)
 
 
 def overwrite(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from tenfold.construction import tensor
+from tenfold.device import CPU
 from tenfold.specs import float64
 from tenfold.tensor import Tensor
 
@@ -61,4 +62,4 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _as_tensor(value: Any) -> Tensor:
-    return value.to(float64) if isinstance(value, Tensor) else tensor(np.float64(value))
+    return value.to(float64) if isinstance(value, Tensor) else tensor(np.float64(value), device=CPU)

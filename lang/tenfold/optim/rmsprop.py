@@ -57,7 +57,7 @@ class RMSprop(Optimizer):
         super().__init__(params, defaults)
 
     def _begin(self, param: Tensor, group: ParameterGroup) -> dict[str, Tensor]:
-        begun = {"step": step_count(), "square_avg": zeros_like(param)}
+        begun = {"step": step_count(param), "square_avg": zeros_like(param)}
         if group["momentum"] > 0:
             begun["momentum_buffer"] = zeros_like(param)
         if group["centered"]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tenfold.construction import tensor
+from tenfold.device import CPU
 from tenfold.eager import tensor_function
 from tenfold.functions.creation import zeros_like
 from tenfold.optim.optimizer import Optimizer, Params, gradients, overwrite, require_at_least_zero
@@ -52,11 +53,11 @@ class SGD(Optimizer):
             "fused": fused,
         }
         super().__init__(params, defaults)
-        self._none = tensor(np.float64(0))
+        self._none = tensor(np.float64(0), device=CPU)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._none = tensor(np.float64(0))
+        self._none = tensor(np.float64(0), device=CPU)
 
     def _begin(self, param: Tensor, group: ParameterGroup) -> dict[str, Tensor]:
         return {"momentum_buffer": zeros_like(param)}

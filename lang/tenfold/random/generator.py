@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tenfold.device import CPU, Device, usable_device
+from tenfold.device import CPU, Device, default_device, usable_device
 from tenfold.eager import tensor_function
 from tenfold.functions.creation import filled
 from tenfold.functions.elementwise import clone
 from tenfold.lazy.graph import GRAPH
+from tenfold.memory import on_device
+from tenfold.placement import moved_value
 from tenfold.random.threefry import seeded, threefry
-from tenfold.tracing import Array, TensorLike, TensorValue, here, is_tracing, lift, wrap
+from tenfold.tracing import Array, TensorLike, TensorValue, current, here, is_tracing, lift, wrap
 from tenfold.values import Storage, Value
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, TraceError
@@ -40,27 +42,27 @@ _SEED = 67280421310721
 class Generator:
     """A sequence of keys that a seed determines: key n is `tn.random.fold_in(tn.random.key(seed), n)`.
 
-    `UnsupportedError` for a device that there is no back end for.
+    It draws for tensors on its `device`: `UnsupportedError` for one that there is no back end for.
     """
 
     __slots__ = ("_state", "device")
 
-    def __init__(self, device: Device | str = CPU) -> None:
+    def __init__(self, device: Device | str = CPU, seed: int = _SEED) -> None:
         self.device = usable_device(device)
         """Where the state is."""
-        self._state = Storage(Value.of_array(_started("Generator", _SEED)))
+        self._state = Storage(self._value(_started("Generator", seed)))
 
     def __repr__(self) -> str:
         return f"<tenfold.Generator on {self.device}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.get_state().numpy(),)
+        return _restored, (self.get_state().cpu().numpy(), str(self.device))
 
     def manual_seed(self, seed: int) -> Generator:
         """Begin the sequence of a seed of up to 64 bits; `ArgumentError` for one with more."""
         state = _started("manual_seed", int(seed))
         with GRAPH.lock:
-            self._become(wrap(lift(state)).value if is_tracing() else Value.of_array(state))
+            self._become(wrap(lift(state)).value if is_tracing() else self._value(state))
         return self
 
     def seed(self) -> int:
@@ -84,6 +86,8 @@ class Generator:
         with GRAPH.lock:
             given: Any = clone(new_state)
             value: Value = given.value if isinstance(given, TensorValue) else Value.of_array(given)
+            if not value.is_traced:
+                value = moved_value(value, self.device)
             if value.type != _STATE:
                 raise ArgumentError(
                     f"set_state: a state is {_STATE}, not {value.type}", where=here(), mend="give what get_state gave"
@@ -110,6 +114,10 @@ class Generator:
             self._become(following.value)
             return key
 
+    def _value(self, state: Array) -> Value:
+        """A state in the memory of this generator's device."""
+        return Value.of_array(on_device(state, self.device))
+
     def _become(self, state: Value) -> None:
         TensorValue(self._state).assign(state, None)
 
@@ -118,8 +126,8 @@ def _started(name: str, seed: int) -> Array:
     return np.concatenate([seeded(name, seed), np.zeros(2, np.uint32)])
 
 
-def _restored(state: Array) -> Generator:
-    return Generator().set_state(state)
+def _restored(state: Array, device: str = "cpu") -> Generator:
+    return Generator(device).set_state(state)
 
 
 @tensor_function
@@ -143,14 +151,48 @@ default_generator = Generator()
 default_generator.seed()
 
 
-def next_key(generator: Generator | None = None) -> Tensor:
-    """The next key of `generator`, or of the default one."""
-    return (default_generator if generator is None else generator).next_key()
+_OF_GPUS: dict[Device, Generator] = {}
+"""The default generators of GPUs."""
+
+_CHOSEN: list[int] = []
+"""The seed that the user gave last, for default generators that are made after that."""
+
+
+def generator_of(device: Device) -> Generator:
+    """What is drawn from on a device where no generator is given."""
+    if device is CPU:
+        return default_generator
+    found = _OF_GPUS.get(device)
+    if found is None:
+        seed = _CHOSEN[-1] if _CHOSEN else int.from_bytes(os.urandom(8), "little")
+        found = _OF_GPUS[device] = Generator(device, seed)
+    return found
+
+
+def next_key(generator: Generator | None = None, like: object = None) -> Tensor:
+    """The next key of `generator`, or of the default one of the device that `like` is on, if that is a tensor.
+
+    By default that is the device which tensors are made on.
+    """
+    if generator is not None:
+        return generator.next_key()
+    if is_tracing():
+        return generator_of(current().device).next_key()
+    return generator_of(like.ref.kind.device if isinstance(like, TensorValue) else default_device()).next_key()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Let random numbers that are drawn without a key be those of `seed` from now on; gives the default generator."""
-    return default_generator.manual_seed(seed)
+    """Let random numbers that are drawn without a key be those of `seed` from now on; gives the CPU's generator."""
+    chosen = default_generator.manual_seed(seed)
+    manual_seed_of_gpus(seed)
+    return chosen
+
+
+def manual_seed_of_gpus(seed: int) -> None:
+    """As `manual_seed`, for numbers that are drawn on GPUs."""
+    _CHOSEN[:] = [int(seed)]
+    for generator in _OF_GPUS.values():
+        generator.manual_seed(seed)
 
 
 def seed() -> int:

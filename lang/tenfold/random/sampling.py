@@ -60,7 +60,7 @@ def rand_like(input: TensorLike, *, generator: Generator | None = None, dtype: D
     """`rand` of the shape and, by default, the element type of `input`."""
     like = type_of(input)
     kind = _float("rand_like", dtype, like.dtype)
-    return distributions.uniform(next_key(generator), like.sizes, kind)
+    return distributions.uniform(next_key(generator, input), like.sizes, kind)
 
 
 @made_anew
@@ -75,7 +75,7 @@ def randn_like(input: TensorLike, *, generator: Generator | None = None, dtype: 
     """`randn` of the shape and, by default, the element type of `input`."""
     like = type_of(input)
     kind = _float("randn_like", dtype, like.dtype)
-    return distributions.normal(next_key(generator), like.sizes, kind)
+    return distributions.normal(next_key(generator, input), like.sizes, kind)
 
 
 def _float(name: str, dtype: DTypeLike | None, default: DType) -> ElementType:
@@ -193,20 +193,24 @@ def bernoulli(input: TensorLike, p: TensorLike | None = None, *, generator: Gene
     like = type_of(input)
     if p is None:
         _ = _float("bernoulli", None, like.dtype)
-    return flips("bernoulli", input if p is None else p, like, generator)
+    return flips("bernoulli", input if p is None else p, like, generator, input)
 
 
-def flips(name: str, p: TensorLike, like: TensorType, generator: Generator | None) -> Tensor:
-    """1 with probability `p`, else 0, all of the type `like`."""
+def flips(
+    name: str, p: TensorLike, like: TensorType, generator: Generator | None, beside: TensorLike | None = None
+) -> Tensor:
+    """1 with probability `p`, else 0, all of the type `like`; on the device of `beside`."""
     if isinstance(p, (int, float)) and not 0 <= p <= 1:
         raise ArgumentError(f"{name}: p is {p}, but must be from 0 to 1", where=here())
-    return elementwise.to(distributions.bernoulli(next_key(generator), p, like.sizes), ELEMENT_TYPES[like.dtype])
+    return elementwise.to(
+        distributions.bernoulli(next_key(generator, beside), p, like.sizes), ELEMENT_TYPES[like.dtype]
+    )
 
 
 def poisson(input: TensorLike, generator: Generator | None = None) -> Tensor:
     """How often something happens that happens as often on average as each element says, in its element type."""
     dtype = _float("poisson", None, type_of(input).dtype)
-    return elementwise.to(poisson_numbers(next_key(generator), input, None, i64), dtype)
+    return elementwise.to(poisson_numbers(next_key(generator, input), input, None, i64), dtype)
 
 
 def multinomial(
@@ -230,7 +234,7 @@ def multinomial(
             f"multinomial: cannot sample {count} of {type_.sizes[-1]} without replacement", where=here()
         )
     draw = _with_replacement if replacement else _without_replacement
-    return draw(next_key(generator), input, count)
+    return draw(next_key(generator, input), input, count)
 
 
 @tensor_function

@@ -11,18 +11,20 @@ import numpy as np
 from tenfold.functions import shapes
 from tenfold.gradients.modes import no_grad
 from tenfold.layouts import Layout
+from tenfold.memory import array_part
 from tenfold.tensor import Tensor
 from tenfold.tracing import Array, TensorValue, here
 from tenfold.values import Value
-from tenfold.views import Alias, View, array_part
+from tenfold.views import Alias, View
+from tenfold_rt.cuda.memory import DeviceArray
 from tenfold_rt.errors import ArgumentError, DTypeError, FileFormatError
 
 
 def array_of(tensor: TensorValue) -> Array:
-    """The values of a tensor, over its own memory where it has some; `TraceError` for a traced one."""
+    """The values of a tensor, over its own memory where the CPU has that; `TraceError` for a traced one."""
     array, ref = tensor.known_array("saving", "save what the compiled function returns"), tensor.ref
     shared = ref.shared() if isinstance(ref, (View, Alias)) else None
-    return array if shared is None else shared
+    return array if shared is None or isinstance(shared, DeviceArray) else shared
 
 
 def tensor_over(array: Array, path: str, name: str) -> Tensor:
@@ -50,9 +52,10 @@ def view_of(base: Tensor, layout: Layout) -> Tensor:
             part = shapes.reshape(base, (-1,))[layout.offset : layout.offset + math.prod(dense)]
             return shapes.permute(shapes.reshape(part, dense), tuple(sorted(order, key=order.__getitem__)))
     value = base.detach().value
-    assert value.known is not None
+    array = value.array
+    assert array is not None
     value.foreign = True
-    return Tensor.of_value(Value.of_array(array_part(value.known, layout), foreign=True))
+    return Tensor.of_value(Value.of_array(array_part(array, layout), foreign=True))
 
 
 def named_arrays(obj: object, suffix: str) -> dict[str, Array]:

@@ -35,17 +35,17 @@ def load(f: File, map_location: Device | str | None = None, *, weights_only: boo
     `ArtifactError` where it is missing, damaged, not made by Tenfold or made for another processor.
 
     In other files only tensors and plain data are read, and no code of the file's is run; tensors are on the CPU
-    wherever they were, and `UnsupportedError` where `map_location` asks for another device.  `UnsafeFileError`, which
+    wherever they were, or on the device `map_location`.  `UnsafeFileError`, which
     is a `pickle.UnpicklingError`, where a file needs more than that, `FileFormatError` where it is damaged, cut short
     or of another format, `FileNotFoundError` where there is none.
     """
     if not weights_only:
         raise ArgumentError("load: weights_only=False would run code that the file names", where=here())
-    if map_location is not None:
-        usable_device(map_location)
+    device = usable_device("cpu" if map_location is None else map_location)
     if isinstance(f, (str, os.PathLike)) and _LIBRARY.fullmatch(os.fspath(f)):
         return load_library(f)
-    return _formats().load(f)
+    loaded = _formats().load(f)
+    return loaded if device.type == "cpu" else _formats().moved_to(loaded, device)
 
 
 def _formats() -> Any:

@@ -11,13 +11,15 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
+from tenfold.device import Device
 from tenfold.library import load as load_library
 from tenfold.saving.npz_file import load_npz, save_npz
 from tenfold.saving.replacing import explained, replaced
 from tenfold.saving.safetensors_file import load_safetensors, save_safetensors
 from tenfold.saving.torch_file import load_torch, save_torch
+from tenfold.tensor import Tensor
 from tenfold_rt.errors import FileFormatError, TenfoldError
 
 _SAFETENSORS_BRACE = 8
@@ -51,6 +53,30 @@ def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
     path = os.fspath(f)
     with open(path, "rb") as file:
         return _load(file, path)
+
+
+def moved_to(loaded: Any, device: Device) -> Any:
+    """What was loaded, its tensors on `device`; a tensor that stands in two places is one still."""
+    moved: dict[int, Tensor] = {}
+
+    def visit(item: Any) -> Any:
+        match item:
+            case Tensor():
+                if id(item) not in moved:
+                    moved[id(item)] = item.like(item.detach().to(device).value)
+                return moved[id(item)]
+            case dict():
+                of_item = cast("dict[Any, Any]", item)
+                of_item.update({key: visit(value) for key, value in of_item.items()})
+                return of_item
+            case list():
+                return [visit(each) for each in cast("list[Any]", item)]
+            case tuple():
+                return tuple([visit(each) for each in cast("tuple[Any, ...]", item)])
+            case _:
+                return item
+
+    return visit(loaded)
 
 
 def _load(file: IO[bytes], path: str | None) -> Any:

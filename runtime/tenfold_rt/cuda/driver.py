@@ -11,8 +11,8 @@ from typing import Any
 
 from tenfold_rt.errors import DeviceError
 
-OLDEST_DRIVER = (12, 4)
-"""The CUDA version that a driver must know: from it on drivers read the PTX of our kernels for all architectures."""
+OLDEST_DRIVER = (12, 0)
+"""The CUDA version that a driver must know: from it on drivers read PTX 8.0, in which kernels are written."""
 
 STICKY = frozenset({214, 220, 226, 700, 701, 702, 709, 710, 713, 714, 715, 716, 717, 718, 719, 720})
 """Results after which a device refuses all further work of this process: a kernel failed, or the hardware did."""

@@ -66,13 +66,12 @@ class LoadedPlan:
 
     @property
     def constants(self) -> int:
-        """Where the plan's constants are on the device."""
-        if self._constants is None:
+        """Where the plan's constants are on the device; 0 where it has none."""
+        if self._constants is None and self.plan.constants:
             memory = Allocation(self.device, len(self.plan.constants))
-            if self.plan.constants:
-                self.device.copy_in(memory.address, memoryview(self.plan.constants))
+            self.device.copy_in(memory.address, memoryview(self.plan.constants))
             self._constants = memory
-        return self._constants.address
+        return 0 if self._constants is None else self._constants.address
 
 
 class _Fallback:

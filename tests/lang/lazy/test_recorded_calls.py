@@ -47,13 +47,13 @@ def test_an_interruption_computes_nothing_twice(monkeypatch: pytest.MonkeyPatch)
     x.add_(1)
     assert x[0].item() == 1
     x.add_(1)  # takes the memory of x
-    settle = GRAPH.run
+    settle = GRAPH._run
 
-    def interrupted() -> None:
+    def interrupted(recording: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        settle()
+        settle(recording)
 
-    monkeypatch.setattr(GRAPH, "run", interrupted)
+    monkeypatch.setattr(GRAPH, "_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         x.tolist()
     monkeypatch.undo()

@@ -279,7 +279,7 @@ def test_a_driver_that_cannot_begin() -> None:
 def test_an_old_driver() -> None:
     api = FakeDriver()
     api.version = 11080
-    with pytest.raises(DeviceError, match=r"too old: it is for CUDA 11.8, and 12.4 is needed; update the driver"):
+    with pytest.raises(DeviceError, match=r"too old: it is for CUDA 11.8, and 12.0 is needed; update the driver"):
         open_driver(api)
 
 

@@ -46,7 +46,7 @@ def scaled_dot_product_attention(
         raise ArgumentError(
             f"scaled_dot_product_attention: dropout_p is {dropout_p}, but must be between 0 and 1", where=here()
         )
-    drawn = next_key() if dropout_p else None
+    drawn = next_key(like=query) if dropout_p else None
     return _scaled_dot_product_attention(
         query, key, value, attn_mask, drawn, float(dropout_p), is_causal, scale, enable_gqa
     )

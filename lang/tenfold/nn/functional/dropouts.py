@@ -73,7 +73,7 @@ def _applied(
 ) -> Tensor:
     if not 0 <= p <= 1:
         raise ArgumentError(f"{name}: p is {p}, but must be between 0 and 1", where=here())
-    return body(input, next_key(), float(p), alone) if training and p else _unchanged(input)
+    return body(input, next_key(like=input), float(p), alone) if training and p else _unchanged(input)
 
 
 @in_place
@@ -135,7 +135,7 @@ def rrelu(
     """Each element, or where it is negative a slope times it: drawn between the bounds while training, else between
     them (Xu et al., 2015)."""
     if training:
-        return _rrelu(input, next_key(), lower, upper)
+        return _rrelu(input, next_key(like=input), lower, upper)
     return _rrelu(input, None, (lower + upper) / 2, upper)
 
 

@@ -87,7 +87,7 @@ def multi_head_attention_forward(
         (static_k, static_v),
         (out_proj_weight, out_proj_bias),
         (attn_mask, key_padding_mask),
-        next_key() if drops else None,
+        next_key(like=query) if drops else None,
         embed_dim_to_check,
         (num_heads, add_zero_attn, float(drops), need_weights, average_attn_weights),
     )

@@ -196,7 +196,7 @@ def _run(
 ) -> tuple[Tensor, ...]:
     if not 0 <= dropout <= 1:
         raise ArgumentError(f"{kind}: dropout is {dropout}, but must be between 0 and 1", where=here())
-    key = next_key() if train and dropout and num_layers > 1 else None
+    key = next_key(like=input) if train and dropout and num_layers > 1 else None
     arguments = (has_biases, num_layers, float(dropout), bidirectional, batch_first)
     return _layers(kind, input, tuple(hx), tuple(params), key, *arguments)
 

@@ -71,7 +71,7 @@ def gumbel_softmax(
 
     With `hard` it is one-hot, with the derivative of the relaxed sample.  `eps` has no effect.
     """
-    return _gumbel_softmax(logits, next_key(), tau, hard, dim)
+    return _gumbel_softmax(logits, next_key(like=logits), tau, hard, dim)
 
 
 @tensor_function

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from tenfold.autograd import no_grad
 from tenfold.compile import compile  # noqa: A004
+from tenfold.device import Device
 from tenfold.nn.modules import hooks, registry, state, text
 from tenfold.nn.modules.hooks import Hooks, RemovableHandle
 from tenfold.nn.modules.registry import own_buffers, own_modules, own_parameters
@@ -328,9 +329,9 @@ class Module:
         """All parameters and buffers in the CPU's memory."""
         return self.to("cpu")
 
-    def cuda(self: Self) -> Self:
-        """All parameters and buffers in the memory of the GPU, where there is one."""
-        return self.to("cuda")
+    def cuda(self: Self, device: Any = None) -> Self:
+        """All parameters and buffers in the memory of a GPU; `DeviceError` says why there is none."""
+        return self.to(Device("cuda" if device is None else device))
 
     def _convert(self: Self, converted: Callable[[Tensor], Tensor]) -> Self:
         """Give each parameter, its gradient, and each buffer other data; parameters stay the objects that they are."""
