@@ -39,7 +39,7 @@ def lower_scatter(operation: Operation, context: LoweringContext) -> Sequence[St
     return statements
 
 
-def _corner(
+def window_corner(
     operation: Operation,
     context: LoweringContext,
     numbers: ScatterDimensionNumbers,
@@ -70,7 +70,7 @@ def _scatter_window(operation: Operation, context: LoweringContext, vector: Inde
     sizes, updates = operation.operands[0].type.sizes, operation.operands[-1].type
     windows = window_sizes(numbers, len(sizes), updates)
     zero = scalar.index(0)
-    corner = _corner(operation, context, numbers, windows, vector)
+    corner = window_corner(operation, context, numbers, windows, vector)
     bound, starts = bind(context, list(corner.values()))
     corner = dict(zip(corner, starts, strict=True))
     axes = {axis: context.axis("within", windows[axis]) for axis in window_axes(numbers, len(sizes))}
@@ -92,8 +92,8 @@ def _scatter_window(operation: Operation, context: LoweringContext, vector: Inde
             extents[axis] = scalar.maximum(scalar.sub(high, low), zero)
             within[axis] = scalar.add(low, axes[axis])
         target.append(scalar.add(start, within[axis]))
-    source = _update_index(numbers, updates.rank, vector, list(within.values()))
-    statements: Sequence[Statement] = _combine(operation, context, tuple(target), source)
+    source = update_index(numbers, updates.rank, vector, list(within.values()))
+    statements: Sequence[Statement] = combine_update(operation, context, tuple(target), source)
     for axis in reversed(axes):
         statements = loop(axes[axis], extents[axis], statements)
     if conditions:
@@ -101,14 +101,15 @@ def _scatter_window(operation: Operation, context: LoweringContext, vector: Inde
     return [*bound, *statements]
 
 
-def _update_index(numbers: ScatterDimensionNumbers, rank: int, vector: Index, within: Sequence[Expr]) -> Index:
+def update_index(numbers: ScatterDimensionNumbers, rank: int, vector: Index, within: Sequence[Expr]) -> Index:
     """The place in the updates of one element of the window of `vector`."""
     along = dict(zip(numbers.update_window_dims, within, strict=True))
     along |= zip(other_axes(rank, numbers.update_window_dims), vector, strict=True)
     return tuple(along[axis] for axis in range(rank))
 
 
-def _combine(operation: Operation, context: LoweringContext, target: Index, source: Index) -> Sequence[Statement]:
+def combine_update(operation: Operation, context: LoweringContext, target: Index, source: Index) -> Sequence[Statement]:
+    """Combine the updates at `source` with the results at `target`."""
     count = len(operation.results)
     results = [context.result(number) for number in range(count)]
     current = [Load(result, target) for result in results]

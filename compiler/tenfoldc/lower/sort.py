@@ -249,7 +249,7 @@ def lower_top_k(operation: Operation, context: LoweringContext) -> Sequence[Stat
             return [*context.write(index, values[0], 0), *context.write(index, values[1], 1)]
 
         if taken > FEW:
-            return _sort_line(context, buffers, size, read, _is_greater, write, taken)
+            return _sort_line(context, buffers, size, read, is_greater, write, taken)
         best = _keep_best(context, buffers, taken, size, read)
         return [*best, *nest(context, [taken], lambda index: write(index[0], _load_all(buffers, *index)))]
 
@@ -269,17 +269,17 @@ def _keep_best(
     def begin(index: tuple[Expr, ...]) -> Sequence[Statement]:
         (place,) = index
         stored = _store_all(buffers, index, read(place))
-        return [*stored, *_insert(buffers, (), zero, place, _load_all(buffers, place), _is_greater)]
+        return [*stored, *_insert(buffers, (), zero, place, _load_all(buffers, place), is_greater)]
 
     def go_on(index: tuple[Expr, ...]) -> Sequence[Statement]:
         bound, key = bind(context, read(scalar.add(scalar.index(taken), index[0])))
-        insertion = _insert(buffers, (), zero, last, key, _is_greater)
-        return [*bound, If(_is_greater(key, _load_all(buffers, last)), tuple(insertion))]
+        insertion = _insert(buffers, (), zero, last, key, is_greater)
+        return [*bound, If(is_greater(key, _load_all(buffers, last)), tuple(insertion))]
 
     return [*nest(context, [taken], begin), *nest(context, [size - taken], go_on)]
 
 
-def _is_greater(left: Sequence[Expr], right: Sequence[Expr]) -> Expr:
+def is_greater(left: Sequence[Expr], right: Sequence[Expr]) -> Expr:
     """Whether one value stands before another in descending order, a NaN before every number."""
     x, y = left[0], right[0]
     if x.dtype.is_bool:

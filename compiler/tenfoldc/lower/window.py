@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import TypeAlias, cast
 
@@ -25,6 +24,7 @@ from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Load, Local, Statement, S
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.disjoint_windows import lower_tiled_select_and_scatter, windows_tile
 from tenfoldc.lower.loop_nest import bind, loop, nest, write_result
+from tenfoldc.lower.window_steps import always_inside, clipped, meets, nearest, window_steps
 from tenfoldc.ops.window import (
     ReduceWindowAttributes,
     RunningAxis,
@@ -45,97 +45,21 @@ LINES_ABREAST = 2
 """Lines that run in one loop.  With more, lines a power of two apart would drive each other from the cache."""
 
 
-# The steps of a window along one axis
-
-
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """The steps of one window that meet an element: how many, at most how many, the element at each, and whether
-    a step does meet one, where only a test at each step tells."""
-
-    extent: Expr
-    limit: int
-    element: Callable[[Expr], Expr]
-    guard: Callable[[Expr], Expr] | None = None
-
-
-def _always_inside(axis: WindowAxis) -> bool:
-    """Whether every step of every window meets an element."""
-    last = (axis.windows - 1) * axis.stride - axis.low + (axis.window - 1) * axis.window_dilation
-    return axis.base_dilation == 1 and axis.low <= 0 and last < axis.size
-
-
-def _clipped(low: Expr, high: Expr) -> Expr:
-    """How many numbers there are from `low` to before `high`."""
-    return scalar.maximum(scalar.sub(high, low), scalar.index(0))
-
-
-def _steps(axis: WindowAxis, window: Expr) -> _Steps:
-    """The steps of window number `window`.
-
-    Quotients truncate toward zero, which is the ceiling of what is negative and is clipped away in any case.
-    """
-    base = scalar.sub(scalar.mul(window, scalar.index(axis.stride)), scalar.index(axis.low))
-    dilation, size = axis.window_dilation, axis.size
-
-    def position(step: Expr) -> Expr:
-        return scalar.add(base, scalar.mul(step, scalar.index(dilation)))
-
-    if _always_inside(axis):
-        return _Steps(scalar.index(axis.window), axis.window, position)
-    zero = scalar.index(0)
-    if axis.base_dilation == 1:
-        before = scalar.sub(scalar.index(dilation - 1), base)
-        first = scalar.maximum(scalar.div(before, scalar.index(dilation)), zero)
-        after = scalar.sub(scalar.index(size - 1 + dilation), base)
-        end = scalar.minimum(scalar.div(after, scalar.index(dilation)), scalar.index(axis.window))
-        return _Steps(_clipped(first, end), axis.window, lambda step: position(scalar.add(first, step)))
-    gap = scalar.index(axis.base_dilation)
-    if dilation == 1:
-        before = scalar.add(base, scalar.index(axis.base_dilation - 1))
-        first = scalar.maximum(scalar.div(before, gap), zero)
-        after = scalar.add(base, scalar.index(axis.window - 1 + axis.base_dilation))
-        end = scalar.minimum(scalar.div(after, gap), scalar.index(size))
-        limit = -(-axis.window // axis.base_dilation)
-        return _Steps(_clipped(first, end), limit, lambda step: scalar.add(first, step))
-    return _Steps(
-        scalar.index(axis.window),
-        axis.window,
-        lambda step: _nearest(axis, position(step)),
-        lambda step: _meets(axis, position(step)),
-    )
-
-
-def _meets(axis: WindowAxis, position: Expr) -> Expr:
-    """Whether there is an element at `position`."""
-    gap = scalar.index(axis.base_dilation)
-    inside = scalar.logical_and(
-        scalar.greater_equal(position, scalar.index(0)),
-        scalar.less(position, scalar.index(axis.size * axis.base_dilation)),
-    )
-    return scalar.logical_and(inside, scalar.equal(scalar.rem(position, gap), scalar.index(0)))
-
-
-def _nearest(axis: WindowAxis, position: Expr) -> Expr:
-    """The element at `position`, or where there is none some element."""
-    quotient = scalar.div(position, scalar.index(axis.base_dilation))
-    return scalar.minimum(scalar.maximum(quotient, scalar.index(0)), scalar.index(axis.size - 1))
+# Rows of windows
 
 
 def _row_range(axis: WindowAxis, step: Expr, start: Expr, length: Expr) -> tuple[Expr, Expr]:
     """The first window of `length` from `start` whose `step` may meet an element, and how many follow."""
     end = scalar.add(start, length)
-    if axis.base_dilation > 1 or _always_inside(axis):
+    if axis.base_dilation > 1 or always_inside(axis):
         return start, length
     stride = scalar.index(axis.stride)
     offset = scalar.sub(scalar.index(axis.low), scalar.mul(step, scalar.index(axis.window_dilation)))
     first = scalar.div(scalar.add(offset, scalar.index(axis.stride - 1)), stride)
     last = scalar.div(scalar.add(offset, scalar.index(axis.size - 1 + axis.stride)), stride)
     first, last = scalar.maximum(first, start), scalar.minimum(last, end)
-    return first, _clipped(first, last)
+    return first, clipped(first, last)
 
-
-# Rows of windows
 
 Visit: TypeAlias = Callable[[Expr, Index], Sequence[Statement]]
 """What to do where a window meets an element: the window's place in the row and the element's index."""
@@ -159,13 +83,13 @@ def _visit_row(
         scalar.add(scalar.mul(window, scalar.index(row.stride)), scalar.mul(step, scalar.index(row.window_dilation))),
         scalar.index(row.low),
     )
-    above = [_steps(axis, place) for axis, place in zip(axes[:-1], outer, strict=True)]
+    above = [window_steps(axis, place) for axis, place in zip(axes[:-1], outer, strict=True)]
     taken = [context.axis("step", steps.limit) for steps in above]
     element = [steps.element(axis) for steps, axis in zip(above, taken, strict=True)]
     place = scalar.sub(window, start)
     if row.base_dilation > 1:
-        visited = visit(place, (*element, _nearest(row, position)))
-        inner: Sequence[Statement] = (If(_meets(row, position), tuple(visited)),)
+        visited = visit(place, (*element, nearest(row, position)))
+        inner: Sequence[Statement] = (If(meets(row, position), tuple(visited)),)
     else:
         inner = visit(place, (*element, position))
     statements = loop(step, scalar.index(row.window), loop(along, count, inner))
@@ -218,40 +142,44 @@ def lower_reduce_window(operation: Operation, context: LoweringContext) -> Seque
     axes = attributes.axes(operand.sizes)
     running = running_axis(attributes, operand.shape)
     if operand.size == 0:
-        return _only_inits(operation, context)
+        return write_initial_values(operation, context)
     if running is not None:
         return _lower_running(operation, context, running)
-    if math.prod(axis.window for axis in axes) <= DIRECT_STEPS and all(map(_always_inside, axes)):
+    if math.prod(axis.window for axis in axes) <= DIRECT_STEPS and all(map(always_inside, axes)):
         return _lower_direct(operation, context, axes)
     return _lower_rows(operation, context, axes)
 
 
-def _inits(operation: Operation, context: LoweringContext) -> list[Expr]:
+def initial_values(operation: Operation, context: LoweringContext) -> list[Expr]:
+    """What the windows of a `reduce_window` begin with."""
     count = len(operation.results)
     return [context.read(count + number, ()) for number in range(count)]
 
 
-def _elements(operation: Operation, context: LoweringContext, index: Index) -> list[Expr]:
+def elements_at(operation: Operation, context: LoweringContext, index: Index) -> list[Expr]:
+    """The elements of the tensors that a `reduce_window` combines."""
     return [context.read(number, index) for number in range(len(operation.results))]
 
 
-def _write(context: LoweringContext, index: Index, values: Sequence[Expr]) -> list[Statement]:
+def write_all(context: LoweringContext, index: Index, values: Sequence[Expr]) -> list[Statement]:
+    """Write an element of each result."""
     return [statement for number, value in enumerate(values) for statement in context.write(index, value, number)]
 
 
-def _only_inits(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
-    inits = _inits(operation, context)
-    return nest(context, operation.results[0].type.sizes, lambda index: _write(context, index, inits))
+def write_initial_values(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
+    """Results of windows over tensors without elements."""
+    inits = initial_values(operation, context)
+    return nest(context, operation.results[0].type.sizes, lambda index: write_all(context, index, inits))
 
 
 def _lower_direct(operation: Operation, context: LoweringContext, axes: Sequence[WindowAxis]) -> Sequence[Statement]:
     def window(place: Index) -> Sequence[Statement]:
-        steps = [_steps(axis, at) for axis, at in zip(axes, place, strict=True)]
-        values = tuple(_inits(operation, context))
+        steps = [window_steps(axis, at) for axis, at in zip(axes, place, strict=True)]
+        values = tuple(initial_values(operation, context))
         for taken in itertools.product(*(range(axis.window) for axis in axes)):
             index = tuple(along.element(scalar.index(step)) for along, step in zip(steps, taken, strict=True))
-            values = context.region(0, [*values, *_elements(operation, context, index)])
-        return _write(context, place, values)
+            values = context.region(0, [*values, *elements_at(operation, context, index)])
+        return write_all(context, place, values)
 
     return nest(context, [axis.windows for axis in axes], window, private=())
 
@@ -274,17 +202,17 @@ def _lower_rows(operation: Operation, context: LoweringContext, axes: Sequence[W
 
     def accumulate(place: Expr, element: Index) -> Sequence[Statement]:
         carried = [Load(row, (place,)) for row in rows]
-        values = context.region(0, [*carried, *_elements(operation, context, element)])
+        values = context.region(0, [*carried, *elements_at(operation, context, element)])
         return _store_together(context, rows, (place,), values)
 
     def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
-        inits = _inits(operation, context)
+        inits = initial_values(operation, context)
 
         def begin(place: Expr) -> Sequence[Statement]:
             return [Store(row, (place,), init) for row, init in zip(rows, inits, strict=True)]
 
         def finish(place: Expr) -> Sequence[Statement]:
-            return _write(context, (*outer, scalar.add(start, place)), [Load(row, (place,)) for row in rows])
+            return write_all(context, (*outer, scalar.add(start, place)), [Load(row, (place,)) for row in rows])
 
         return [
             *_along_row(context, length, begin),
@@ -310,7 +238,7 @@ def _next(
     operation: Operation, context: LoweringContext, running: RunningAxis, carried: Sequence[Expr], index: Index
 ) -> tuple[Expr, ...]:
     """The accumulators after the element at `index`; in reverse it stands before those that came earlier."""
-    values = _elements(operation, context, index)
+    values = elements_at(operation, context, index)
     return context.region(0, [*values, *carried] if running.reverse else [*carried, *values])
 
 
@@ -352,10 +280,10 @@ def _run_lines(
         index = (*line[:dimension], _along(running, sizes[dimension], turn), *after)
         carried = [Local("running", result.type.dtype) for result in operation.results]
         values = _next(operation, context, running, carried, index)
-        writes += _write(context, index, values)
+        writes += write_all(context, index, values)
         carries += [
             Carry(local, init, value, Local("total", local.dtype))
-            for local, init, value in zip(carried, _inits(operation, context), values, strict=True)
+            for local, init, value in zip(carried, initial_values(operation, context), values, strict=True)
         ]
     return loop(turn, scalar.index(sizes[dimension]), writes, carries)
 
@@ -369,7 +297,7 @@ def _run_across_rows(operation: Operation, context: LoweringContext, running: Ru
     rows = [context.scratch("row", result.type.dtype, (width,)) for result in operation.results]
 
     def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
-        inits = _inits(operation, context)
+        inits = initial_values(operation, context)
         turn = context.axis("turn", size)
 
         def begin(place: Expr) -> Sequence[Statement]:
@@ -381,7 +309,7 @@ def _run_across_rows(operation: Operation, context: LoweringContext, running: Ru
             carried = [Load(row, (place,)) for row in rows]
             bound, values = bind(context, _next(operation, context, running, carried, index))
             stores = [Store(row, (place,), value) for row, value in zip(rows, values, strict=True)]
-            return [*bound, *stores, *_write(context, index, values)]
+            return [*bound, *stores, *write_all(context, index, values)]
 
         return [
             *_along_row(context, length, begin),
@@ -422,7 +350,7 @@ def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> 
         position = Load(chosen, (place,))
         (stays,) = context.region(0, [current, value])
         keep = scalar.logical_and(scalar.greater(position, none), stays)
-        here = scalar.convert(_row_major(element, [axis.size for axis in axes]), integer)
+        here = scalar.convert(row_major(element, [axis.size for axis in axes]), integer)
         return [
             Store(best, (place,), scalar.select(keep, current, value)),
             Store(chosen, (place,), scalar.select(keep, position, here)),
@@ -448,7 +376,7 @@ def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> 
     return [*fill, *_each_row(context, axes, row), *write_result(context, sizes)]
 
 
-def _row_major(index: Index, sizes: Sequence[int]) -> Expr:
+def row_major(index: Index, sizes: Sequence[int]) -> Expr:
     """The position of `index` in a dense array of `sizes`."""
 
     def append(position: Expr, part: tuple[Expr, int]) -> Expr:

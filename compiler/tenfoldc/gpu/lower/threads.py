@@ -35,7 +35,7 @@ _KEEPING_THREADS = 512
 _MANY_OPERATIONS = 12
 """Operations from which an element is taken to be more than a value or two."""
 
-_FULL = 264
+FULL = 264
 """Blocks from which a GPU is full: two for each of 132 multiprocessors."""
 
 _PART_ELEMENTS = 8192
@@ -89,9 +89,9 @@ def _is_looped(elements: int, operations: int) -> bool:
 
 def parts_of(length: int, blocks: int, team: Team) -> int:
     """How many blocks share a row of `length` elements where there are `blocks` of them; 1: none do."""
-    if blocks >= _FULL:
+    if blocks >= FULL:
         return 1
-    return max(1, min(_FULL // max(blocks, 1), length * team.rows // _PART_ELEMENTS, MOST_THREADS))
+    return max(1, min(FULL // max(blocks, 1), length * team.rows // _PART_ELEMENTS, MOST_THREADS))
 
 
 def vector_width(statements: Sequence[Statement]) -> int:

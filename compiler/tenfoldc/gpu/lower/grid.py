@@ -1,0 +1,70 @@
+"""A launch while it is written: its indices, its shared memory, and indices that stand for what threads compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenfold_rt.dtypes import DType
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Axis, Buffer, Expr, Launch, Primitive, Statement
+from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.lower.context import LoweringContext
+
+
+class Grid:
+    """`blocks` blocks of `threads` threads each."""
+
+    def __init__(self, ctx: LoweringContext, blocks: int, threads: int) -> None:
+        self.blocks, self.threads = blocks, threads
+        self.block, self.thread = ctx.axis("block", blocks), ctx.axis("thread", threads)
+        self._ctx = ctx
+        self._shared: list[Buffer] = []
+        self._known: dict[Expr, Expr] = {}
+
+    @property
+    def number(self) -> Expr:
+        """The number of a thread among those of all blocks."""
+        return scalar.add(scalar.mul(self.block, scalar.index(self.threads)), self.thread)
+
+    def known(self, name: str, extent: int, value: Expr) -> Axis:
+        """An index that is known to lie below `extent` and stands for `value`, wherever it is used."""
+        axis = self._ctx.axis(name, extent)
+        self._known[axis] = BufferReplacer({}, self._known).expression(value)
+        return axis
+
+    def shared(self, name: str, dtype: DType, shape: Sequence[int]) -> Buffer:
+        """Memory that the threads of a block share."""
+        buffer = Buffer(f"{name}{len(self._shared)}", dtype, tuple(shape))
+        self._shared.append(buffer)
+        return buffer
+
+    def launch(self, name: str, body: Sequence[Statement]) -> Launch:
+        """The launch of `body`, in which indices are what they stand for."""
+        statements = BufferReplacer({}, self._known).statements(body)
+        blocks = scalar.index(self.blocks)
+        return Launch(name, self.block, blocks, self.thread, self.threads, statements, tuple(self._shared))
+
+
+def power_of_two(least: int) -> int:
+    """The least power of two that is at least `least`."""
+    return 1 << max(0, least - 1).bit_length()
+
+
+def both(conditions: Sequence[Expr]) -> Expr:
+    """All of `conditions`."""
+    result: Expr = scalar.constant(True, scalar.equal(scalar.index(0), scalar.index(0)).dtype)
+    for number, condition in enumerate(conditions):
+        result = condition if number == 0 else scalar.logical_and(result, condition)
+    return result
+
+
+def shift_left(value: Expr, count: Expr) -> Expr:
+    return scalar.apply(Primitive.SHL, value, count)
+
+
+def shift_right(value: Expr, count: Expr) -> Expr:
+    return scalar.apply(Primitive.SHR, value, count)
+
+
+def logical_not(value: Expr) -> Expr:
+    return scalar.apply(Primitive.NOT, value)
