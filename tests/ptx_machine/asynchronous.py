@@ -55,6 +55,7 @@ class BulkStore:
     reading: Piece
     writing: Piece
     landed: bool = False
+    waited: bool = False
 
 
 class AsynchronousWork:
@@ -172,7 +173,7 @@ class AsynchronousWork:
         shared.check_mbarriers(w, mbarrier)
         shared.check_fenced_mbarrier(w, mbarrier)
         offsets = shared.engine_offsets(w, addresses, size)
-        locations = np.unique(shared.locations(offsets, size))
+        locations = shared.engine_locations(offsets, size)
         shared.check_overwrite(w, locations[:, None], w.warp[w.ix], "an asynchronous copy overwrites shared memory")
         shared.pending[locations] += 1
         self.bulk_writes += 1
@@ -227,6 +228,7 @@ class AsynchronousWork:
         for store in [*self.stores]:
             if active[store.thread] and store.group < last[store.thread]:
                 self.finish(store.reading)
+                store.waited = True
                 if not reads_only:
                     self._land_store(store)
                     self.stores.remove(store)
@@ -241,8 +243,11 @@ class AsynchronousWork:
             w.focus(copy.threads[~copy.waited][:1])
             w.fault(Race, "the kernel ends with an asynchronous copy that nobody waited for", 0)
         for store in [*self.stores]:
-            if store.reading not in self.pieces:
-                self._land_store(store)
+            if not store.waited:
+                w.current = store.writing.step
+                w.focus(np.array([store.thread]))
+                w.fault(Race, "the kernel ends with a bulk store that nobody waited for", 0)
+            self._land_store(store)
         for piece in self.pieces:
             w.current = piece.step
             w.focus(np.array([piece.thread]))

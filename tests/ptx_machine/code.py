@@ -300,7 +300,7 @@ def _grain(instructions: list[Instruction], spaces: tuple[str, ...]) -> int:
             if not named or named[0] in spaces:
                 sizes.append(SCALARS[each.parts[-1]].nbytes)
         elif each.parts[0] == "cp" and "bulk" in each.parts:
-            sizes.append(1 if "tensor" in each.parts else 4)
+            sizes.append(1 if "tensor" in each.parts and "global" in spaces else 4)
     return min(sizes)
 
 

@@ -151,6 +151,12 @@ class SharedMemory(Bytes):
             w.fault(OutOfBounds, f"byte {int(bad[0])} of {self.block_bytes} bytes of shared memory", 0)
         return relative + int(w.block[w.indices[0]]) * self.stride
 
+    def engine_locations(self, offsets: Array, size: int) -> Array:
+        """The locations of elements that an engine accesses; it moves whole chunks of 16 bytes."""
+        if size < self.grain:
+            offsets = offsets[offsets % self.grain == 0]
+        return self.locations(offsets, size).reshape(-1)
+
     def engine_load(self, w: Wave, addresses: Array, size: int, reader: int, known: Array, fenced: Array) -> Array:
         """Elements that an engine reads as the agent `reader`; `known` and `fenced` are those at the work's issue."""
         if (addresses % size).any():
@@ -158,7 +164,7 @@ class SharedMemory(Bytes):
         offsets = self.engine_offsets(w, addresses.reshape(-1), size)
         if not (self.written[size][offsets // size] == WRITTEN[size]).all():
             w.fault(Uninitialised, "an engine reads shared memory that nobody wrote", 0)
-        locations = np.unique(self.locations(offsets, size))
+        locations = self.engine_locations(offsets, size)
         self.check_usable(w, locations[:, None])
         stamps = self.writer[locations]
         agents, times = stamps & ((1 << AGENT_BITS) - 1), (stamps & ~SYNCHRONISING) >> AGENT_BITS

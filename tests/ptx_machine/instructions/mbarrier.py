@@ -159,7 +159,11 @@ def _wait(a: Assembler) -> Execute:
         if by_parity and (parities > 1).any():
             w.fault(Race, f"parity {int(parities.max())}", int(np.argmax(parities > 1)))
         cases = [*zip(addresses.tolist(), parities.tolist(), strict=True)]
-        complete = np.array([w.mbarriers.test(i, *case) for i, case in enumerate(cases)])
+        known: dict[tuple[int, int, int], bool] = {}
+        for i, key in enumerate(zip(w.warp[w.ix].tolist(), *zip(*cases, strict=True), strict=True)):
+            if key not in known:
+                known[key] = w.mbarriers.test(i, *key[1:])
+        complete = np.array([known[warp, *case] for warp, case in zip(w.warp[w.ix].tolist(), cases, strict=True)])
         write(w, complete)
         if complete.all():
             return following

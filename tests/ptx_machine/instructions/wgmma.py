@@ -81,6 +81,8 @@ class _AsyncProduct:
         if len(self.accumulators) != columns // 2 or len(self.fragments) != (4 if in_registers else 0):
             raise a.unknown(f"{len(self.accumulators)} accumulators and {len(self.fragments)} fragments")
         self.views = [a.views.number(item, F32.dtype) for item in a.items(0) if isinstance(item, Register)]
+        number = np.arange(len(self.views))[:, None]
+        self.places = _ROW + 8 * (number >> 1 & 1), 8 * (number >> 2) + 2 * _COLUMN + (number & 1)
         self.lhs = a.sources(1, U32) if in_registers else [a.source(1, U64)]
         self.rhs, self.keep = a.source(2, U64), a.source(3, PRED)
         self.sign = a.integer(4) * a.integer(5)
@@ -137,7 +139,7 @@ class _AsyncProduct:
         return matrix
 
     def _accumulate(self, w: Wave, threads: slice, product: Array, keep: bool) -> None:
-        for i, view in enumerate(self.views):
-            value = product[_ROW + 8 * (i >> 1 & 1), 8 * (i >> 2) + 2 * _COLUMN + (i & 1)]
-            before = w.views[view][threads] if keep else 0
-            w.views[view][threads] = (value + before).astype(np.float32)
+        values = product[self.places]
+        for value, view in zip(values, self.views, strict=True):
+            accumulator = w.views[view]
+            accumulator[threads] = value + accumulator[threads] if keep else value
