@@ -14,7 +14,7 @@ from tenfold_rt.cuda.walking import all_steps
 from tenfold_rt.manifest import Entry, Manifest
 from tenfold_rt.status import GpuStatus, Status
 from tenfoldc.artifact import abi, abi_text, python_entry
-from tenfoldc.artifact.gpu import context_text, driver_text, entry_text, steps_text
+from tenfoldc.artifact.gpu import carrying_out_text, context_text, driver_text, entry_text, steps_text
 from tenfoldc.artifact.gpu.context_text import CONSTANTS, CUBIN, PTX, Kept
 from tenfoldc.artifact.llvm_text import symbol
 
@@ -53,7 +53,7 @@ def interface(plan: Plan, manifest: Manifest, images: Images) -> str:
         abi_text.CHECK_BUFFERS,
         abi_text.WORKSPACE_BYTES,
         context_text.functions(kept),
-        steps_text.functions(),
+        carrying_out_text.functions(_most_arguments(plan)),
     ]
     numbers = {name: number for number, name in enumerate(kernels)}
     for entry, planned, entry_names in zip(manifest.entries, plan.entries, names.entries, strict=True):
@@ -69,6 +69,11 @@ def _kernels(plan: Plan) -> dict[str, int]:
         if isinstance(step, Launch):
             kernels[step.kernel] = max(kernels.get(step.kernel, 0), step.shared_bytes)
     return kernels
+
+
+def _most_arguments(plan: Plan) -> int:
+    steps = (step for entry in plan.entries for step in all_steps(entry.steps))
+    return max([0, *(len(step.arguments) for step in steps if isinstance(step, Launch))])
 
 
 def _messages(plan: Plan) -> dict[Status | GpuStatus, str]:
