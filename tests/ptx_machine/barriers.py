@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from ptx_machine.clocks import Vector
 from ptx_machine.errors import BarrierDeadlock
-from ptx_machine.operands import STOP
+from ptx_machine.operands import EXITED, STOP
 
 if TYPE_CHECKING:
     from ptx_machine.wave import Wave
 
 Array = NDArray[Any]
-EXITED = 1 << 30
 
 
 class Barriers:

@@ -54,11 +54,6 @@ class Kernel:
     def is_asynchronous(self) -> bool:
         return bool(self.opcodes & ASYNCHRONOUS)
 
-    @property
-    def is_independent(self) -> bool:
-        """Whether neither shared memory nor a barrier nor an atomic operation ties threads together."""
-        return self.static_shared_bytes == 0 and not self.opcodes & {"bar", "barrier", "atom", "red", *ASYNCHRONOUS}
-
 
 class Code:
     """The steps of all functions of a file.

@@ -12,8 +12,6 @@ from ptx_machine.scalars import BFLOAT16, Scalar
 
 Array = NDArray[Any]
 
-TINY = {16: 2.0**-14, 32: 2.0**-126, 64: 2.0**-1022}
-
 
 def flush(x: Array) -> Array:
     """`x` (float32) with subnormal numbers replaced by zeros of their sign."""

@@ -42,6 +42,9 @@ Execute = Callable[["Wave"], "int | None"]
 
 STOP = -1
 
+EXITED = 1 << 30
+"""The program counter of a thread that has exited."""
+
 
 @dataclass(slots=True)
 class Views:

@@ -16,7 +16,7 @@ from ptx_machine.barriers import Barriers
 from ptx_machine.clocks import Clocks
 from ptx_machine.errors import BarrierDeadlock, MBarrierDeadlock, Place, PtxError
 from ptx_machine.mbarriers import MBarriers
-from ptx_machine.operands import STOP
+from ptx_machine.operands import EXITED, STOP
 from ptx_machine.shared import SharedMemory
 from ptx_machine.warpgroups import WarpGroups
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ptx_machine.launch import Launch
 
 Array = NDArray[Any]
-EXITED = 1 << 30
 NEVER = 1 << 62
 STRETCH = 4000
 """Control transfers after which threads that keep running stand back for the others."""

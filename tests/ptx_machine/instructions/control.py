@@ -9,14 +9,12 @@ import numpy as np
 from ptx_machine.errors import Trap
 from ptx_machine.instructions.memory_access import frame_name
 from ptx_machine.instructions.table import builds, builds_control
-from ptx_machine.operands import STOP, Array, Assembler, Execute, Reader
+from ptx_machine.operands import EXITED, STOP, Array, Assembler, Execute, Reader
 from ptx_machine.scalars import U32
 from ptx_machine.syntax import Arguments, Symbol
 
 if TYPE_CHECKING:
     from ptx_machine.wave import Wave
-
-EXITED = 1 << 30
 
 
 def _label(a: Assembler, index: int) -> str:
