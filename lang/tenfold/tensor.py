@@ -471,7 +471,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
             raise GradientError(
                 "only tensors that are leaves of the graph can be deep-copied", mend="use x.detach().clone()"
             )
-        copied = self.like(elementwise.clone(self.data).value)
+        copied = self._like(elementwise.clone(self.data).value)
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         gradient = getattr(self, "_grad", None)
@@ -479,7 +479,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
             copied.grad = copy.deepcopy(gradient, memo)
         return copied
 
-    def like(self, value: Value) -> Tensor:
+    def _like(self, value: Value) -> Tensor:
         """A leaf of this class with another value."""
         other = type(self).__new__(type(self))
         TensorValue.__init__(other, Storage(value))

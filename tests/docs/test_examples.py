@@ -1,6 +1,7 @@
 """Every example in the documentation runs: Python blocks of a page in one namespace, console blocks in one directory.
 
-A console block's `$` lines are commands; lines below a command must appear in what it prints.
+A console block's `$` lines are commands; lines below a command must appear in what it prints.  The page on GPUs runs on
+simulated ones.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from gpu_support import standing_in
+from simulated_device import SimulatedDevice
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +56,17 @@ def register_source(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(linecache.cache, str(page), (len(text), None, lines, str(page)))
 
 
+@pytest.fixture
+def devices(page: Path) -> Iterator[None]:
+    """For the page on GPUs, two that are simulated."""
+    if page.name != "gpu.md":
+        yield
+        return
+    with standing_in([SimulatedDevice(index=index) for index in range(2)]):
+        yield
+
+
+@pytest.mark.usefixtures("devices")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

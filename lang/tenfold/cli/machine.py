@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
+import importlib
 import importlib.metadata
 import platform
 import shutil
 from collections.abc import Iterator
 
 from tenfold_rt.cache import Cache
+from tenfold_rt.cuda import devices
+from tenfold_rt.errors import DeviceError
 from tenfold_rt.version import __version__
 from tenfoldc import target
 
@@ -39,16 +41,46 @@ def findings() -> Iterator[str]:
     yield f"C         {_compiler() or 'no C compiler found; only needed to build C programs that use a library'}"
     cache = Cache()
     yield f"cache     {cache.directory} ({cache.entries()} libraries, {cache.size() / 1024:.0f} KiB)"
-    yield f"CUDA      {_cuda()}"
+    yield from _gpus()
 
 
 def _compiler() -> str | None:
     return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 
 
-def _cuda() -> str:
+def _gpus() -> Iterator[str]:
+    """What there is of NVIDIA's: GPUs or why there are none, cuda-python, and an assembler."""
+    count = 0
     try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return "no driver found (libcuda.so.1); programs run on the CPU"
-    return "driver found (libcuda.so.1)"
+        count = devices.device_count()
+        if not count:
+            yield "CUDA      there is no GPU of NVIDIA's; programs run on the CPU"
+    except DeviceError as error:
+        yield f"CUDA      {error}; programs run on the CPU"
+    for index in range(count):
+        yield f"CUDA      cuda:{index} {_gpu(index)}"
+    yield f"          cuda-python {_version('cuda-python') or 'is not installed: pip install tenfold[cuda]'}"
+    assembler = importlib.import_module("tenfoldc.gpu.assemble").assembler_name()
+    yield f"          assembler {assembler or 'not found; only needed to make machine code without a driver'}"
+
+
+def _gpu(index: int) -> str:
+    """A GPU in words, or why it cannot be used."""
+    try:
+        gpu = devices.device(index)
+        properties, stats = gpu.properties, gpu.memory_stats()
+    except DeviceError as error:
+        return str(error)
+    capability, driver = (".".join(map(str, pair)) for pair in (properties.compute_capability, properties.driver))
+    free, total = stats.free / 2**30, stats.total / 2**30
+    return (
+        f"{properties.name}, compute capability {capability}, {properties.multiprocessors} multiprocessors, "
+        f"{free:.1f} of {total:.1f} GiB free, driver for CUDA {driver}"
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -10,6 +10,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -56,27 +57,20 @@ def load(f: str | os.PathLike[str] | IO[bytes]) -> Any:
 
 
 def moved_to(loaded: Any, device: Device) -> Any:
-    """What was loaded, its tensors on `device`; a tensor that stands in two places is one still."""
-    moved: dict[int, Tensor] = {}
-
-    def visit(item: Any) -> Any:
-        match item:
-            case Tensor():
-                if id(item) not in moved:
-                    moved[id(item)] = item.like(item.detach().to(device).value)
-                return moved[id(item)]
-            case dict():
-                of_item = cast("dict[Any, Any]", item)
-                of_item.update({key: visit(value) for key, value in of_item.items()})
-                return of_item
-            case list():
-                return [visit(each) for each in cast("list[Any]", item)]
-            case tuple():
-                return tuple([visit(each) for each in cast("tuple[Any, ...]", item)])
-            case _:
-                return item
-
-    return visit(loaded)
+    """What was loaded, all its tensors moved to `device`."""
+    match loaded:
+        case Tensor():
+            if loaded.device is not device:
+                loaded.data = loaded.data.to(device)
+        case dict():
+            for each in cast("dict[Any, Any]", loaded).values():
+                moved_to(each, device)
+        case list() | tuple() | set():
+            for each in cast("Iterable[Any]", loaded):
+                moved_to(each, device)
+        case _:
+            pass
+    return cast("Any", loaded)
 
 
 def _load(file: IO[bytes], path: str | None) -> Any:
