@@ -241,8 +241,8 @@ class Compiled(Generic[P, R]):
     def export(self, path: str | Path, *args: Any, target: str = "native", **kwargs: Any) -> Path:
         """Write the library for arguments like these to `path` and its C header beside it; returns the path.
 
-        `target` is `native` or a level such as `x86-64-v3`.  Both files appear whole or not at all.  `RequestError`
-        where they cannot be written; else as `lower`.
+        `target` is that of `tn.export`.  Both files appear whole or not at all.  `RequestError` where they cannot be
+        written; else as `lower`.
         """
         return write_artifact(self.lower(*args, **kwargs).module, Path(path), target)
 

@@ -153,6 +153,7 @@ int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, uint64_t st
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, uint64_t stream) {
   return PLAIN("cuMemcpyDtoHAsync", to, (uint32_t)size, from, size, stream);
 }
+int cuMemcpyDtoH_v2(void *to, uint64_t from, size_t size) { return cuMemcpyDtoHAsync_v2(to, from, size, 0); }
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, uint64_t stream) {
   return PLAIN("cuMemcpyDtoDAsync", 0, 0, to, from, size, stream);
 }
