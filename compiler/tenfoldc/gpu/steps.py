@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tenfold_rt.cuda.plan import HostAxis, KernelInfo, Place, Region, Step
 from tenfold_rt.errors import VerificationError
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.gpu.emit import kernel_text
+from tenfoldc.gpu.tensor_maps import RUN_BYTES, FactorMap
 from tenfoldc.loops.ir import (
     Allocation,
     Axis,
@@ -103,8 +104,19 @@ class StepWriter:
         done = work(Kernel(text.name, (launch,), kernel.scratch))
         counts = (None, None, None) if done is None else (done.f32_flops, done.f64_flops, done.bytes)
         self.infos[text.name] = KernelInfo(text.name, kernel.location, *counts)
-        blocks = _number(launch.blocks, kernel)
-        return plan.Launch(text.name, blocks, launch.threads, text.shared_bytes, (*places, *axes))
+        arguments = (*places, *axes, *(self._tensor_map(own) for own in text.maps))
+        return plan.Launch(text.name, _number(launch.blocks, kernel), launch.threads, text.shared_bytes, arguments)
+
+    def _tensor_map(self, own: FactorMap) -> plan.TensorMap:
+        place, size = self._place(own.buffer), own.buffer.dtype.itemsize
+        return plan.TensorMap(
+            replace(place, offset=place.offset + own.offset * size),
+            own.buffer.dtype.name,
+            own.shape,
+            tuple(stride * size for stride in own.strides[1:]),
+            own.box,
+            RUN_BYTES,
+        )
 
     def _place(self, buffer: Buffer) -> Place:
         return self._memory[buffer.storage]

@@ -19,6 +19,12 @@ _ALIGNMENT = 128
 _WIDE = 16
 """Bytes of the widest access of a thread."""
 
+_BARRIER = 8
+"""Bytes of a barrier in memory."""
+
+BULK_COLUMNS = 32
+"""Columns of sums that a warp has in memory at one time beside slices that are brought."""
+
 _GAP = 8
 """Elements between two rows of sums, so that threads that write rows side by side meet different banks."""
 
@@ -72,12 +78,53 @@ class PartLayout:
 
 
 def part_layout(tiling: Tiling, total: DType) -> PartLayout:
-    """The layout of each warp's sums of `total`."""
-    return PartLayout(total, tiling.part_rows, tiling.part_columns)
+    """The layout of each warp's sums of `total`, of as many as are in memory at one time."""
+    columns = min(BULK_COLUMNS, tiling.part_columns) if tiling.bulk else tiling.part_columns
+    return PartLayout(total, tiling.part_rows, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkMemory:
+    """The memory of a block whose slices the copy engine brings: a ring of stages, sums, a full and an empty barrier
+    for each stage.
+
+    The lines of slices lie without gaps: the copy engine swizzles them.
+    """
+
+    tiling: Tiling
+    total: DType
+
+    @property
+    def factor_bytes(self) -> tuple[int, int]:
+        """What a slice takes, of the lhs and of the rhs."""
+        size = self.tiling.depth * self.tiling.multiplier.factor(self.total).itemsize
+        return self.tiling.rows * size, self.tiling.columns * size
+
+    @property
+    def stage_bytes(self) -> int:
+        """What both slices take."""
+        return sum(self.factor_bytes)
+
+    @property
+    def sums(self) -> int:
+        """Where the sums begin."""
+        return self.tiling.stages * self.stage_bytes
+
+    @property
+    def barriers(self) -> int:
+        """Where the barriers begin."""
+        return self.sums + self.tiling.warps * part_layout(self.tiling, self.total).bytes
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return self.barriers + 2 * _BARRIER * self.tiling.stages
 
 
 def memory_bytes(tiling: Tiling, total: DType, *, lhs_along_depth: bool, rhs_along_depth: bool) -> int:
     """The shared memory that a block needs, for its slices and for its sums."""
+    if tiling.bulk:
+        return BulkMemory(tiling, total).bytes
     dtype = tiling.multiplier.factor(total)
     slices = slice_layout(tiling, tiling.rows, dtype, lhs_along_depth).bytes
     slices += slice_layout(tiling, tiling.columns, dtype, rhs_along_depth).bytes

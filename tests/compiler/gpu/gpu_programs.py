@@ -91,6 +91,26 @@ def dot_bf16(a: tn.Tensor, b: tn.Tensor) -> tn.Tensor:
     return a @ b
 
 
+@_program(a=tn.bf16[1000, 1024], b=tn.bf16[1024, 2048], bias=tn.bf16[2048], residual=tn.bf16[1000, 2048])
+def dense_layer_bf16(a: tn.Tensor, b: tn.Tensor, bias: tn.Tensor, residual: tn.Tensor) -> tn.Tensor:
+    return nn.functional.gelu(a @ b + bias) + residual
+
+
+@_program(a=tn.f16[6, 512, 1000], b=tn.f16[6, 512, 800])
+def dot_f16_turned(a: tn.Tensor, b: tn.Tensor) -> tn.Tensor:
+    return a.transpose(1, 2) @ b
+
+
+@_program(a=tn.f32[2000, 301], b=tn.f32[301, 1999])
+def dot_f32(a: tn.Tensor, b: tn.Tensor) -> tn.Tensor:
+    return tn.exp(a) @ b
+
+
+@_program(a=tn.f64[500, 300], b=tn.f64[500, 300])
+def dot_f64(a: tn.Tensor, b: tn.Tensor) -> tn.Tensor:
+    return a @ b.T
+
+
 @_program(x=tn.f32[2, 3, 20, 20], weight=tn.f32[8, 3, 3, 3])
 def convolution(x: tn.Tensor, weight: tn.Tensor) -> tn.Tensor:
     return nn.functional.conv2d(x, weight, padding=1)

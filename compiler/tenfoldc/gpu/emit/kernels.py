@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.gpu.emit.statements import ThreadText
-from tenfoldc.loops.ir import Axis, Buffer, Expr, For, Launch, Load, MultiplyTiles, Statement
+from tenfoldc.gpu.tensor_maps import FactorMap, factor_maps
+from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, Launch, Load, MultiplyTiles, Statement
 from tenfoldc.loops.traversal import all_expressions, loaded, stored, walk_statements
 
 _ALIGNMENT = 16
@@ -35,7 +36,7 @@ _NAME = re.compile(r"[^A-Za-z0-9_]")
 
 @dataclass(frozen=True, slots=True)
 class KernelText:
-    """A kernel that has been written: its name and its arguments, memory first, then indices of the host's loops.
+    """A kernel that has been written: its name and its arguments, memory, then indices of the host's loops, then maps.
 
     `shared_bytes` of shared memory are given it by the launch, which is more than it can have by itself.
     """
@@ -43,6 +44,7 @@ class KernelText:
     name: str
     buffers: tuple[Buffer, ...]
     axes: tuple[Axis, ...]
+    maps: tuple[FactorMap, ...]
     shared_bytes: int
 
 
@@ -82,13 +84,21 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
         if buffer in pointers:
             pointers[buffer] = _own_part(text, pointers[buffer], buffer, block, thread, launch.threads)
     writer = ThreadText(module, text, pointers, thread, launch.threads)
+    writer.blocks = int(launch.blocks.value) if isinstance(launch.blocks, Constant) else 0
+    maps: list[FactorMap] = []
+    for statement in walk_statements(launch.body):
+        if isinstance(statement, MultiplyTiles) and statement.tiling.bulk:
+            own = factor_maps(statement)
+            writer.tensor_maps[statement] = [f"%map{len(maps) + number}" for number in range(len(own))]
+            maps += own
+    parameters += [f'ptr byval([128 x i8]) align 64 "nvvm.grid_constant" %map{number}' for number in range(len(maps))]
     writer.statements(launch.body)
     text.effect("ret void")
     definition = f"({', '.join(parameters)}) {_attributes(module, launch)} {{\n{text}\n}}"
     unique = f"{_NAME.sub('_', name)}_{len(module.parts)}"
     symbol = module.once(("kernel", definition), unique, lambda symbol: f"define ptx_kernel void {symbol}{definition}")
     dynamic = _bytes(launch.shared[-1]) if is_dynamic else 0
-    return KernelText(symbol.strip('@"'), tuple(buffers[0] for buffers in places.values()), axes, dynamic)
+    return KernelText(symbol.strip('@"'), tuple(buffers[0] for buffers in places.values()), axes, tuple(maps), dynamic)
 
 
 def _attributes(module: ModuleText, launch: Launch) -> str:
@@ -99,6 +109,8 @@ def _attributes(module: ModuleText, launch: Launch) -> str:
             is_plain = isinstance(statement.lhs.element, Load) and isinstance(statement.rhs.element, Load)
             is_late = module.target.cpu.startswith("sm_9")
             resident = _MULTIPLYING_THREADS if is_plain and is_late else _COMPUTING_THREADS
+            if statement.tiling.bulk:
+                resident = launch.threads
     together = max(1, resident // max(launch.threads, _FEW_THREADS))
     return f'{module.function_attributes} "nvvm.reqntid"="{launch.threads}" "nvvm.minctasm"="{together}"'
 

@@ -15,6 +15,7 @@ from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.emit.statements import StatementText
+from tenfoldc.gpu.emit.tiles.bulk import multiply_bulk_tiles
 from tenfoldc.gpu.emit.tiles.product import multiply_tiles
 from tenfoldc.loops.ir import (
     Barrier,
@@ -46,6 +47,10 @@ class ThreadText(StatementText):
         super().__init__(module, text, pointers, {}, "")
         self.thread = thread
         self.threads = threads
+        self.blocks = 0
+        """How many blocks there are, where that is known."""
+        self.tensor_maps: dict[MultiplyTiles, list[str]] = {}
+        """Pointers to the maps of the factors of products whose slices the copy engine brings."""
 
     def _statement(self, statement: Statement) -> None:
         match statement:
@@ -58,7 +63,10 @@ class ThreadText(StatementText):
             case Prefetch():
                 pass
             case MultiplyTiles():
-                multiply_tiles(self, statement)
+                if statement.tiling.bulk:
+                    multiply_bulk_tiles(self, statement, self.blocks, self.tensor_maps[statement])
+                else:
+                    multiply_tiles(self, statement)
             case _:
                 super()._statement(statement)
 

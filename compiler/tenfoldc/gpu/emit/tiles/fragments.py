@@ -40,22 +40,27 @@ class Piece:
     registers: tuple[int, ...]
 
 
-class Fragments(Protocol):
-    """The sums of a warp."""
+class Sums(Protocol):
+    """The sums of a warp, in chunks of some rows."""
+
+    chunks: int
+    chunk_rows: int
+
+    def pieces(self, chunk: int) -> Iterator[Piece]:
+        """Where the sums of a chunk belong."""
+        ...
+
+
+class Fragments(Sums, Protocol):
+    """The sums of a warp, and how they grow."""
 
     count: int
     """Registers of a thread that hold sums."""
-    chunks: int
-    chunk_rows: int
     depth: int
     """How deep one step is."""
 
     def multiply(self, lhs: Slice, rhs: Slice, depth: int, sums: Sequence[str]) -> list[str]:
         """The sums after one more step, at `depth` of the slices."""
-        ...
-
-    def pieces(self, chunk: int) -> Iterator[Piece]:
-        """Where the sums of a chunk belong."""
         ...
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.emit.statements import StatementText
-from tenfoldc.gpu.emit.tiles.fragments import Fragments
+from tenfoldc.gpu.emit.tiles.fragments import Sums
 from tenfoldc.gpu.emit.tiles.words import Words
 from tenfoldc.gpu.tile_memory import PartLayout
 from tenfoldc.loops.ir import MultiplyTiles
@@ -19,13 +19,16 @@ from tenfoldc.loops.tiles import WARP
 
 
 class HandingOn:
-    """Writes what a warp does with its sums.  `origin` is the first row and column of its part, as i32."""
+    """Writes what a warp does with its sums, by way of its memory at `base`.
+
+    `origin` is the first row and column of what is there at one time, as i32.
+    """
 
     def __init__(
         self,
         writer: StatementText,
         statement: MultiplyTiles,
-        fragments: Fragments,
+        sums: Sums,
         layout: PartLayout,
         *,
         base: str,
@@ -33,27 +36,27 @@ class HandingOn:
         lane: str,
     ) -> None:
         self.writer, self.text, self.words = writer, writer.text, Words(writer.text)
-        self.statement, self.fragments, self.layout = statement, fragments, layout
+        self.statement, self.sums, self.layout = statement, sums, layout
         self.base, self.origin, self.lane = base, origin, lane
         self.dtype = statement.value.dtype
 
-    def write(self, sums: Sequence[str]) -> None:
-        """Hand on all sums."""
-        for chunk in range(self.fragments.chunks):
-            self._put(sums, chunk)
-        self.text.effect("call void @llvm.nvvm.bar.warp.sync(i32 -1)")
-        self._take_up()
+    def write(self, registers: Sequence[str]) -> None:
+        """Hand on all chunks, one after the other in the memory."""
+        for chunk in range(self.sums.chunks):
+            self.put(registers, chunk)
+        self.take_up()
 
-    def _put(self, sums: Sequence[str], chunk: int) -> None:
+    def put(self, registers: Sequence[str], chunk: int) -> None:
+        """Store the sums of a chunk."""
         kind = register_type(self.dtype)
-        for piece in self.fragments.pieces(chunk):
+        for piece in self.sums.pieces(chunk):
             count = len(piece.registers)
             vector = f"<{count} x {kind}>"
             value = "poison"
             for lane, register in enumerate(piece.registers):
-                value = self.text.fresh(f"insertelement {vector} {value}, {kind} {sums[register]}, i32 {lane}")
+                value = self.text.fresh(f"insertelement {vector} {value}, {kind} {registers[register]}, i32 {lane}")
             address = self._address(self.words.scaled(piece.row[0], self.layout.pitch), piece.column[0])
-            known = (piece.row[1] + chunk * self.fragments.chunk_rows) * self.layout.pitch + piece.column[1]
+            known = (piece.row[1] + chunk * self.sums.chunk_rows) * self.layout.pitch + piece.column[1]
             address = self.words.shared(address, 0, known * self.dtype.itemsize)
             align = count * self.dtype.itemsize
             self.text.effect(f"store {vector} {value}, ptr addrspace(3) {address}, align {align}")
@@ -61,8 +64,9 @@ class HandingOn:
     def _address(self, *places: str) -> str:
         return self.words.shared(self.base, self.words.scaled(self.words.add(*places), self.dtype.itemsize))
 
-    def _take_up(self) -> None:
-        """Each thread's groups of neighbouring columns, in a loop."""
+    def take_up(self) -> None:
+        """When all threads of the warp have stored: each thread's groups of neighbouring columns, in a loop."""
+        self.text.effect("call void @llvm.nvvm.bar.warp.sync(i32 -1)")
         statement, words, text = self.statement, self.words, self.text
         groups = self.layout.columns // statement.vector
         turns = self.layout.rows * groups // WARP

@@ -189,6 +189,5 @@ class _Product:
             words.add(self.first[0], words.scaled(self.warp_place[0], tiling.part_rows)),
             words.add(self.first[1], words.scaled(self.warp_place[1], tiling.part_columns)),
         )
-        HandingOn(self.writer, self.statement, self.fragments, own, base=base, origin=origin, lane=self.lane).write(
-            sums
-        )
+        handing = HandingOn(self.writer, self.statement, self.fragments, own, base=base, origin=origin, lane=self.lane)
+        handing.write(sums)

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from tenfold_rt import dtypes
 from tenfoldc.gpu.lower.products.factors import Lines, adjoining, half_behind, tile_factor
-from tenfoldc.gpu.lower.products.tilings import Cut, cut
+from tenfoldc.gpu.lower.products.tilings import Cut, cut, multiprocessors
+from tenfoldc.gpu.tensor_maps import factor_map
 from tenfoldc.gpu.tile_memory import memory_bytes
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (
@@ -40,8 +41,13 @@ _ACCESS_BYTES = 16
 
 def lower_tiled(ctx: LoweringContext, product: Product, target: Target, multiplier: Multiplier) -> list[Statement]:
     """The launches of a product of floats, no size of which is 0."""
-    plan = cut(target, multiplier, product.batch, product.rows, product.columns, product.depth)
-    return _Tiled(ctx, product, plan).statements()
+    sizes = (product.batch, product.rows, product.columns, product.depth)
+    processors = multiprocessors(target)
+    if target.cpu == "sm_90a" and product.positions == 1:
+        plan = _Tiled(ctx, product, cut(target, multiplier, *sizes, bulk=True), processors)
+        if plan.tiling.bulk and plan.has_maps():
+            return plan.statements()
+    return _Tiled(ctx, product, cut(target, multiplier, *sizes, bulk=False), processors).statements()
 
 
 def multiplier_of(ctx: LoweringContext, product: Product, single: Multiplier) -> Multiplier:
@@ -78,8 +84,8 @@ _Write: TypeAlias = Callable[[_Place, Expr, Expr, Expr], Sequence[Statement]]
 class _Tiled:
     """The launches of one product."""
 
-    def __init__(self, ctx: LoweringContext, product: Product, plan: Cut) -> None:
-        self.ctx, self.product, self.parts = ctx, product, plan.parts
+    def __init__(self, ctx: LoweringContext, product: Product, plan: Cut, processors: int) -> None:
+        self.ctx, self.product, self.parts, self.processors = ctx, product, plan.parts, processors
         self.tiling = tiling = plan.tiling
         self.tile_rows = -(-product.rows // tiling.rows)
         self.tile_columns = -(-product.columns // tiling.columns)
@@ -109,6 +115,19 @@ class _Tiled:
 
         return [self._launch(keep), *nest(self.ctx, shape[1:], total, private=())]
 
+    def has_maps(self) -> bool:
+        """Whether the copy engine can bring both factors."""
+        product, tiling = self.product, self.tiling
+        tile = self.ctx.axis("tile", self.tiles)
+        batch = self._place(tile).batch
+        return all(
+            factor_map(self._factor(operand, batch, lines), lines, product.channels, size, tile, self.tiles)
+            for operand, lines, size in (
+                (product.lhs, product.rows, tiling.rows),
+                (product.rhs, product.columns, tiling.columns),
+            )
+        )
+
     def _place(self, number: Expr) -> _Place:
         """Tile `number`: the parts of one tile adjoin, and tiles go down some rows before the next column."""
         rows, columns = self.tile_rows, self.tile_columns
@@ -128,8 +147,10 @@ class _Tiled:
 
     def _launch(self, write: _Write) -> Launch:
         ctx, product, tiling = self.ctx, self.product, self.tiling
-        block, thread = ctx.axis("block", self.tiles), ctx.axis("thread", tiling.threads)
-        place = self._place(block)
+        blocks = min(self.tiles, self.processors) if tiling.bulk else self.tiles
+        block, thread = ctx.axis("block", blocks), ctx.axis("thread", tiling.threads)
+        tile = ctx.axis("tile", self.tiles) if tiling.bulk else block
+        place = self._place(tile)
         lhs = self._factor(product.lhs, place.batch, product.rows)
         rhs = self._factor(product.rhs, place.batch, product.columns)
         size = memory_bytes(tiling, product.dtype, lhs_along_depth=lhs.along_depth, rhs_along_depth=rhs.along_depth)
@@ -141,7 +162,7 @@ class _Tiled:
             tiling=tiling,
             block=block,
             thread=thread,
-            tile=block,
+            tile=tile,
             tiles=self.tiles,
             first_row=scalar.mul(place.row, scalar.index(tiling.rows)),
             first_column=scalar.mul(place.column, scalar.index(tiling.columns)),
@@ -160,7 +181,7 @@ class _Tiled:
             vector=_vector(body, column, product.columns),
             body=body,
         )
-        return Launch("product", block, scalar.index(self.tiles), thread, tiling.threads, (statement,), (memory,))
+        return Launch("product", block, scalar.index(blocks), thread, tiling.threads, (statement,), (memory,))
 
     def _factor(self, operand: Operand, batch: Expr, lines: int) -> TileFactor:
         product, ctx = self.product, self.ctx

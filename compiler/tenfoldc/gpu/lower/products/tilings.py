@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenfold_rt import dtypes
+from tenfoldc.gpu.tensor_maps import RUN_BYTES
 from tenfoldc.loops.tiles import Multiplier, Tiling
 from tenfoldc.target import Target
 
@@ -28,8 +30,20 @@ class Candidate:
     efficiency: float
 
 
+def bulk_candidates(multiplier: Multiplier) -> list[Candidate]:
+    """The tilings for warp groups on sm_90a."""
+    if multiplier not in (Multiplier.BF16, Multiplier.F16, Multiplier.TF32):
+        return []
+    depth = RUN_BYTES // multiplier.factor(dtypes.f32).itemsize
+    return [
+        Candidate(Tiling(multiplier, 128, 256, depth, 8, 1, 4, bulk=True), 2.4),
+        Candidate(Tiling(multiplier, 128, 128, depth, 8, 1, 6, bulk=True), 2.0),
+        Candidate(Tiling(multiplier, 64, 128, depth, 4, 1, 6, bulk=True), 1.2),
+    ]
+
+
 def candidates(multiplier: Multiplier) -> list[Candidate]:
-    """The tilings that there are for a multiplier."""
+    """The tilings for warps and single threads."""
     match multiplier:
         case Multiplier.FMA:
             return [
@@ -70,9 +84,17 @@ class Cut:
     parts: int
 
 
-def cut(target: Target, multiplier: Multiplier, batch: int, rows: int, columns: int, depth: int) -> Cut:
-    """How to cut up a batch of products of these sizes, none of which is 0."""
-    processors = _MULTIPROCESSORS[target.cpu]
+def multiprocessors(target: Target) -> int:
+    """How many multiprocessors there are, at most, on GPUs of an architecture."""
+    return _MULTIPROCESSORS[target.cpu]
+
+
+def cut(target: Target, multiplier: Multiplier, batch: int, rows: int, columns: int, depth: int, *, bulk: bool) -> Cut:
+    """How to cut up a batch of products of these sizes, none of which is 0.
+
+    `bulk`: the factors are such as the copy engine of sm_90a brings.
+    """
+    processors = multiprocessors(target)
 
     def time(candidate: Candidate) -> float:
         tiling = candidate.tiling
@@ -81,7 +103,8 @@ def cut(target: Target, multiplier: Multiplier, batch: int, rows: int, columns: 
         turns = -(-tiles * parts // processors)
         return turns * tiling.rows * tiling.columns / parts / candidate.efficiency
 
-    best = min(candidates(multiplier), key=time).tiling
+    known = [*(bulk_candidates(multiplier) if bulk else ()), *candidates(multiplier)]
+    best = min(known, key=time).tiling
     tiles = batch * -(-rows // best.rows) * -(-columns // best.columns)
     return Cut(best, _parts(best, tiles, depth, processors))
 
