@@ -35,9 +35,9 @@ from tenfoldc.ir.op import Kind
 from tenfoldc.ir.printer import print_module
 from tenfoldc.ir.types import TensorType
 from tenfoldc.ir.verifier import check_sizes, verify
-from tenfoldc.loops.ir import Allocation, Kernel, Program
+from tenfoldc.loops.ir import Allocation, Kernel, Program, RequestMatrixUnit
 from tenfoldc.loops.printer import print_program
-from tenfoldc.loops.traversal import parallel_loops
+from tenfoldc.loops.traversal import parallel_loops, walk_statements
 from tenfoldc.loops.work import work
 from tenfoldc.lower import cpu_rules, lower
 from tenfoldc.run import Observer, Run, function_text
@@ -128,7 +128,7 @@ def _text(
         lambda: emit_programs(programs, target, inline_data=inline_data, timed=timed),
         lambda e: e.text,
     )
-    needs = {program.name: _needs(program, allocation) for program, allocation in programs}
+    needs = {program.name: _needs(program, allocation, target) for program, allocation in programs}
     return manifest, emitted, abi.interface(manifest, needs)
 
 
@@ -143,9 +143,14 @@ def _unit_texts(units: Sequence[Unit]) -> str:
     return "\n".join(f"; unit {number}\n{unit.text}" for number, unit in enumerate(units))
 
 
-def _needs(program: Program, allocation: Allocation) -> abi.Needs:
+def _needs(program: Program, allocation: Allocation, target: Target) -> abi.Needs:
     shared = any(map(_is_shared, program.kernels))
-    return abi.Needs(allocation.workspace_bytes, allocation.private_bytes, shared)
+    asks = not target.emulates_tiles and any(map(_asks_for_tiles, program.kernels))
+    return abi.Needs(allocation.workspace_bytes, allocation.private_bytes, shared, asks)
+
+
+def _asks_for_tiles(kernel: Kernel) -> bool:
+    return any(isinstance(statement, RequestMatrixUnit) for statement in walk_statements(kernel.body))
 
 
 def _is_shared(kernel: Kernel) -> bool:
@@ -167,7 +172,7 @@ def _manifest(
         version=__version__,
         triple=target.triple,
         cpu=target.cpu,
-        features=target.features,
+        features=target.required_features,
         entries=tuple(_entry(module[name], kernels[name]) for name in module.entries),
     )
 

@@ -19,6 +19,11 @@ _GPU_TRIPLE = "nvptx64-nvidia-cuda"
 GPU_ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a")
 """Architectures of NVIDIA's that code is made for; that of the last has instructions that no later one has."""
 
+EMULATED_TILES = "amx-emulated"
+"""The feature of a target that computes in plain, slow instructions what the tiles of AMX would: the same bits."""
+
+_TILES = frozenset({"amx-tile", "amx-bf16"})
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -32,6 +37,26 @@ class Target:
     def is_gpu(self) -> bool:
         """Whether this is a GPU of NVIDIA's."""
         return self.triple == _GPU_TRIPLE
+
+    @property
+    def llvm_features(self) -> tuple[str, ...]:
+        """The features that LLVM knows by these names."""
+        return tuple(feature for feature in self.features if feature != EMULATED_TILES)
+
+    @property
+    def required_features(self) -> tuple[str, ...]:
+        """The features that code for this target cannot do without; whether there are tiles it asks when it runs."""
+        return tuple(feature for feature in self.llvm_features if feature not in _TILES)
+
+    @property
+    def emulates_tiles(self) -> bool:
+        """Whether plain instructions take the place of the matrix unit's."""
+        return EMULATED_TILES in self.features
+
+    @property
+    def has_tiles(self) -> bool:
+        """Whether there is a matrix unit that multiplies tiles of bf16, or what takes its place."""
+        return self.emulates_tiles or set(self.features) >= _TILES
 
     @property
     def vector_bytes(self) -> int:
@@ -81,7 +106,7 @@ def host() -> Target:
 
 
 def named(level: str) -> Target:
-    """The target called `level`: `native`, one of the x86-64 levels or `cuda:` and an architecture of GPUs.
+    """The target called `level`: `native`, an x86-64 level or processor, or `cuda:` and an architecture of GPUs.
 
     Any machine can compile for all but the first.  `cuda` alone is the architecture that all later GPUs run code for.
     """
@@ -91,7 +116,10 @@ def named(level: str) -> Target:
         return host()
     if level in cpu.X86_64_LEVELS:
         return Target(_X86_64_TRIPLE, level, tuple(sorted(cpu.X86_64_LEVELS[level])))
-    known = ", ".join(["native", *cpu.X86_64_LEVELS, "cuda"])
+    if level in cpu.X86_64_PROCESSORS:
+        features = cpu.X86_64_PROCESSORS[level]
+        return Target(_X86_64_TRIPLE, cpu.level(features), tuple(sorted(features)))
+    known = ", ".join(["native", *cpu.X86_64_LEVELS, *cpu.X86_64_PROCESSORS, "cuda"])
     raise RequestError(f"there is no target called {level!r}", mend=f"choose one of {known}")
 
 

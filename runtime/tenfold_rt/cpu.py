@@ -21,6 +21,11 @@ X86_64_LEVELS["x86-64-v2"] = _BASE | _words("cx16 crc32 popcnt sahf sse3 sse4.1 
 X86_64_LEVELS["x86-64-v3"] = X86_64_LEVELS["x86-64-v2"] | _words("avx avx2 bmi bmi2 f16c fma lzcnt movbe xsave")
 X86_64_LEVELS["x86-64-v4"] = X86_64_LEVELS["x86-64-v3"] | _words("avx512bw avx512cd avx512dq avx512f avx512vl")
 
+X86_64_PROCESSORS = {
+    "sapphirerapids": X86_64_LEVELS["x86-64-v4"] | _words("amx-bf16 amx-int8 amx-tile avx512bf16 avx512vnni gfni vaes"),
+}
+"""What processors have beyond a level, where code is to be had for them on other machines."""
+
 # Linux's name for a flag where LLVM's differs, then those where the two agree.
 _X86_64_RENAMED = {
     "3dnowprefetch": "prfchw",

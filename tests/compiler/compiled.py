@@ -23,7 +23,7 @@ from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Function, Module
 from tenfoldc.ir.types import TensorType
 from tenfoldc.pipeline import compile_module
-from tenfoldc.target import host
+from tenfoldc.target import Target, host
 
 Array = NDArray[Any]
 Build = Callable[..., Var | Sequence[Var]]
@@ -122,8 +122,10 @@ def type_of(array: Array) -> TensorType:
     return TensorType(dtype, array.shape)
 
 
-def compile_library(modules: Iterable[Module], directory: Path, name: str = "tested") -> Library:
-    """The `main` of each module as entry `main0`, `main1`, … of one loaded library.
+def compile_library(
+    modules: Iterable[Module], directory: Path, name: str = "tested", target: Target | None = None
+) -> Library:
+    """The `main` of each module as entry `main0`, `main1`, … of one loaded library, for this machine or `target`.
 
     Functions that several modules call by one name must be one function.
     """
@@ -134,7 +136,8 @@ def compile_library(modules: Iterable[Module], directory: Path, name: str = "tes
         functions |= {key: function for key, function in module.functions.items() if key != "main"}
         functions[entry] = replace(module["main"], name=entry)
         entries.append(entry)
-    code, _ = compile_module(Module(functions, tuple(entries)), target=host(), library=name)
+    machine = host() if target is None else target
+    code, _ = compile_module(Module(functions, tuple(entries)), target=machine, library=name)
     path = directory / f"{name}{len(list(directory.glob('*.so')))}.so"
     path.write_bytes(code)
     return load(path)

@@ -35,15 +35,18 @@ from tenfoldc.loops.ir import (
     Local,
     Mode,
     MultiplyPanels,
+    MultiplyStrip,
     Prefetch,
     Primitive,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TransposeTile,
     While,
     WriteTape,
 )
+from tenfoldc.loops.matrix_unit import part_products
 
 Scope = dict[Expr, Any]
 
@@ -125,6 +128,10 @@ class _Interpreter:
                     self.index(statement.index, scopes)
                 case MultiplyPanels():
                     self.multiply_panels(statement, scopes)
+                case RequestMatrixUnit():
+                    self.store(statement.granted, (0,), True)
+                case MultiplyStrip():
+                    self.multiply_strip(statement, scopes)
                 case TransposeTile():
                     self.transpose_tile(statement, scopes)
                 case WriteTape():
@@ -185,6 +192,25 @@ class _Interpreter:
                     right = (rhs_first + k, rhs_panel + j) if in_place[1] else (rhs_panel, rhs_first + k, j)
                     total = total + self.load(statement.lhs, left) * self.load(statement.rhs, right)
                 self.store(statement.target, target, total)
+
+    def multiply_strip(self, strip: MultiplyStrip, scopes: list[Scope]) -> None:
+        places = (strip.row, strip.column, strip.lhs_panel, strip.rhs_panel, strip.steps, strip.rows)
+        row, column, lhs_panel, rhs_panel, steps, rows = self.index(places, scopes)
+
+        def factor(panels: Buffer, index: tuple[int, ...], k: int) -> Any:
+            word = int(self.load(panels, index))
+            bits = word & 0xFFFF0000 if k % 32 >= 16 else word << 16 & 0xFFFF0000
+            return np.uint32(bits).view(np.float32).astype(np.float64)
+
+        for i, j in itertools.product(range(rows), range(strip.columns)):
+            total = self.load(strip.target, (row + i, column + j)) if strip.accumulate else 0
+            for step, (p, q), k in itertools.product(
+                range(steps), part_products(strip.lhs.shape[2], strip.rhs.shape[2]), range(32)
+            ):
+                x = factor(strip.lhs, (lhs_panel + i // 32, step, p, i % 32, k % 16), k)
+                y = factor(strip.rhs, (rhs_panel, step, q, j // 16, k % 16, j % 16), k)
+                total = total + x * y
+            self.store(strip.target, (row + i, column + j), total)
 
     def transpose_tile(self, tile: TransposeTile, scopes: list[Scope]) -> None:
         places = (tile.target_first, tile.source_first, tile.rows, tile.columns)

@@ -41,7 +41,7 @@ from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, UnsupportedError
 from tenfold_rt.manifest import NOTE_OWNER, NOTE_TYPE, Entry, Manifest
 from tenfold_rt.status import Status
-from tenfoldc.artifact import abi_text, pool_text, python_entry
+from tenfoldc.artifact import abi_text, pool_text, python_entry, tiles_text
 from tenfoldc.artifact.llvm_text import array_constant, bytes_literal, joined, string_constant, symbol
 
 DECLARED = frozenset({"aligned_alloc", "free", "madvise"})
@@ -50,11 +50,12 @@ DECLARED = frozenset({"aligned_alloc", "free", "madvise"})
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What an entry's implementation must be given: a workspace, so much more of it for each thread after the first,
-    and a team where its loops are shared between threads."""
+    a team where its loops are shared between threads, and permission where it has code for a matrix unit."""
 
     workspace_bytes: int = 0
     per_thread_bytes: int = 0
     is_parallel: bool = False
+    asks_for_tiles: bool = False
 
 
 def implementation(entry: Entry) -> str:
@@ -82,6 +83,11 @@ def interface(manifest: Manifest, needs: Mapping[str, Needs]) -> str:
         abi_text.workspace_functions(_rounded(largest)),
     ]
     ends = ["@tenfold.fini"] if largest else []
+    asks_for_tiles = any(needs[entry.name].asks_for_tiles for entry in manifest.entries)
+    if is_parallel or asks_for_tiles:
+        parts.append("declare i64 @syscall(i64, ...) nounwind nonlazybind\n")
+    if asks_for_tiles:
+        parts.append(tiles_text.FUNCTIONS)
     if is_parallel:
         parts.append(pool_text.functions(manifest))
         ends.append("@tenfold.pool.fini")

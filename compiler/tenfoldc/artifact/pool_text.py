@@ -41,7 +41,6 @@ def declarations() -> str:
         "declare extern_weak i32 @pthread_sigmask(i32, ptr, ptr) nounwind nonlazybind\n"
         "declare i32 @getpid() nounwind nonlazybind\n"
         "declare i32 @sched_yield() nounwind nonlazybind\n"
-        "declare i64 @syscall(i64, ...) nounwind nonlazybind\n"
     )
 
 

@@ -20,9 +20,11 @@ from tenfoldc.loops.ir import (
     Expr,
     Load,
     MultiplyPanels,
+    MultiplyStrip,
     Prefetch,
     Primitive,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TransposeTile,
@@ -53,6 +55,16 @@ def panel_terms(statement: MultiplyPanels) -> list[tuple[Buffer, Terms]]:
     return [
         (lhs, [(statement.lhs_panel, math.prod(lhs.shape[1:])), (statement.lhs_first, lhs_depth)]),
         (rhs, [(statement.rhs_panel, rhs_panel), (statement.rhs_first, rhs.shape[-1])]),
+        (target, [(statement.row, target.shape[-1]), (statement.column, 1)]),
+    ]
+
+
+def strip_terms(statement: MultiplyStrip) -> list[tuple[Buffer, Terms]]:
+    """The first elements that a strip of tiles touches, of lhs, rhs and target."""
+    lhs, rhs, target = statement.lhs, statement.rhs, statement.target
+    return [
+        (lhs, [(statement.lhs_panel, math.prod(lhs.shape[1:]))]),
+        (rhs, [(statement.rhs_panel, math.prod(rhs.shape[1:]))]),
         (target, [(statement.row, target.shape[-1]), (statement.column, 1)]),
     ]
 
@@ -126,6 +138,10 @@ def _accesses(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, Terms]]
             case MultiplyPanels():
                 yield from panel_terms(statement)
                 yield from () if statement.packed is None else ((statement.packed, ()),)
+            case RequestMatrixUnit():
+                yield statement.granted, ()
+            case MultiplyStrip():
+                yield from strip_terms(statement)
             case TransposeTile():
                 yield statement.source, ((statement.source_first, 1),)
                 yield statement.target, ((statement.target_first, 1),)

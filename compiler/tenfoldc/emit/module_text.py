@@ -57,7 +57,7 @@ class ModuleText:
     @property
     def function_attributes(self) -> str:
         """Attributes of every function that computes."""
-        features = ",".join(f"+{feature}" for feature in self.target.features)
+        features = ",".join(f"+{feature}" for feature in self.target.llvm_features)
         return (
             f'nounwind "target-cpu"="{self.target.cpu}" "target-features"="{features}" '
             f'"prefer-vector-width"="{8 * self.target.vector_bytes}"'

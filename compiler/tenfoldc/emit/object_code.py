@@ -189,7 +189,7 @@ _emit_to_memory = _unlocked("LLVMPY_TargetMachineEmitToMemory")
 def _machine(target: Target, effort: Effort) -> llvm.TargetMachine:
     """LLVM's code generator for `target`: position-independent, and not the JIT's code model."""
     opt = 0 if effort is Effort.NONE else 2
-    features = ",".join(f"+{feature}" for feature in target.features)
+    features = ",".join(f"+{feature}" for feature in target.llvm_features)
     _initialise(target.triple)
     try:
         description = llvm.Target.from_triple(target.triple)

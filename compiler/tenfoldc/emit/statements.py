@@ -13,6 +13,7 @@ from tenfoldc.emit.outlined import lanes_properties
 from tenfoldc.emit.parallel import Surroundings, write_parallel_loop
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.emit.tapes import read_tape, write_tape
+from tenfoldc.emit.tile_strip import multiply_strip, request_matrix_unit
 from tenfoldc.emit.transpose_tile import transpose_tile
 from tenfoldc.loops.ir import (
     Apply,
@@ -29,9 +30,11 @@ from tenfoldc.loops.ir import (
     Load,
     Mode,
     MultiplyPanels,
+    MultiplyStrip,
     MultiplyTiles,
     Prefetch,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TransposeTile,
@@ -45,7 +48,7 @@ _LONG_BODY = 12
 turns side by side then overlap, worth more than the constants and values that 16 registers cannot hold."""
 
 
-_CALLS = (MultiplyPanels, TransposeTile, WriteTape, ReadTape)
+_CALLS = (MultiplyPanels, MultiplyStrip, TransposeTile, WriteTape, ReadTape)
 """Statements that are calls of functions that do much: a loop of them gains nothing by being unrolled."""
 
 _NOT_UNROLLED = '!"llvm.loop.unroll.disable"'
@@ -89,6 +92,10 @@ class StatementText(ExpressionText):
                 self.prefetch(statement.buffer, statement.index)
             case MultiplyPanels():
                 multiply_panels(self, statement, self.prefix)
+            case RequestMatrixUnit():
+                request_matrix_unit(self, statement)
+            case MultiplyStrip():
+                multiply_strip(self, statement, self.prefix)
             case TransposeTile():
                 transpose_tile(self, statement)
             case WriteTape():

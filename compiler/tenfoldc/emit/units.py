@@ -22,7 +22,10 @@ _DEFINED = re.compile(rf"^(?:define [^@]*)?({_SYMBOL.pattern})(?: =|\()", re.MUL
 _ATTACHED = re.compile(r"(!llvm\.[\w.]+ )!(\d+)")
 _NODE = re.compile(r"!(\d+)")
 _ESCAPE = re.compile(r"\\([0-9A-F]{2})")
-_OF_LIBRARY = {"@tenfold.parallel": "declare hidden void @tenfold.parallel(ptr, ptr, ptr, i64)"}
+_OF_LIBRARY = {
+    "@tenfold.parallel": "declare hidden void @tenfold.parallel(ptr, ptr, ptr, i64)",
+    "@tenfold.tiles.granted": "declare hidden i32 @tenfold.tiles.granted()",
+}
 """What the library's interface defines for kernels."""
 
 
@@ -94,10 +97,11 @@ class _Division:
         }
 
     def library(self, interface: str) -> Unit:
-        for symbol in _OF_LIBRARY:
-            interface = interface.replace(f"define internal void {symbol}(", f"define hidden void {symbol}(")
+        for declaration in _OF_LIBRARY.values():
+            visible = declaration.partition("(")[0].replace("declare", "define", 1)
+            interface = interface.replace(f"{visible.replace('hidden', 'internal', 1)}(", f"{visible}(")
         text = f"{self._text(LIBRARY)}\n{interface}"
-        is_long = len(text) > _LONG_INTERFACE or any(f" {symbol}(" in interface for symbol in _OF_LIBRARY)
+        is_long = len(text) > _LONG_INTERFACE or " @tenfold.parallel(" in interface
         return Unit(text, {}, Effort.NONE if is_long else Effort.TIDY)
 
     def unit(self, name: str, effort: Effort) -> Unit:

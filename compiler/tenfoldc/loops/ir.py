@@ -9,6 +9,7 @@
                | Store(buffer, index, value)
                | Prefetch(buffer, index)                     ask for memory that is soon to be read
                | MultiplyPanels(...)                         the register-tiled inner kernel of a contraction
+               | RequestMatrixUnit(granted) | MultiplyStrip(...)  the same on the tiles of a matrix unit
                | TransposeTile(...)                          a tile of memory, transposed in registers
                | WriteTape(tape, place, source) | ReadTape(tape, place, target)
                | Launch(name, block, blocks, thread, threads, body, shared)     a kernel of a GPU
@@ -35,60 +36,9 @@ from numpy.typing import NDArray
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfoldc.loops.primitive import COMPARISONS as COMPARISONS
+from tenfoldc.loops.primitive import Primitive as Primitive
 from tenfoldc.loops.tiles import Tiling
-
-
-class Primitive(Enum):
-    """Scalar operations that every back end implements.  Arithmetic on integers wraps.
-
-    `DIV` and `REM` of integers truncate toward zero and need a divisor that is neither 0 nor overflows: op
-    records guard them; of floats there is no `REM`.  Shifts need a count below the width; `SHR` repeats the sign
-    bit of signed integers.  `MAX` and `MIN` of floats give NaN if either operand is NaN and order -0 below +0.
-    `EQ` to `GE` give bool and are false on NaN, save `NE`, which is true.
-    `CONVERT` rounds to nearest even into a float, truncates toward zero and saturates from float to integer
-    (NaN gives 0), wraps between integers, and gives x != 0 into bool.  `FMA` is a*b + c, rounded once where the
-    target can.  `PRODUCT_ERROR` of floats is a*b - c for a c that is a*b but for rounding: exact on every target.
-    Floats of 16 bits have no arithmetic: `CONVERT` brings them to f32, and brings f32 and f64 to them; else they are
-    loaded, stored, selected and bitcast.
-    """
-
-    ADD = "add"
-    SUB = "sub"
-    MUL = "mul"
-    DIV = "div"
-    REM = "rem"
-    FMA = "fma"
-    PRODUCT_ERROR = "product_error"
-    NEG = "neg"
-    ABS = "abs"
-    MAX = "max"
-    MIN = "min"
-    SQRT = "sqrt"
-    FLOOR = "floor"
-    CEIL = "ceil"
-    TRUNC = "trunc"
-    ROUND_EVEN = "round_even"
-    COPYSIGN = "copysign"
-    AND = "and"
-    OR = "or"
-    XOR = "xor"
-    NOT = "not"
-    SHL = "shl"
-    SHR = "shr"
-    EQ = "eq"
-    NE = "ne"
-    LT = "lt"
-    LE = "le"
-    GT = "gt"
-    GE = "ge"
-    SELECT = "select"
-    CONVERT = "convert"
-    BITCAST = "bitcast"
-    POPCOUNT = "popcount"
-    COUNT_LEADING_ZEROS = "count_leading_zeros"
-
-
-COMPARISONS = frozenset({Primitive.EQ, Primitive.NE, Primitive.LT, Primitive.LE, Primitive.GT, Primitive.GE})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -303,6 +253,40 @@ class MultiplyPanels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RequestMatrixUnit:
+    """`granted[0]` becomes whether this process may use the matrix unit, which only the running machine can say."""
+
+    granted: Buffer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MultiplyStrip:
+    """`target[row + i, column + j] (+)= sum over k of x[i, k] * y[k, j]` for i < `rows`, j < `columns` <= 32.
+
+    `target` is a matrix of f32.  A factor is the sum of parts that are bf16, the largest first; of the products of two
+    parts those are added that can matter in f32 (`part_products`).  Part p of x[i, k] and of y[k, j] lies in a word at
+
+        lhs[lhs_panel + i / 32, k / 32, p, i % 32, k % 16]    of shape (panels, steps, parts, 32, 16)
+        rhs[rhs_panel, k / 32, p, j / 16, k % 16, j % 16]     of shape (panels, steps, parts, 2, 16, 16)
+
+    in the word's lower half for k % 32 < 16, else in its upper half; what lies beyond rows, columns and depth is zero.
+    Sums of `steps` steps of the depth begin at zero, and only then are added to what `target` holds if `accumulate`.
+    """
+
+    target: Buffer
+    row: Expr
+    column: Expr
+    lhs: Buffer
+    lhs_panel: Expr
+    rhs: Buffer
+    rhs_panel: Expr
+    steps: Expr
+    rows: Expr
+    columns: int
+    accumulate: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TransposeTile:
     """`target[target_first + i * target_stride + j] = source[source_first + j * source_stride + i]`.
 
@@ -447,6 +431,8 @@ Statement: TypeAlias = (
     | Store
     | Prefetch
     | MultiplyPanels
+    | RequestMatrixUnit
+    | MultiplyStrip
     | TransposeTile
     | WriteTape
     | ReadTape

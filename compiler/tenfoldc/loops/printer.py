@@ -28,11 +28,13 @@ from tenfoldc.loops.ir import (
     Local,
     Mode,
     MultiplyPanels,
+    MultiplyStrip,
     MultiplyTiles,
     Prefetch,
     Primitive,
     Program,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TransposeTile,
@@ -151,6 +153,10 @@ class _KernelText:
                 self._write(depth, f"prefetch {self._place(statement.buffer, statement.index)}")
             case MultiplyPanels():
                 self._write(depth, self._panels(statement))
+            case RequestMatrixUnit():
+                self._write(depth, f"{statement.granted.name}[0] = tiles granted")
+            case MultiplyStrip():
+                self._write(depth, self._strip(statement))
             case TransposeTile():
                 self._write(depth, self._transposed(statement))
             case WriteTape():
@@ -215,6 +221,13 @@ class _KernelText:
         rhs = f"{tile.rhs.name}[{self._text(tile.rhs_panel)}]"
         packing = "" if tile.packed is None else f", packing {tile.packed.name}"
         return f"{place} {'+=' if tile.accumulate else '='} {lhs} @ {rhs} over {self._text(tile.depth)}{packing}"
+
+    def _strip(self, strip: MultiplyStrip) -> str:
+        rows = f"{self._text(strip.row)}:+{self._text(strip.rows)}"
+        place = f"{strip.target.name}[{rows}, {self._text(strip.column)}:+{strip.columns}]"
+        lhs = f"{strip.lhs.name}[{self._text(strip.lhs_panel)}:]"
+        rhs = f"{strip.rhs.name}[{self._text(strip.rhs_panel)}]"
+        return f"{place} {'+=' if strip.accumulate else '='} tiles {lhs} @ {rhs} over {self._text(strip.steps)} steps"
 
     def _transposed(self, tile: TransposeTile) -> str:
         rows, columns = self._text(tile.rows), self._text(tile.columns)

@@ -18,9 +18,11 @@ from tenfoldc.loops.ir import (
     Launch,
     Load,
     MultiplyPanels,
+    MultiplyStrip,
     MultiplyTiles,
     Prefetch,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TileFactor,
@@ -146,6 +148,21 @@ class BufferReplacer:
                     lhs_first=self.expression(statement.lhs_first),
                     rhs_first=self.expression(statement.rhs_first),
                     packed=None if statement.packed is None else self.buffer(statement.packed),
+                )
+            case RequestMatrixUnit():
+                return RequestMatrixUnit(self.buffer(statement.granted))
+            case MultiplyStrip():
+                return replace(
+                    statement,
+                    target=self.buffer(statement.target),
+                    row=self.expression(statement.row),
+                    column=self.expression(statement.column),
+                    lhs=self.buffer(statement.lhs),
+                    lhs_panel=self.expression(statement.lhs_panel),
+                    rhs=self.buffer(statement.rhs),
+                    rhs_panel=self.expression(statement.rhs_panel),
+                    steps=self.expression(statement.steps),
+                    rows=self.expression(statement.rows),
                 )
             case TransposeTile():
                 return replace(

@@ -17,9 +17,11 @@ from tenfoldc.loops.ir import (
     Load,
     Mode,
     MultiplyPanels,
+    MultiplyStrip,
     MultiplyTiles,
     Prefetch,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TransposeTile,
@@ -86,6 +88,17 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
                 statement.lhs_first,
                 statement.rhs_first,
             )
+        case RequestMatrixUnit():
+            return ()
+        case MultiplyStrip():
+            return (
+                statement.row,
+                statement.column,
+                statement.lhs_panel,
+                statement.rhs_panel,
+                statement.steps,
+                statement.rows,
+            )
         case MultiplyTiles():
             inside = (factor.inside for factor in (statement.lhs, statement.rhs) if factor.inside is not None)
             place = (statement.first_row, statement.first_column, statement.first_slice)
@@ -114,7 +127,7 @@ def all_expressions(statements: Iterable[Statement]) -> Iterator[Expr]:
 def loaded(statements: Iterable[Statement]) -> Iterator[Buffer]:
     """The buffers that `statements` read, with repetitions, as they are named there (views are not resolved)."""
     for statement in walk_statements(statements):
-        if isinstance(statement, MultiplyPanels):
+        if isinstance(statement, MultiplyPanels | MultiplyStrip):
             yield from (statement.lhs, statement.rhs)
             if statement.accumulate:
                 yield statement.target
@@ -134,7 +147,9 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
     for statement in walk_statements(statements):
         if isinstance(statement, Store):
             yield statement.buffer
-        elif isinstance(statement, MultiplyPanels | TransposeTile | ReadTape):
+        elif isinstance(statement, RequestMatrixUnit):
+            yield statement.granted
+        elif isinstance(statement, MultiplyPanels | MultiplyStrip | TransposeTile | ReadTape):
             yield statement.target
             if isinstance(statement, MultiplyPanels) and statement.packed is not None:
                 yield statement.packed

@@ -30,17 +30,20 @@ from tenfoldc.loops.ir import (
     Local,
     Mode,
     MultiplyPanels,
+    MultiplyStrip,
     MultiplyTiles,
     Prefetch,
     Primitive,
     Program,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TransposeTile,
     While,
     WriteTape,
 )
+from tenfoldc.loops.matrix_unit import TILE_LINES, TILE_WORDS
 from tenfoldc.loops.traversal import expressions, loaded, roots_of, shared_buffers, stored
 
 _FREE_TYPES = frozenset({Primitive.CONVERT, Primitive.BITCAST, Primitive.SELECT})
@@ -111,6 +114,11 @@ class _Verifier:
                 self._access(statement.buffer, statement.index, bound)
             case MultiplyPanels():
                 self._panels(statement, bound)
+            case RequestMatrixUnit():
+                granted = statement.granted
+                self.require(granted.dtype.is_bool and granted.shape == (1,), f"{granted.name} is not one bool")
+            case MultiplyStrip():
+                self._strip(statement, bound)
             case TransposeTile():
                 self._index(roots_of(statement), bound, "a tile's place")
                 self._same(statement.source.dtype, statement.target.dtype, f"the tile {statement.source.name}")
@@ -176,6 +184,14 @@ class _Verifier:
         self.require(tile.packed is None or len(tile.rhs.shape) == 2, f"{tile.rhs.name} is packed already")
         for panels in (tile.lhs, tile.rhs, *([] if tile.packed is None else [tile.packed])):
             self._same(panels.dtype, tile.target.dtype, f"the panels {panels.name}")
+
+    def _strip(self, strip: MultiplyStrip, bound: frozenset[Axis | Local]) -> None:
+        self._index(roots_of(strip), bound, "a strip's place")
+        self.require(len(strip.target.shape) == 2, f"{strip.target.name}, the target of tiles, is not two-dimensional")
+        self._same(strip.target.dtype, dtypes.f32, f"the sums {strip.target.name}")
+        for panels, tail in ((strip.lhs, (TILE_LINES, TILE_WORDS)), (strip.rhs, (2, TILE_WORDS, TILE_WORDS))):
+            self.require(panels.shape[3:] == tail, f"the panels {panels.name} are not made of tiles")
+            self._same(panels.dtype, dtypes.u32, f"the panels {panels.name}")
 
     def _expression(self, root: Expr, bound: frozenset[Axis | Local]) -> None:
         for expression in expressions((root,)):

@@ -36,16 +36,19 @@ from tenfoldc.loops.ir import (
     Load,
     Local,
     MultiplyPanels,
+    MultiplyStrip,
     MultiplyTiles,
     Prefetch,
     Primitive,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TransposeTile,
     While,
     WriteTape,
 )
+from tenfoldc.loops.matrix_unit import TILE_DEPTH, TILE_WORDS
 from tenfoldc.loops.traversal import expressions, operands_of, roots_of, shared_buffers, stored, walk_statements
 
 _OPERATIONS = {
@@ -172,6 +175,8 @@ class _Counter:
                 self.tally.read[statement.rhs.storage] += statement.columns * depth * times
                 self.tally.read[statement.target.storage] += area * times if statement.accumulate else 0
                 self.tally.written[statement.target.storage] += area * times
+            case MultiplyStrip():
+                self._strip(statement, times, known)
             case TransposeTile():
                 moved = self._number(statement.rows, known) * self._number(statement.columns, known) * times
                 self.tally.read[statement.source.storage] += moved
@@ -186,7 +191,7 @@ class _Counter:
                 depth = len(scopes) - 1
                 self.level |= dict.fromkeys((*statement.results, *statement.lhs, *statement.rhs), depth)
                 self._values(roots_of(statement), scopes)
-            case Prefetch() | Barrier():
+            case Prefetch() | RequestMatrixUnit() | Barrier():
                 pass
             case MultiplyTiles():
                 self._tiles(statement, scopes, known)
@@ -206,6 +211,16 @@ class _Counter:
             self._values((factor.element, *inside), [*scopes, _Scope(round(products * lines * depth))])
         self.level |= dict.fromkeys((tiles.row, tiles.column, tiles.value), len(scopes))
         self.block(tiles.body, [*scopes, _Scope(area)], known)
+
+    def _strip(self, strip: MultiplyStrip, times: int, known: Mapping[Axis, int]) -> None:
+        """Count the sums as if factors had one part each, and what is read of their panels."""
+        rows, steps = self._number(strip.rows, known), self._number(strip.steps, known)
+        area = rows * strip.columns
+        self.tally.flops[dtypes.f32] += 2 * area * TILE_DEPTH * steps * times
+        self.tally.read[strip.lhs.storage] += rows * TILE_WORDS * strip.lhs.shape[2] * steps * times
+        self.tally.read[strip.rhs.storage] += strip.columns * TILE_WORDS * strip.rhs.shape[2] * steps * times
+        self.tally.read[strip.target.storage] += area * times if strip.accumulate else 0
+        self.tally.written[strip.target.storage] += area * times
 
     def _loop(self, loop: For, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
         extent = self._number(loop.extent, known)
@@ -367,6 +382,8 @@ def _controls(statement: Statement) -> tuple[Expr, ...]:
             return (statement.condition,)
         case MultiplyPanels():
             return (statement.depth,)
+        case MultiplyStrip():
+            return (statement.rows, statement.steps)
         case TransposeTile():
             return (statement.rows, statement.columns)
         case Launch():
@@ -398,11 +415,13 @@ def _touched(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, bool]]:
                 yield from _loaded(after)
             case If():
                 yield from _touched((*statement.then, *statement.otherwise))
-            case MultiplyPanels():
+            case MultiplyPanels() | MultiplyStrip():
                 yield from ((statement.lhs, False), (statement.rhs, False))
                 yield statement.target, not statement.accumulate
             case TransposeTile():
                 yield from ((statement.source, False), (statement.target, True))
+            case RequestMatrixUnit():
+                yield statement.granted, True
             case WriteTape():
                 yield statement.source, False
             case ReadTape():

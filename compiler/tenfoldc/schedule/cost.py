@@ -22,16 +22,19 @@ from tenfoldc.loops.ir import (
     Launch,
     Load,
     MultiplyPanels,
+    MultiplyStrip,
     MultiplyTiles,
     Prefetch,
     Primitive,
     ReadTape,
+    RequestMatrixUnit,
     Statement,
     Store,
     TransposeTile,
     While,
     WriteTape,
 )
+from tenfoldc.loops.matrix_unit import TILE_DEPTH, part_products
 from tenfoldc.loops.traversal import operands_of, roots_of
 
 _OPERATION = 0.05
@@ -40,6 +43,7 @@ _ACCESS = 0.1
 _BYTE_READ = 0.02
 _BYTE_WRITTEN = 0.04
 _MULTIPLY_ADD = 0.02
+_TILE_MULTIPLY_ADD = 0.0015
 _UNKNOWN_TURNS = 8
 _SLOW = frozenset({Primitive.DIV, Primitive.REM, Primitive.SQRT})
 
@@ -60,7 +64,7 @@ class Costs:
             case Store():
                 written = _ACCESS + _BYTE_WRITTEN * statement.buffer.dtype.itemsize
                 return written + self._values((statement.value,), inner)
-            case Prefetch():
+            case Prefetch() | RequestMatrixUnit():
                 return _ACCESS
             case For():
                 turn = self._values([carry.next for carry in statement.carries], inner)
@@ -76,6 +80,10 @@ class Costs:
                 return math.prod(moved.shape) * moved.dtype.itemsize * (_BYTE_READ + _BYTE_WRITTEN)
             case MultiplyPanels():
                 return _MULTIPLY_ADD * statement.rows * statement.columns * turns_of(statement.depth)
+            case MultiplyStrip():
+                pairs = len(part_products(statement.lhs.shape[2], statement.rhs.shape[2]))
+                area = turns_of(statement.rows) * statement.columns
+                return _TILE_MULTIPLY_ADD * pairs * area * TILE_DEPTH * turns_of(statement.steps)
             case TransposeTile():
                 element = _OPERATION + (_BYTE_READ + _BYTE_WRITTEN) * statement.source.dtype.itemsize
                 return element * turns_of(statement.rows) * turns_of(statement.columns)

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Constant, Expr, For, If, Mode, Statement, While
+from tenfoldc.loops.ir import Axis, Constant, Expr, For, If, Mode, MultiplyStrip, Statement, While
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import inner_statements
+from tenfoldc.loops.traversal import inner_statements, walk_statements
 from tenfoldc.schedule.cost import Costs, turns_of
 
 REGION = 30_000.0
@@ -100,7 +100,7 @@ def _tasks(loop: For, turns: int, cost: float) -> For:
     body = tuple(map(_serial, loop.body))
     count = max(2, min(turns, MOST_TASKS, int(cost / TASK)))
     size = -(-turns // count)
-    if not any(isinstance(inner, For | While) for inner in inner_statements(loop)):
+    if not _runs_long(loop):
         size = -(-size // _ALIGNED) * _ALIGNED
     if size == 1:
         return replace(loop, body=body)
@@ -112,6 +112,13 @@ def _tasks(loop: For, turns: int, cost: float) -> For:
     replacer = BufferReplacer({}, {loop.axis: scalar.add(first, index)})
     within = For(index, length, replacer.statements(body))
     return For(task, _quotient_up(loop.extent, size), (within,), mode=Mode.PARALLEL, private=loop.private)
+
+
+def _runs_long(loop: For) -> bool:
+    """Whether a turn of `loop` is more than an element."""
+    if any(isinstance(inner, For | While) for inner in inner_statements(loop)):
+        return True
+    return any(isinstance(statement, MultiplyStrip) for statement in walk_statements(loop.body))
 
 
 def _quotient_up(extent: Expr, size: int) -> Expr:

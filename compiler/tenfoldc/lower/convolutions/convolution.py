@@ -103,4 +103,5 @@ def _features_as_columns(windows: Windows) -> Product:
         rhs=Operand(read_kernel, windows.kernel_lines_adjoin(), kernel, packs_ahead=windows.kernel_pays_ahead()),
         write=write,
         place=place,
+        is_highest="HIGHEST" in windows.attributes.precision_config,
     )

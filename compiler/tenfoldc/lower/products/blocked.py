@@ -24,7 +24,7 @@ _ZERO = scalar.index(0)
 
 def lower_blocked(ctx: LoweringContext, product: Product, blocks: Blocking, target: Target) -> list[Statement]:
     """The statements of `product`, whose sizes are all at least 1 and whose dtype is a float."""
-    return _BlockedProduct(ctx, product, blocks, target).statements()
+    return BlockedProduct(ctx, product, blocks, target).statements()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Side:
         return span(self.lines, self.block, self.width, number)
 
 
-class _BlockedProduct:
+class BlockedProduct:
     """The loops over one product.  Names of axes: b batch, u block of columns, t of depth, v of rows."""
 
     def __init__(self, ctx: LoweringContext, product: Product, blocks: Blocking, target: Target) -> None:
@@ -90,15 +90,17 @@ class _BlockedProduct:
         self.rhs = self._side("rhs_panels", product.rhs, product.columns, blocks.nc, blocks.nr, rhs_in_place)
         self.scratch = self._scratch()
 
-    def statements(self) -> list[Statement]:
-        sums = [self.scratch] if self.scratch else []
-        private = [*self.lhs.private, *self.rhs.private, *sums]
+    @property
+    def private(self) -> list[Buffer]:
+        """Memory that holds nothing from one block of columns to the next."""
+        return [*self.lhs.private, *self.rhs.private, *([self.scratch] if self.scratch else [])]
 
+    def statements(self) -> list[Statement]:
         def batch(b: Expr) -> list[Statement]:
-            return self._loop("u", self.rhs.blocks, lambda u: self._column_block(b, u), private)
+            return self._loop("u", self.rhs.blocks, lambda u: self.column_block(b, u), self.private)
 
         ahead = [statement for side in (self.lhs, self.rhs) if side.packed_ahead for statement in self._pack_all(side)]
-        return [*ahead, *self._loop("b", self.product.batch, batch, private)]
+        return [*ahead, *self._loop("b", self.product.batch, batch, self.private)]
 
     def _pack_all(self, side: _Side) -> list[Statement]:
         """All blocks of an operand, packed."""
@@ -111,7 +113,9 @@ class _BlockedProduct:
 
         return self._loop("b", self.product.batch, batch, [])
 
-    def _column_block(self, b: Expr, u: Expr) -> list[Statement]:
+    def column_block(self, b: Expr, u: Expr) -> list[Statement]:
+        """Block `u` of the columns of product `b`, its consumers included."""
+
         def depth_block(t: Expr) -> list[Statement]:
             packs_first = self.rhs.private and not self.packs_while_multiplying
             packed = self._pack(self.rhs, b, u, t) if packs_first else []

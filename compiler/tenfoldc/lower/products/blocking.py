@@ -36,10 +36,10 @@ def blocking(target: Target, m: int, n: int, k: int, dtype: DType) -> Blocking:
     lanes = target.vector_bytes // dtype.itemsize
     vectors = _tile_vectors(target, n, lanes)
     nr = vectors * lanes
-    mr = _balanced(m, _tile_rows(target, vectors), 1)
-    kc = _balanced(k, _L1_PANEL_BYTES // (nr * dtype.itemsize), 4)
-    mc = _balanced(m, max(mr, _L2_BLOCK_BYTES // (kc * dtype.itemsize) // mr * mr), mr)
-    nc = _balanced(n, max(nr, _L3_BLOCK_BYTES // (kc * dtype.itemsize) // nr * nr), nr)
+    mr = balanced(m, _tile_rows(target, vectors), 1)
+    kc = balanced(k, _L1_PANEL_BYTES // (nr * dtype.itemsize), 4)
+    mc = balanced(m, max(mr, _L2_BLOCK_BYTES // (kc * dtype.itemsize) // mr * mr), mr)
+    nc = balanced(n, max(nr, _L3_BLOCK_BYTES // (kc * dtype.itemsize) // nr * nr), nr)
     return Blocking(mr=mr, nr=nr, mc=mc, nc=nc, kc=kc)
 
 
@@ -54,7 +54,7 @@ def _tile_rows(target: Target, vectors: int) -> int:
     return rows if target.vector_registers == 32 else min(rows, 12)
 
 
-def _balanced(size: int, largest: int, multiple: int) -> int:
+def balanced(size: int, largest: int, multiple: int) -> int:
     """The block size, a multiple of `multiple`, that cuts `size` into the fewest blocks of nearly equal size."""
     blocks = -(-size // largest)
     return -(-size // (blocks * multiple)) * multiple

@@ -22,6 +22,8 @@ from tenfoldc.lower.products.product import (
     merged_stride,
     strides_in_memory,
 )
+from tenfoldc.lower.products.tiled import lower_tiled
+from tenfoldc.lower.products.tiling import tile_parts
 from tenfoldc.ops.contraction import DotGeneralAttributes
 from tenfoldc.target import Target
 
@@ -43,6 +45,9 @@ def lower_product(ctx: LoweringContext, product: Product, target: Target) -> Seq
     if not product.dtype.is_float or is_thin or work < _SMALLEST_TILED:
         return lower_direct(ctx, product)
     blocks = blocking(target, product.rows, product.columns, product.depth, product.dtype)
+    parts = tile_parts(ctx, product, target)
+    if parts is not None:
+        return lower_tiled(ctx, product, parts, blocks, target)
     return lower_blocked(ctx, product, blocks, target)
 
 
@@ -79,6 +84,7 @@ def dot_product(operation: Operation, ctx: LoweringContext) -> Product:
         rhs=rhs.operand(result.dtype, lines_first=False),
         write=write,
         place=place,
+        is_highest="HIGHEST" in attributes.precision_config,
     )
 
 

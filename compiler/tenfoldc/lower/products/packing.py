@@ -65,9 +65,12 @@ def for_each_panel(
     name: str,
     lines: Span,
     body: Callable[[Expr, int], Sequence[Statement]],
-    private: Sequence[Buffer] = (),
+    private: Sequence[Buffer] | None = (),
 ) -> list[Statement]:
-    """`body(panel, lines)` for each panel of a block, the ragged one last, each independent but for `private`."""
+    """`body(panel, lines)` for each panel of a block, the ragged one last, each independent but for `private`.
+
+    Where `private` is None, they are not independent.
+    """
     statements: list[Statement] = []
     if not (isinstance(lines.full, Constant) and lines.full.value == 0):
         panel = ctx.axis(name)

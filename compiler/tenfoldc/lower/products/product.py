@@ -44,7 +44,8 @@ class Product:
 
     The depth is cut in two, positions (of a convolution's window) and channels, so that what depends on the
     position alone is not computed for every element.  `write(b, i, j, value)` stores one element, consumers
-    applied; `place` is where elements lie when nothing but that store is to be done with them.
+    applied; `place` is where elements lie when nothing but that store is to be done with them.  `is_highest`: the
+    precision "highest" was asked for.
     """
 
     batch: int
@@ -57,6 +58,7 @@ class Product:
     rhs: Operand
     write: Callable[[Expr, Expr, Expr, Expr], Sequence[Statement]]
     place: Place | None
+    is_highest: bool = False
 
     @property
     def depth(self) -> int:
