@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tenfold_rt.dtypes import DType
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Expr, Launch, Primitive, Statement
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.lower.context import LoweringContext
 
 
 class Grid:
-    """`blocks` blocks of `threads` threads each."""
+    """`blocks` blocks of `threads` threads each; `axis(name, extent)` makes an index."""
 
-    def __init__(self, ctx: LoweringContext, blocks: int, threads: int) -> None:
+    def __init__(self, axis: Callable[[str, int], Axis], blocks: int, threads: int) -> None:
         self.blocks, self.threads = blocks, threads
-        self.block, self.thread = ctx.axis("block", blocks), ctx.axis("thread", threads)
-        self._ctx = ctx
+        self.block, self.thread = axis("block", blocks), axis("thread", threads)
+        self._axis = axis
         self._shared: list[Buffer] = []
         self._known: dict[Expr, Expr] = {}
 
@@ -28,7 +27,7 @@ class Grid:
 
     def known(self, name: str, extent: int, value: Expr) -> Axis:
         """An index that is known to lie below `extent` and stands for `value`, wherever it is used."""
-        axis = self._ctx.axis(name, extent)
+        axis = self._axis(name, extent)
         self._known[axis] = BufferReplacer({}, self._known).expression(value)
         return axis
 

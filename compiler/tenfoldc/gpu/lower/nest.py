@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tenfoldc.gpu.lower.threads import BLOCK, Team, across_rows, along_rows, divided, parts_of, vector_width
+from tenfoldc.gpu.lower.tiles import TileSide, tiles
 from tenfoldc.ir.core import Operation
 from tenfoldc.ir.groups import Group
 from tenfoldc.loops import scalar
@@ -38,7 +39,7 @@ def lower_nest(group: Group, storage: Storage) -> tuple[list[Statement], list[Bu
         probe = DeviceNest(group, storage, space, passes)
         statements = probe.plain()
         width = vector_width(statements)
-        better = improved(space, Accesses.of(statements, probe.loop_of, probe.algebra), tile=False)
+        better = improved(space, Accesses.of(statements, probe.loop_of, probe.algebra), tile=not passes.count)
         if better is space:
             break
         space = better
@@ -74,6 +75,8 @@ class DeviceNest(Nest):
         rows = math.prod(self.space.extent(loop) for loop in self.space.rows)
         if not rows:
             return []
+        if self.space.tiled is not None:
+            return [self._in_tiles(self.space.tiled)]
         if not self.passes.count:
             return [self._elementwise(rows)]
         folded = [operation for operations in self.passes.reductions.values() for operation in operations]
@@ -125,6 +128,18 @@ class DeviceNest(Nest):
         if cells % BLOCK:
             body = [If(scalar.less(cell, scalar.index(cells)), tuple(body))]
         return self.launch("elements", block, -(-cells // BLOCK), thread, BLOCK, body)
+
+    def _in_tiles(self, loops: tuple[int, int]) -> Launch:
+        """Tiles of two loops, for what is read or written across memory."""
+        sides = [TileSide(self.axis(loop, self.space.extent(loop)), self.space.extent(loop)) for loop in loops]
+        others = [loop for loop in self.space.rows if loop not in loops]
+        outer = self.axis(None, math.prod(self.space.extent(loop) for loop in others), "outer")
+        at = {loop: side.axis for loop, side in zip(loops, sides, strict=True)}
+        here = self.positions(at | self.spread(others, outer))
+        self.warm(here, 0, None)
+        stores = self.store_results(self.passes.rows.get(0, []), here)
+        outer_extent = math.prod(self.space.extent(loop) for loop in others)
+        return tiles(stores, TileSide(outer, outer_extent), sides[0], sides[1], self.algebra)
 
     def _cell(self, elements: int) -> tuple[int, bool]:
         """How many elements a thread takes, and whether the last thread has fewer."""

@@ -146,7 +146,7 @@ class _Tiles:
     def __init__(self, shape: _Scan) -> None:
         self.shape, self.ctx, self.lines = shape, shape.ctx, shape.lines
         self.neutral = neutral(shape.operation)
-        self.grid = Grid(shape.ctx, shape.blocks * shape.parts, shape.team * shape.rows)
+        self.grid = Grid(shape.ctx.axis, shape.blocks * shape.parts, shape.team * shape.rows)
         thread, team, rows = self.grid.thread, scalar.index(shape.team), scalar.index(shape.rows)
         if shape.stride > 1:
             self.lane, row = scalar.div(thread, rows), scalar.rem(thread, rows)

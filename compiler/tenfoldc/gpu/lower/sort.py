@@ -209,7 +209,7 @@ class _Place:
 def _merge(ctx: LoweringContext, lines: Lines, run: int, runs: Sequence[Buffer], taken: int, write: Write) -> Launch:
     """Merge pairs of runs of `run` elements, one element a thread; `write` the first `taken` of each line."""
     total = lines.count * lines.size
-    grid = Grid(ctx, -(-total // BLOCK), BLOCK)
+    grid = Grid(ctx.axis, -(-total // BLOCK), BLOCK)
     number = grid.known("element", total, grid.number)
     line = grid.known("line", lines.count, scalar.div(number, scalar.index(lines.size)))
     within = grid.known("within", lines.size, scalar.rem(number, scalar.index(lines.size)))
@@ -243,7 +243,7 @@ class _Tiles:
         self.count = lines.count * self.in_line
         slots = max(min(tile, power_of_two(self.count * self.width)), self.width)
         self.in_block = slots // self.width
-        self.grid = Grid(ctx, -(-self.count // self.in_block), min(slots, BLOCK))
+        self.grid = Grid(ctx.axis, -(-self.count // self.in_block), min(slots, BLOCK))
         self.turns = slots // self.grid.threads
         self.halves = [self.grid.shared("tile", dtype, (2, slots)) for dtype in lines.types]
 
