@@ -67,12 +67,11 @@ def test_what_is_fused_is_computed_on_the_way(build: Build, rng: np.random.Gener
     check([case(build.__name__, build, x, y)], schedules=[0, 1, 2])
 
 
-def test_accesses_that_all_run_along_one_loop_need_no_tile(rng: np.random.Generator) -> None:
+def test_the_fewest_accesses_are_staged(rng: np.random.Generator) -> None:
     x = rng.standard_normal((40, 50)).astype(np.float32)
     program = case("both", lambda a, b: ops.add(ops.transpose(a, (1, 0)), ops.transpose(b, (1, 0))), x, x + 1)
     check([program])
-    plan = plan_of([program.module])
-    assert len(launches(plan)) == 1
+    assert plan_of([program.module]).ptx.count(".shared .align") == 1
 
 
 def test_a_transpose_is_one_launch_through_shared_memory() -> None:

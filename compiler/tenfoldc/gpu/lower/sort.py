@@ -20,7 +20,7 @@ from typing import TypeAlias, cast
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfoldc.gpu.lower.grid import Grid, both, power_of_two, shift_left, shift_right
-from tenfoldc.gpu.lower.threads import BLOCK
+from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (
@@ -52,9 +52,6 @@ Write: TypeAlias = Callable[[Expr, Expr, Sequence[Expr]], Sequence[Statement]]
 
 _TILE = 1024
 """Elements that are sorted in shared memory at most."""
-
-_SHARED_BYTES = 48 << 10
-"""Shared memory that a block has without asking for more."""
 
 _FEW = 4
 """How many times fewer elements than a tile has are worth keeping from each tile alone."""
@@ -149,7 +146,7 @@ def sort_lines(ctx: LoweringContext, lines: Lines) -> list[Launch]:
 
 def _tile_size(types: Sequence[DType]) -> int:
     """Elements of a tile: two copies of it are in shared memory."""
-    fitting = _SHARED_BYTES // (2 * sum(dtype.itemsize for dtype in types))
+    fitting = SHARED_BYTES // (2 * sum(dtype.itemsize for dtype in types))
     return max(1, min(_TILE, power_of_two(fitting + 1) // 2))
 
 

@@ -23,6 +23,9 @@ WARP = 32
 ACCESS_BYTES = 16
 """The widest access of a thread."""
 
+SHARED_BYTES = 48 << 10
+"""Shared memory that a block has without asking for more."""
+
 _CELL_ELEMENTS = 8
 """Elements of a row that a thread should have at least."""
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from tenfold_rt.dtypes import DType
 from tenfoldc.gpu.lower.grid import Grid, both, power_of_two
-from tenfoldc.gpu.lower.threads import BLOCK
+from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Axis, Barrier, Buffer, Expr, For, If, Launch, Load, Mode, Statement, Store
@@ -27,8 +27,6 @@ from tenfoldc.loops.traversal import all_expressions, expressions
 _SIDE = 32
 _SIDE_OF_SMALL = 64
 """Elements along a side of a tile, and of one whose elements have at most 2 bytes: then as well a row fills sectors."""
-
-_SHARED_BYTES = 48 << 10
 
 
 _At: TypeAlias = Mapping[Expr, Expr]
@@ -148,7 +146,7 @@ class _Tiles:
     def _room(self) -> int:
         """How many accesses shared memory has room for."""
         sizes = [_dtype(access).itemsize * self.width * (self.height + 1) for access in self.across]
-        return max(count for count in range(len(sizes) + 1) if sum(sizes[:count]) <= _SHARED_BYTES)
+        return max(count for count in range(len(sizes) + 1) if sum(sizes[:count]) <= SHARED_BYTES)
 
     def _memory(self, access: Load | Store) -> Buffer:
         return self.grid.shared("tile", _dtype(access), (self.width, self.height + 1))

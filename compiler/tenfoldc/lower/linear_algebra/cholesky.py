@@ -40,9 +40,9 @@ def lower_cholesky(operation: Operation, ctx: LoweringContext, target: Target) -
     if type_.size == 0:
         return ()
     *batch, size, _ = type_.sizes
-    matrices = _Matrices(ctx, tuple(batch), size, cast(CholeskyAttributes, operation.attributes).lower)
+    matrices = Matrices(ctx, tuple(batch), size, cast(CholeskyAttributes, operation.attributes).lower)
     if size <= UNROLLED:
-        return nest(ctx, [math.prod(batch)], lambda index: _unrolled(matrices, index[0]), private=())
+        return nest(ctx, [math.prod(batch)], lambda index: unrolled(matrices, index[0]), private=())
     factor = None if matrices.lower else ctx.scratch("factor", type_.dtype, (size, size))
     panel = make_panel(ctx, type_.dtype, size, target)
     private = [panel.rows] if factor is None else [panel.rows, factor]
@@ -54,7 +54,7 @@ def lower_cholesky(operation: Operation, ctx: LoweringContext, target: Target) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Matrices:
+class Matrices:
     """Operand and result as a sequence of matrices, of which the lower triangle is spoken of, whichever it is."""
 
     ctx: LoweringContext
@@ -72,13 +72,14 @@ class _Matrices:
         return self.ctx.write(self._index(number, row, column), value)
 
 
-def _nan_unless_positive(pivot: Expr) -> Expr:
+def nan_unless_positive(pivot: Expr) -> Expr:
     """The root of a pivot, which of a matrix that is not positive definite is NaN: it spreads to all that follows."""
     positive = scalar.greater(pivot, scalar.constant(0.0, pivot.dtype))
     return scalar.select(positive, scalar.apply(Primitive.SQRT, pivot), scalar.constant(math.nan, pivot.dtype))
 
 
-def _unrolled(matrices: _Matrices, number: Expr) -> Sequence[Statement]:
+def unrolled(matrices: Matrices, number: Expr) -> Sequence[Statement]:
+    """Factor a small matrix without a loop."""
     size = matrices.size
     places = [scalar.index(place) for place in range(size)]
     factor: dict[tuple[int, int], Expr] = {}
@@ -88,7 +89,7 @@ def _unrolled(matrices: _Matrices, number: Expr) -> Sequence[Statement]:
             for k in range(column):
                 rest = scalar.fma(scalar.neg(factor[row, k]), factor[column, k], rest)
             factor[row, column] = (
-                _nan_unless_positive(rest) if row == column else scalar.div(rest, factor[column, column])
+                nan_unless_positive(rest) if row == column else scalar.div(rest, factor[column, column])
             )
     last = factor[size - 1, size - 1]
     failed = scalar.apply(Primitive.NE, last, last)
@@ -109,7 +110,7 @@ def _unrolled(matrices: _Matrices, number: Expr) -> Sequence[Statement]:
 class _Factorization:
     """The factorization of one matrix, the lower factor being written to the result or to `scratch`."""
 
-    def __init__(self, matrices: _Matrices, number: Expr, panel: Panel, scratch: Buffer | None) -> None:
+    def __init__(self, matrices: Matrices, number: Expr, panel: Panel, scratch: Buffer | None) -> None:
         self.ctx = matrices.ctx
         self.matrices = matrices
         self.number = number
@@ -181,7 +182,7 @@ class _Factorization:
         """Factor the square block at the panel's end, row by row from its top."""
         ctx, panel, k = self.ctx, self.panel, self.ctx.axis("k")
         row = scalar.add(first, k)
-        bound, (root,) = bind(ctx, [_nan_unless_positive(panel.load(row, k))])
+        bound, (root,) = bind(ctx, [nan_unless_positive(panel.load(row, k))])
         scaled = lanes(ctx, panel, lambda lane: [panel.store(row, lane, scalar.div(panel.load(row, lane), root))])
         below, written, above = ctx.axis("below"), ctx.axis("written"), ctx.axis("above")
         place = scalar.add(scalar.add(k, scalar.index(1)), below)

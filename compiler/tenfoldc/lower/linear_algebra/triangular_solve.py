@@ -38,10 +38,10 @@ def lower_triangular_solve(operation: Operation, ctx: LoweringContext, target: T
     attributes = cast(TriangularSolveAttributes, operation.attributes)
     *batch, rows, columns = type_.sizes
     size, vectors = (rows, columns) if attributes.left_side else (columns, rows)
-    systems = _Systems(ctx, attributes, tuple(batch), size, vectors, type_.dtype)
+    systems = Systems(ctx, attributes, tuple(batch), size, vectors, type_.dtype)
     count = math.prod(batch)
     if size <= UNROLLED:
-        return nest(ctx, [count, vectors], lambda index: _unrolled(systems, index[0], index[1]), private=())
+        return nest(ctx, [count, vectors], lambda index: unrolled(systems, index[0], index[1]), private=())
     if vectors <= _FEW:
         solution = ctx.scratch("solution", type_.dtype, (size,))
         solve = _by_columns if systems.is_transposed else _by_rows
@@ -59,7 +59,7 @@ def lower_triangular_solve(operation: Operation, ctx: LoweringContext, target: T
 
 
 @dataclass(frozen=True, slots=True)
-class _Systems:
+class Systems:
     """A batch of systems L x = b with a lower triangle L and several vectors b each."""
 
     ctx: LoweringContext
@@ -98,7 +98,8 @@ class _Systems:
         return value if self.attributes.unit_diagonal else scalar.div(value, self.triangle(number, row, row))
 
 
-def _unrolled(systems: _Systems, number: Expr, vector: Expr) -> Sequence[Statement]:
+def unrolled(systems: Systems, number: Expr, vector: Expr) -> Sequence[Statement]:
+    """Solve a small system for one vector without a loop."""
     solution: list[Expr] = []
     rows = [scalar.index(row) for row in range(systems.size)]
     for row in rows:
@@ -111,7 +112,7 @@ def _unrolled(systems: _Systems, number: Expr, vector: Expr) -> Sequence[Stateme
     ]
 
 
-def _by_rows(systems: _Systems, number: Expr, vector: Expr, solution: Buffer) -> Sequence[Statement]:
+def _by_rows(systems: Systems, number: Expr, vector: Expr, solution: Buffer) -> Sequence[Statement]:
     """Each unknown from a row of the triangle and those before it."""
     ctx = systems.ctx
     row, column = ctx.axis("row", systems.size), ctx.axis("column", systems.size)
@@ -125,7 +126,7 @@ def _by_rows(systems: _Systems, number: Expr, vector: Expr, solution: Buffer) ->
     return loop(row, scalar.index(systems.size), [*loop(column, row, (), (carry,)), *stores])
 
 
-def _by_columns(systems: _Systems, number: Expr, vector: Expr, solution: Buffer) -> Sequence[Statement]:
+def _by_columns(systems: Systems, number: Expr, vector: Expr, solution: Buffer) -> Sequence[Statement]:
     """Each unknown, once it is known, taken out of all equations after it."""
     ctx, size = systems.ctx, scalar.index(systems.size)
     filled = ctx.axis("row", systems.size)
@@ -141,7 +142,7 @@ def _by_columns(systems: _Systems, number: Expr, vector: Expr, solution: Buffer)
     return [*fill, *loop(row, size, body)]
 
 
-def _in_panels(systems: _Systems, number: Expr, matrix: Buffer, panel: Panel) -> Sequence[Statement]:
+def _in_panels(systems: Systems, number: Expr, matrix: Buffer, panel: Panel) -> Sequence[Statement]:
     ctx, size = systems.ctx, scalar.index(systems.size)
     triangle = Triangle(matrix, scalar.index(0), systems.attributes.unit_diagonal)
     width = panel.width
@@ -159,7 +160,7 @@ def _in_panels(systems: _Systems, number: Expr, matrix: Buffer, panel: Panel) ->
     return [*_pack(systems, number, matrix), *for_each_panel(ctx, "panel", vectors, solve, [panel.rows])]
 
 
-def _pack(systems: _Systems, number: Expr, matrix: Buffer) -> Sequence[Statement]:
+def _pack(systems: Systems, number: Expr, matrix: Buffer) -> Sequence[Statement]:
     """The triangle, row by row as it is used; read along the operand's own rows."""
     ctx, size = systems.ctx, scalar.index(systems.size)
     outer, inner = ctx.axis("outer", systems.size), ctx.axis("inner", systems.size)
@@ -171,20 +172,20 @@ def _pack(systems: _Systems, number: Expr, matrix: Buffer) -> Sequence[Statement
     return loop(outer, size, loop(inner, count, (copied,)))
 
 
-def _fill(systems: _Systems, number: Expr, panel: Panel, first: Expr, count: int) -> Sequence[Statement]:
+def _fill(systems: Systems, number: Expr, panel: Panel, first: Expr, count: int) -> Sequence[Statement]:
     row, column = systems.ctx.axis("row", systems.size), systems.ctx.axis("column", count)
     value = systems.read(number, row, scalar.add(first, column))
     return _both(systems, row, column, count, (panel.store(row, column, value),))
 
 
-def _unload(systems: _Systems, number: Expr, panel: Panel, first: Expr, count: int) -> Sequence[Statement]:
+def _unload(systems: Systems, number: Expr, panel: Panel, first: Expr, count: int) -> Sequence[Statement]:
     row, column = systems.ctx.axis("row", systems.size), systems.ctx.axis("column", count)
     value = scalar.neg(panel.load(row, column))
     written = systems.write(number, row, scalar.add(first, column), value)
     return _both(systems, row, column, count, written)
 
 
-def _both(systems: _Systems, row: Axis, column: Axis, count: int, body: Sequence[Statement]) -> Sequence[Statement]:
+def _both(systems: Systems, row: Axis, column: Axis, count: int, body: Sequence[Statement]) -> Sequence[Statement]:
     """Loops over the rows and columns of a panel, in the order of b's memory."""
     size, columns = scalar.index(systems.size), scalar.index(count)
     if systems.attributes.left_side:
