@@ -15,7 +15,7 @@ from ptx_machine import TensorMap as Descriptor
 from stand_in_device import StandInDevice
 
 from tenfold_rt import dtypes
-from tenfold_rt.cuda.plan import Plan, TensorMap
+from tenfold_rt.cuda.plan import ALIGNMENT, Plan, TensorMap
 
 
 class SimulatedDevice(StandInDevice):
@@ -25,6 +25,12 @@ class SimulatedDevice(StandInDevice):
         super().__init__(index=index, capability=capability, total=total)
         self.memory = Memory()
         self.schedule = 0
+
+    def allocate(self, size: int) -> int:
+        """Memory up to a multiple of 16 bytes: a kernel may read that far, for nothing."""
+        address = super().allocate(-(-size // ALIGNMENT) * ALIGNMENT)
+        self.memory.write(address + size, bytes(-size % ALIGNMENT))
+        return address
 
     def load(self, plan: Plan) -> Mapping[str, Any]:
         module = Module(plan.ptx)

@@ -18,7 +18,8 @@ from tenfoldc.loops.traversal import operands_of
 class ExpressionText:
     """Writes expressions into one function, whose `pointers` name the memory of each storage buffer.
 
-    A pointer is to the element of its buffer that `origins` tells, else to the first.
+    A pointer is to the element of its buffer that `origins` tells, else to the first.  Its name has its address space
+    before it where that is not the default: `addrspace(1) %b0`.
     """
 
     def __init__(
@@ -114,12 +115,21 @@ class ExpressionText:
         """A pointer to the element at an offset that is a sum of index times stride."""
         varying, known = split_constant(terms)
         named = [(self.value(index), stride) for index, stride in varying]
-        offset = self._weighted_sum(named, known - self.origins.get(buffer.storage, 0))
-        pointer = self.pointers[buffer.storage]
+        known -= self.origins.get(buffer.storage, 0)
+        return self.moved(self.pointers[buffer.storage], named, known, memory_type(buffer.dtype), inside=inside)
+
+    def moved(self, pointer: str, varying: Sequence[tuple[str, int]], known: int, kind: str, *, inside: bool) -> str:
+        """A pointer to the element of type `kind` that is `varying` times strides, and `known`, from `pointer`."""
+        return self.stepped(pointer, self._weighted_sum(varying, known), kind, inside=inside)
+
+    def stepped(self, pointer: str, offset: str, kind: str, *, inside: bool) -> str:
+        """A pointer to the element `offset` elements from `pointer`, in the same address space."""
         if offset == "0":
             return pointer
         flags = " inbounds nuw" if inside else ""
-        return self.text.pure(f"getelementptr{flags} {memory_type(buffer.dtype)}, ptr {pointer}, i64 {offset}")
+        name = self.text.pure(f"getelementptr{flags} {kind}, ptr {pointer}, i64 {offset}")
+        space, _, _ = pointer.rpartition(" ")
+        return f"{space} {name}" if space else name
 
     def _weighted_sum(self, terms: Sequence[tuple[str, int]], known: int) -> str:
         """The sum of index times stride, and `known`.  An index split into quotient and remainder is made whole."""

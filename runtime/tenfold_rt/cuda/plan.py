@@ -28,7 +28,7 @@ from tenfold_rt.manifest import Buffer
 PLAN_VERSION = 1
 
 ALIGNMENT = 16
-"""Kernels take memory from multiples of this many bytes on."""
+"""Kernels take memory from multiples of this many bytes on, and may read it up to such a multiple, for nothing."""
 
 
 class Region(Enum):

@@ -51,7 +51,8 @@ class KernelText:
 def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[Buffer, object]) -> KernelText:
     """Write the kernel of `launch` into `module`, or find one that does the same.
 
-    `memory` tells for each buffer that owns memory where that is; buffers in one place are given once.
+    `memory` tells for each buffer that owns memory where that is; buffers in one place are given once, and those of
+    different places do not overlap.
     """
     text = FunctionText()
     shared = {buffer.storage for buffer in launch.shared}
@@ -64,11 +65,10 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     pointers: dict[Buffer, str] = {}
     parameters: list[str] = []
     for place, buffers in places.items():
-        readonly = "" if place in written else " readonly noalias"
+        readonly = "" if place in written else " readonly"
         parameter = f"%b{len(parameters)}"
-        parameters.append(f"ptr addrspace(1){readonly} align {_ALIGNMENT} {parameter}")
-        generic = text.pure(f"addrspacecast ptr addrspace(1) {parameter} to ptr")
-        pointers |= dict.fromkeys(buffers, generic)
+        parameters.append(f"ptr addrspace(1) noalias{readonly} align {_ALIGNMENT} {parameter}")
+        pointers |= dict.fromkeys(buffers, f"addrspace(1) {parameter}")
     axes = tuple(_outer_axes(launch))
     for number, axis in enumerate(axes):
         parameters.append(f"i64 %axis{number}")
@@ -126,7 +126,8 @@ def _own_part(text: FunctionText, pointer: str, buffer: Buffer, block: str, thre
     """The part of `buffer` that is this thread's own."""
     size = math.prod(buffer.shape[1:]) * buffer.dtype.itemsize
     number = text.fresh(f"add i64 {text.fresh(f'mul i64 {block}, {threads}')}, {thread}")
-    return text.fresh(f"getelementptr i8, ptr {pointer}, i64 {text.fresh(f'mul i64 {number}, {size}')}")
+    place = text.fresh(f"getelementptr i8, ptr {pointer}, i64 {text.fresh(f'mul i64 {number}, {size}')}")
+    return f"addrspace(1) {place}"
 
 
 def _shared_memory(module: ModuleText, text: FunctionText, number: int, size: int | None) -> str:

@@ -1,7 +1,7 @@
 """What threads of a GPU do, as LLVM instructions: the statements of the loop IR, and what a block does together.
 
-Pointers are generic ones that LLVM follows back to the kernel's parameters, which are in global memory, and to shared
-memory.  Loops carry no hints for vectors: a thread has none.
+Pointers to global memory say so, and what they are aligned to is then known to the pass that joins accesses; those to
+shared memory are generic.  Loops carry no hints for vectors: a thread has none.
 """
 
 from __future__ import annotations
@@ -69,6 +69,11 @@ class ThreadText(StatementText):
                     multiply_tiles(self, statement)
             case _:
                 super()._statement(statement)
+
+    def moved(self, pointer: str, varying: Sequence[tuple[str, int]], known: int, kind: str, *, inside: bool) -> str:
+        """In two steps: neighbours then have the first in common, by which LLVM sees that they are."""
+        first = super().moved(pointer, varying, 0, kind, inside=inside)
+        return self.stepped(first, str(known), kind, inside=inside)
 
     def barrier(self) -> None:
         """All threads of the block wait for each other."""
@@ -154,7 +159,7 @@ class ThreadText(StatementText):
 
     def _exchange(self, combine: Combine, values: Sequence[str], distance: int, left: int) -> list[str]:
         """The values of `left` groups of threads, `distance` threads apart, through shared memory."""
-        memory = [self.exchange_memory(value.dtype) for value in combine.values]
+        memory = [self._exchange_memory(value.dtype, number) for number, value in enumerate(combine.values)]
         self.barrier()
         for value, name, pointer in zip(combine.values, values, memory, strict=True):
             self._put(pointer, self.thread, value.dtype, name)
@@ -171,15 +176,18 @@ class ThreadText(StatementText):
             rows = [self._combined(combine, rows[i], rows[i + 1], "false") for i in range(0, len(rows), 2)]
         return rows[0]
 
-    def exchange_memory(self, dtype: DType) -> str:
-        """A pointer to shared memory with an element for each thread of the block, one for all uses of a type."""
+    def _exchange_memory(self, dtype: DType, number: int) -> str:
+        """A pointer to shared memory with an element for each thread of the block, for one of the values combined.
+
+        Whatever is combined later uses it again.
+        """
         kind = f"[{self.threads} x {_memory_type(dtype)}]"
         size = 16
 
         def write(symbol: str) -> str:
             return f"{symbol} = internal addrspace(3) global {kind} undef, align {size}"
 
-        symbol = self.module.once(("exchange", kind), f"exchange_{dtype.name}_{self.threads}", write)
+        symbol = self.module.once(("exchange", kind, number), f"exchange{number}_{dtype.name}_{self.threads}", write)
         return self.text.pure(f"addrspacecast ptr addrspace(3) {symbol} to ptr")
 
     def _put(self, pointer: str, place: str, dtype: DType, name: str) -> None:
