@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
@@ -119,6 +121,13 @@ class Function:
     branch_targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     registers: dict[str, Register] = field(default_factory=dict)
     variables: list[Variable] = field(default_factory=list)
+    _mentions: Counter[str] = field(default_factory=Counter[str])
+
+    def mentions(self, register: str) -> int:
+        """How often the instructions name a register."""
+        if not self._mentions:
+            self._mentions.update(name for each in self.instructions for name in _registers(each))
+        return self._mentions[register]
 
 
 @dataclass(slots=True)
@@ -128,3 +137,22 @@ class File:
     target: str
     variables: list[Variable]
     functions: list[Function]
+
+
+def _registers(instruction: Instruction) -> Iterator[str]:
+    """The names of an instruction's registers, its predicate among them."""
+    pending: list[object] = [*instruction.operands, instruction.predicate]
+    while pending:
+        match pending.pop():
+            case Register(name):
+                yield name
+            case Negated(operand):
+                pending.append(operand)
+            case Pair(first, second):
+                pending += (first, second)
+            case Vector(items) | Arguments(items):
+                pending += items
+            case Address(base, _, coordinates):
+                pending += (base, coordinates)
+            case _:
+                pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ptx_machine.errors import Misaligned, OutOfBounds
 from ptx_machine.instructions.table import builds
 from ptx_machine.operands import Array, Assembler, Execute
 from ptx_machine.scalars import Scalar
-from ptx_machine.syntax import Address, Symbol
+from ptx_machine.syntax import Address, Register, Symbol
 
 if TYPE_CHECKING:
     from ptx_machine.wave import Wave
@@ -66,10 +66,12 @@ def build_load(a: Assembler) -> Execute:
     access = Access(a)
     if access.space == "param":
         return _load_parameter(a, access)
-    load = loader(access)
     address = a.address(1)
     writes = _vector_targets(a, access)
     size, vector, dtype = access.scalar.nbytes, access.vector, access.scalar.dtype
+    if access.space == "global" and vector > 1:
+        return _load_used(a, access, address, writes)
+    load = loader(access)
     if len(writes) == 1:
         write = writes[0]
         return lambda w: write(w, load(w, w.each(address(w)), size, 1)[:, 0].view(dtype))
@@ -78,6 +80,28 @@ def build_load(a: Assembler) -> Execute:
         values = load(w, w.each(address(w)), size, vector).view(dtype)
         for i, put in enumerate(writes):
             put(w, values[:, i])
+
+    return execute
+
+
+def _load_used(a: Assembler, access: Access, address: Callable[[Wave], Any], writes: Sequence[Any]) -> Execute:
+    """A vector from global memory, of which trailing elements that nothing uses may be anything, or nothing.
+
+    They lie in the same 16 bytes as the first, so that a device reads them without harm.
+    """
+    items = a.items(0)
+    used = [not isinstance(item, Register) or a.function.mentions(item.name) > 1 for item in items]
+    count = max((number + 1 for number, is_used in enumerate(used) if is_used), default=1)
+    size, dtype, nbytes = access.scalar.nbytes, access.scalar.dtype, access.scalar.nbytes * access.vector
+    writes = writes[:count]
+
+    def execute(w: Wave) -> None:
+        addresses = w.each(address(w))
+        global_memory.check_alignment(w, addresses, nbytes)
+        loaded = global_memory.load(w, addresses, size, count, access.synchronising, access.constant, aligned=True)
+        values = loaded.view(dtype)
+        for number, put in enumerate(writes):
+            put(w, values[:, number])
 
     return execute
 
