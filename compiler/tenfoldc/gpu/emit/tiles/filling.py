@@ -155,9 +155,8 @@ class Filling:
         size = self.width * self.layout.dtype.itemsize
         condition = self.words.all_of(self._bind(group, number, 0))
         source = self.writer.address(element.buffer, element.index)
-        source = self.text.pure(f"addrspacecast ptr {source} to ptr addrspace(1)")
         cache = "cg" if size == 16 else "ca"
-        operands = f"ptr addrspace(3) {self._target(group, base)}, ptr addrspace(1) {source}"
+        operands = f"ptr addrspace(3) {self._target(group, base)}, ptr {source}"
         suffix = ""
         if condition is not None:
             operands += f", i32 {self.text.pure(f'select i1 {condition}, i32 {size}, i32 0')}"
