@@ -6,6 +6,10 @@ Run with `-s` to see the table of what the kernels take.
 from __future__ import annotations
 
 import functools
+import importlib.util
+import shutil
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 from gpu_programs import PROGRAMS
@@ -13,7 +17,7 @@ from gpu_programs import PROGRAMS
 from tenfold_rt.errors import VerificationError
 from tenfoldc.gpu import assemble as assembling
 from tenfoldc.gpu import compile_plan
-from tenfoldc.gpu.assemble import Assembled, KernelUse, assemble, assembler_name
+from tenfoldc.gpu.assemble import Assembled, KernelUse, assemble, assembler_name, find_ptxas
 from tenfoldc.target import gpu
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_90a")
@@ -89,3 +93,17 @@ def test_without_an_assembler_there_is_no_machine_code(monkeypatch: pytest.Monke
 def test_what_the_assembler_refuses_is_told_with_its_line() -> None:
     with pytest.raises(VerificationError, match="line 4"):
         assemble(".version 8.0\n.target sm_80\n.address_size 64\nnonsense\n", "sm_80")
+
+
+@pytest.mark.parametrize("place", ["cu13/bin/ptxas", "cuda_nvcc/bin/ptxas"])
+def test_the_assembler_is_found_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    program = tmp_path / "nvidia" / place
+    program.parent.mkdir(parents=True)
+    program.touch()
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: ModuleSpec(name, None, is_package=True))
+    assert find_ptxas() is None
+    spec = ModuleSpec("nvidia", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path / "nvidia")]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec if name == "nvidia" else None)
+    assert find_ptxas() == program

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from tenfold_rt.status import DRIVER_FAILURE, Status
 from tenfoldc.gpu import library as gpu_library
 from tenfoldc.gpu.assemble import assemble, assembler_name
 from tenfoldc.gpu.library import library_of_plan
+from tenfoldc.target import Target
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -185,6 +188,29 @@ def test_without_an_assembler_the_driver_translates(tmp_path: Path, monkeypatch:
     with FakeGpu(tmp_path) as gpu:
         assert library.call("nested", [np.array(0)], gpu.environment).results[0] == 63
     assert gpu.called("cuModuleLoadData") == 1
+
+
+def test_libraries_are_linked_for_aarch64_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_library, "least_host", lambda: Target("aarch64-unknown-linux-gnu", "generic", ()))
+    code, manifest = library_of_plan(PLAN)
+    assert int.from_bytes(code[18:20], "little") == 183
+    assert manifest.triple.startswith("aarch64")
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+def test_memory_of_the_cpu_is_used_rightly(library: CLibrary) -> None:
+    with FakeGpu(library.directory) as gpu:
+        library.call("described", [np.zeros((8, 32))], gpu.environment, times=2)
+        done = subprocess.run(
+            ["valgrind", "-q", "--error-exitcode=9", str(library.directory / "call_described")],
+            cwd=library.directory,
+            env={**os.environ, **gpu.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"0 {Status.OK.message}"] * 2
 
 
 def test_the_copy_engine_does_not_take_every_element_type() -> None:
