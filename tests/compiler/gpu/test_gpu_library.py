@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from c_calls import Array, CLibrary
@@ -19,6 +20,7 @@ from tenfold import nn
 from tenfold.export import merge
 from tenfold_rt.status import DRIVER_FAILURE, GpuStatus, Status
 from tenfoldc.gpu.library import compile_library
+from tenfoldc.gpu.lower.products import tilings
 from tenfoldc.target import gpu as gpu_target
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -286,3 +288,26 @@ def test_python_loads_it_too(library: CLibrary, tmp_path: Path) -> None:
 def test_python_raises_where_there_is_no_driver(library: CLibrary) -> None:
     with pytest.raises(tn.ArtifactError, match=r"no driver for NVIDIA's GPUs"):
         tn.load(library.path).either(np.zeros(4, np.float32), True)
+
+
+@BOTH
+def test_products_by_the_copy_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: bool) -> None:
+    """Small products do not use it unless no other way to cut them is better."""
+    known = tilings.bulk_candidates
+    monkeypatch.setattr(
+        tilings, "bulk_candidates", lambda m: [tilings.Candidate(known(m)[-1].tiling, 1e6)] if known(m) else []
+    )
+
+    def product(a: Any, b: Any) -> Any:
+        return a @ b
+
+    module = tn.compile(product).lower(tn.bf16[72, 136], tn.bf16[136, 264]).module
+    library = CLibrary(tmp_path, *compile_library(module, target=gpu_target("sm_90a"), library="products"))
+    a, b = (DATA.standard_normal(shape, np.float32).astype(ml_dtypes.bfloat16) for shape in ((72, 136), (136, 264)))
+    with FakeGpu(tmp_path) as gpu:
+        outcome = library.call("product", [a, b], gpu.environment, device=device)
+    assert (outcome.lines, gpu.errors) == ((OK,), [])
+    assert gpu.called("cuTensorMapEncodeTiled") == 2
+    assert gpu.called("cuFuncSetAttribute") == sum(launch.shared_bytes > 48 << 10 for launch in gpu.launches) == 1
+    expected = a.astype(np.float32) @ b.astype(np.float32)
+    np.testing.assert_allclose(outcome.results[0].astype(np.float32), expected, rtol=1e-2, atol=1e-2)
