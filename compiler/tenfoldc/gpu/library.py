@@ -6,10 +6,13 @@ tensor IR  ── `compile_plan` ──  PTX and steps  ── assemble ──  
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tenfold_rt.cuda.plan import Plan
 from tenfold_rt.manifest import Entry, GpuCode, GpuKernel, Manifest
 from tenfoldc.artifact.gpu import Images, interface
 from tenfoldc.artifact.library import library as link
+from tenfoldc.artifact.python_entry import byte_size
 from tenfoldc.emit import compile_text
 from tenfoldc.gpu.assemble import Assembled, assemble
 from tenfoldc.gpu.pipeline import compile_plan
@@ -38,6 +41,43 @@ def library_of_plan(plan: Plan, observe: Observer | None = None) -> tuple[bytes,
     text = run.stage("interface", name, lambda: interface(plan, manifest, images), str)
     code = run.stage("optimise", name, lambda: compile_text(text, host), lambda c: c.optimised_text())
     return run.stage("link", name, lambda: link([code.object_code], manifest, images.data), lambda _: ""), manifest
+
+
+@dataclass(frozen=True, slots=True)
+class EntryUse:
+    """How many bytes of a GPU's memory one entry takes; the constants are shared by all entries of a library."""
+
+    entry: str
+    parameters: int
+    results: int
+    constants: int
+    workspace: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What a program takes of a GPU."""
+
+    entries: tuple[EntryUse, ...]
+    code: GpuCode
+
+
+def inspect(module: Module, target: Target) -> Inspected:
+    """What the entries of `module` take when they are called, and their kernels."""
+    plan = compile_plan(module, target=target, library=module.entries[0])
+    return Inspected(
+        tuple(
+            EntryUse(
+                entry.name,
+                sum(map(byte_size, entry.parameters)),
+                sum(map(byte_size, entry.results)),
+                len(plan.constants),
+                entry.workspace_bytes,
+            )
+            for entry in plan.entries
+        ),
+        gpu_code(plan, assemble(plan.ptx, plan.architecture)),
+    )
 
 
 def gpu_code(plan: Plan, assembled: Assembled | None) -> GpuCode:

@@ -1,7 +1,7 @@
 """`tenfold inspect`: a file in, lines for a person out.
 
-For a source file they are a table of the memory that its functions take; for a library, what it was made for, its
-functions, and a table of the kernels for GPUs that it holds.
+For a source file they are a table of the memory that its functions take, and for a GPU of its kernels too; for a
+library, what it was made for, its functions, and a table of the kernels for GPUs that it holds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tenfold.cli.compiling import target_name
 from tenfold.cli.sources import read_module
+from tenfold.export import gpu_libraries
 from tenfold.program import compiler, refuse_uncompiled
 from tenfold_rt.errors import RequestError
 from tenfold_rt.library_file import read_manifest
@@ -17,16 +19,20 @@ from tenfold_rt.manifest import Buffer, Entry, GpuCode, Manifest
 from tenfoldc import target as targets
 
 _COLUMNS = ("entry", "parameters", "results", "constants", "workspace", "live", "thread", "peak")
+_GPU_COLUMNS = ("entry", "parameters", "results", "constants", "workspace")
 _KERNEL_COLUMNS = ("kernel", "registers", "shared", "spilled", "from")
 _UNITS = ("B", "KiB", "MiB", "GiB")
 
 
-def findings(source: str, arguments: Sequence[str]) -> Iterator[str]:
+def findings(source: str, arguments: Sequence[str], target: str = "cpu") -> Iterator[str]:
     """The lines for a source file or a library; `TenfoldError` where it is neither."""
     if Path(source).suffix != ".so":
-        return memory(source, arguments)
+        machine = target_name(target, "native")
+        return memory(source, arguments) if target == "cpu" else kernels(source, arguments, machine)
     if arguments:
         raise RequestError("--arg gives types to Python functions", mend=f"{source} is compiled")
+    if target != "cpu":
+        raise RequestError(f"--target {target} is for files that are compiled", mend=f"{source} has its target")
     manifest, _ = read_manifest(Path(source))
     return contents(manifest)
 
@@ -40,6 +46,18 @@ def memory(source: str, arguments: Sequence[str]) -> Iterator[str]:
         sizes = (use.parameters, use.results, use.constants, use.workspace, use.live, use.per_thread, use.peak)
         rows.append((use.entry, *map(_amount, sizes)))
     yield from _table(rows)
+
+
+def kernels(source: str, arguments: Sequence[str], target: str) -> Iterator[str]:
+    """What each function takes of a GPU's memory, and each kernel of a multiprocessor."""
+    module, _ = read_module(source, arguments)
+    refuse_uncompiled(module)
+    made = gpu_libraries().inspect(module, targets.named(target))
+    rows: list[tuple[str, ...]] = [_GPU_COLUMNS]
+    for use in made.entries:
+        rows.append((use.entry, *map(_amount, (use.parameters, use.results, use.constants, use.workspace))))
+    yield from _table(rows)
+    yield from _kernels(made.code)
 
 
 def contents(manifest: Manifest) -> Iterator[str]:

@@ -98,13 +98,15 @@ def run_command(source: str, inputs: Path | None, outputs: Path | None) -> None:
 @cli.command("inspect")
 @click.argument("source", metavar="FILE[:NAME]|LIBRARY.so")
 @click.option("--arg", "arguments", metavar="NAME=SPEC", multiple=True, help="As in `tenfold compile`.")
-def inspect_command(source: str, arguments: tuple[str, ...]) -> None:
+@click.option("--target", metavar="cpu|cuda[:ARCH]", default="cpu", show_default=True, help="As in `tenfold compile`.")
+def inspect_command(source: str, arguments: tuple[str, ...], target: str) -> None:
     """Say how much memory each function of FILE takes when it is called, or what a compiled LIBRARY.so holds.
 
     `live` is the most of the workspace that holds something at one moment; no placement could need less.  `peak` is
-    all that a call on one thread has in memory; `thread` is what each further thread adds.
+    all that a call on one thread has in memory; `thread` is what each further thread adds.  With `--target cuda` the
+    table is of the GPU's memory, and of what NVIDIA's assembler, where it is at hand, says that each kernel takes.
     """
-    for line in inspecting.findings(source, arguments):
+    for line in inspecting.findings(source, arguments, target):
         click.echo(line)
 
 

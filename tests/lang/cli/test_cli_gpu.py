@@ -94,6 +94,27 @@ def test_inspect_tells_what_a_library_for_the_cpu_holds() -> None:
     ]
 
 
+def test_inspect_tells_what_a_program_takes_of_a_gpu() -> None:
+    lines = tenfold("inspect", "model.py", "--target", "cuda:sm_90a").output.splitlines()
+    assert lines[0].split() == ["entry", "parameters", "results", "constants", "workspace"]
+    assert lines[1].split()[:5] == ["total", "1.172", "KiB", "4", "B"]
+    assert lines[2].split() == ["kernel", "registers", "shared", "spilled", "from"]
+    assert ("?" in lines[3].split()) == (assembler_name() is None)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        ("libmodel.so", "cuda", "--target cuda is for files that are compiled; libmodel.so has its target"),
+        ("model.py", "gpu", "there is no target 'gpu'"),
+    ],
+)
+def test_inspect_refuses_targets(source: str, target: str, said: str) -> None:
+    done = tenfold("inspect", source, "--target", target)
+    assert done.exit_code == 2
+    assert done.output.startswith(f"tenfold: {said}")
+
+
 def test_inspect_takes_no_types_for_a_library() -> None:
     tenfold("compile", "model.py")
     done = tenfold("inspect", "libmodel.so", "--arg", "x=f32[3]")
