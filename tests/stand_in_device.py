@@ -165,6 +165,9 @@ class StandInDevice:
     def memory_stats(self) -> MemoryStats:
         return MemoryStats(self._current, self._peak, self._current, self._total - self._current, self._total)
 
+    def trim(self) -> None:
+        self.log.append("trim")
+
     def reset_peak(self) -> None:
         self._peak = self._current
 

@@ -43,7 +43,7 @@ def _without_tensors(data: object) -> object:
     """Nested lists with tensors of one number as these numbers."""
     if isinstance(data, (list, tuple)):
         return [_without_tensors(item) for item in cast("list[object]", data)]
-    if isinstance(data, Tensor) and data.array is not None:
+    if isinstance(data, Tensor) and data.memory is not None:
         return data.detach().cpu().numpy() if data.ndim else data.item()
     return data
 

@@ -101,6 +101,12 @@ def memory_reserved(device: Device | str | int | None = None) -> int:
     return _gpu(device).memory_stats().reserved
 
 
+def empty_cache() -> None:
+    """Give the memory of all GPUs back to the system that this process keeps and that nothing uses."""
+    for index in range(device_count()):
+        devices.device(index).trim()
+
+
 def reset_peak_memory_stats(device: Device | str | int | None = None) -> None:
     """Let the most that was allocated be what is allocated now."""
     _gpu(device).reset_peak()

@@ -248,11 +248,12 @@ class Tensor(Operators, Methods, Changes, Fillings):
         self.put(index, values)
 
     def __repr__(self) -> str:
-        if self.array is None:
+        array = self.array
+        if array is None:
             return f"Tensor({self.tensor_type}, traced)"
         node = self.grad_fn
         return tensor_text(
-            self.array,
+            array,
             requires_grad=self.requires_grad,
             grad_fn=None if node is None else node.name(),
             device=self.device,
@@ -260,7 +261,7 @@ class Tensor(Operators, Methods, Changes, Fillings):
         )
 
     def __format__(self, spec: str) -> str:
-        if self.ndim > 0 or self.is_parameter or (self.array is None and not spec):
+        if self.ndim > 0 or self.is_parameter or (self.memory is None and not spec):
             return super().__format__(spec)
         return format(self.item(), spec)
 

@@ -463,7 +463,7 @@ def array_from(data: object) -> Array:
 def _holds_traced(data: object) -> bool:
     if isinstance(data, (list, tuple)):
         return any(_holds_traced(item) for item in cast("list[object]", data))
-    return isinstance(data, TensorValue) and data.array is None
+    return isinstance(data, TensorValue) and data.memory is None
 
 
 def _holds_f64(data: object) -> bool:

@@ -112,7 +112,7 @@ def _without_masks(item: Any) -> list[Any]:
     if dtype is not dtypes.bool_ and dtype != np.bool_:
         return [item]
     if isinstance(item, TensorValue):
-        if item.array is None:
+        if item.memory is None:
             refuse_value("indexing with a boolean mask", item.tensor_type, "use tn.where(mask, x, other)")
         item = item.array
     if not item.ndim:
@@ -124,11 +124,13 @@ def _resolved_item(item: Any, axis: int, length: int) -> Item:
     if isinstance(item, slice):
         return _resolved_slice(cast("Any", item), length)
     if isinstance(item, TensorValue):
-        if item.array is None:
+        if item.memory is None:
             if not item.tensor_type.dtype.is_integer:
                 raise DTypeError(f"indexing: the index {item.tensor_type} is not of integers", where=here())
             return item
-        _checked(item.array, axis, length)
+        array = item.array
+        assert array is not None
+        _checked(array, axis, length)
         return item
     if isinstance(item, np.ndarray):
         return _checked(cast("Array", item), axis, length)
@@ -143,7 +145,7 @@ def _resolved_item(item: Any, axis: int, length: int) -> Item:
 
 def _resolved_slice(item: Any, length: int) -> Slice:
     for bound in (item.start, item.stop, item.step):
-        if isinstance(bound, TensorValue) and bound.array is None:
+        if isinstance(bound, TensorValue) and bound.memory is None:
             refuse_value("slicing", bound.tensor_type, "use x[i] in a loop, or take a slice of fixed size with tn.take")
     start, stop, step = item.indices(length)
     size = len(range(start, stop, step))

@@ -16,7 +16,7 @@ from tenfoldc.ops import Direction
 
 def is_traced(value: Any) -> bool:
     """Whether `value` is a tensor that only the compiled code knows."""
-    return isinstance(value, TensorValue) and value.array is None
+    return isinstance(value, TensorValue) and value.memory is None
 
 
 def condition(value: Any) -> Var:

@@ -129,6 +129,10 @@ class Device(Protocol):
         """How much memory is in use."""
         ...
 
+    def trim(self) -> None:
+        """Give the memory back to the system that is kept and that nothing uses."""
+        ...
+
     def reset_peak(self) -> None:
         """Let the peak be what is allocated now."""
         ...

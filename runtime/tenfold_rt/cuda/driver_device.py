@@ -112,8 +112,7 @@ class DriverDevice:
             address = self._allocated(size)
             if address is None:
                 gc.collect()
-                self._driver.call("cuStreamSynchronize", self._stream)
-                self._driver.call("cuMemPoolTrimTo", self._pool, 0)
+                self.trim()
                 address = self._allocated(size)
             if address is None:
                 stats = self.memory_stats()
@@ -177,6 +176,12 @@ class DriverDevice:
             reserved = self._driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT
             kept = int(self._driver.call("cuMemPoolGetAttribute", self._pool, reserved))
             return MemoryStats(self._current, self._peak, kept, int(free), int(total))
+
+    def trim(self) -> None:
+        """Let go of what the pool keeps."""
+        with self._using():
+            self._driver.call("cuStreamSynchronize", self._stream)
+            self._driver.call("cuMemPoolTrimTo", self._pool, 0)
 
     def reset_peak(self) -> None:
         """Let the peak be what is allocated now."""

@@ -103,9 +103,13 @@ class DeviceArray:
         return DeviceArray.of_host(device, self.host())
 
     def part(self, offset: int, shape: Sequence[int]) -> DeviceArray:
-        """The elements from number `offset` on, as a tensor of `shape` over the same memory."""
+        """The elements from number `offset` on, as a tensor of `shape` over the same memory.
+
+        It refers to the tensor that has all of the memory, as an array of NumPy's does to its base.
+        """
+        whole = self.owner if isinstance(self.owner, DeviceArray) else self
         address = self.address + offset * self.dtype.itemsize
-        return DeviceArray(self.device, self.dtype, shape, self.owner, address, is_writable=self.is_writable)
+        return DeviceArray(self.device, self.dtype, shape, whole, address, is_writable=self.is_writable)
 
     def overlaps(self, other: DeviceArray) -> bool:
         """Whether a byte belongs to both."""

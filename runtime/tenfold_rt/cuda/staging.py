@@ -12,6 +12,9 @@ from tenfold_rt.cuda.driver import Driver
 _PIECE = 4 << 20
 """Bytes of a buffer."""
 
+_SMALL = 64 << 10
+"""Bytes up to which the driver takes a copy of what it is given and does not wait for the GPU."""
+
 _WITHOUT_TIMING = 2
 
 
@@ -34,6 +37,10 @@ class Staging:
     def copy_in(self, target: int, source: memoryview) -> None:
         """Copy bytes to the device; the source may be changed once this returns."""
         driver = self._driver
+        if len(source) <= _SMALL:
+            given = (ctypes.c_ubyte * len(source)).from_buffer_copy(source)
+            driver.call("cuMemcpyHtoDAsync", target, ctypes.addressof(given), len(source), self._stream)
+            return
         for number, start in enumerate(range(0, len(source), _PIECE)):
             buffer = self._buffer(number)
             piece = source[start : start + _PIECE]

@@ -92,6 +92,17 @@ def test_memory_lives_as_long_as_somebody_has_it() -> None:
     assert len(gpu_dlpack._GIVEN_AWAY) == known
 
 
+def test_a_change_in_place_is_seen_while_the_old_elements_are_still_to_be_read() -> None:
+    x = tn.arange(3.0).cuda()
+    tn.lazy.run()
+    y = tn.from_dlpack(Foreign(x))
+    before = x * 2
+    x.add_(1)
+    assert y.tolist() == [1, 2, 3]
+    assert before.tolist() == [0, 2, 4]
+    assert x.data_ptr() == y.data_ptr()
+
+
 def test_what_has_a_gradient_is_refused() -> None:
     x = tn.ones(3, device="cuda", requires_grad=True)
     with pytest.raises(GradientError, match="detach"):

@@ -271,6 +271,11 @@ def test_what_the_devices_are() -> None:
     assert tn.cuda.memory_stats()["allocated_bytes.all.current"] == tn.cuda.memory_allocated()
 
 
+def test_memory_that_is_kept_is_given_back(gpus: list[InterpretingDevice]) -> None:
+    tn.cuda.empty_cache()
+    assert [gpu.log for gpu in gpus] == [["trim"], ["trim"]]
+
+
 def test_synchronize_tells_what_failed(gpus: list[InterpretingDevice]) -> None:
     x = tn.ones(3, device="cuda:1")
     tn.cuda.synchronize("cuda:1")

@@ -72,6 +72,13 @@ def test_large_copies_go_in_pieces() -> None:
     np.testing.assert_array_equal(of(device, values).host(), values)
 
 
+def test_small_copies_to_the_device_do_not_wait_for_it(device: DriverDevice, api: FakeDriver) -> None:
+    of(device, range(100))
+    assert "cuEventSynchronize" not in api.calls
+    of(device, range(20_000))
+    assert "cuEventSynchronize" in api.calls
+
+
 def test_bfloat16_is_copied_by_its_bits(device: DriverDevice) -> None:
     values = np.array([1.5, -2], dtypes.bf16.numpy)
     found = DeviceArray.of_host(device, values)

@@ -62,7 +62,7 @@ def default_convert(data: Any) -> Any:
 
 def _stacked_tensors(batch: Sequence[Tensor]) -> Tensor:
     """Tensors with values are copied beside each other; traced ones, and those with gradients, are stacked."""
-    if any(sample.array is None or getattr(sample, "requires_grad", False) for sample in batch):
+    if any(sample.memory is None or getattr(sample, "requires_grad", False) for sample in batch):
         return stack(list(batch))
     return _stacked([cast("Array", sample.array) for sample in batch])
 
