@@ -49,7 +49,7 @@ def jacobian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, 
             columns = [
                 shapes.reshape(shapes.stack([part[place] for part in parts]), (*output.shape, *x.shape))
                 if parts
-                else creation.zeros((*output.shape, *x.shape), dtype=output.dtype)
+                else creation.zeros((*output.shape, *x.shape), dtype=output.dtype, device=output.device)
                 for place, x in enumerate(given)
             ]
             rows.append(_arranged(columns, one_input))

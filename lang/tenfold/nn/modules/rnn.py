@@ -97,7 +97,7 @@ class RNNBase(Module):
         layers = self.num_layers * len(self._suffixes())
         expected = [(layers, *examples, width) for width in (self._width(), self.hidden_size)[: len(names)]]
         if hx is None:
-            return tuple(zeros(shape, dtype=input.dtype) for shape in expected)
+            return tuple(zeros(shape, dtype=input.dtype, device=input.device) for shape in expected)
         for name, state, shape in zip(names, hx, expected, strict=True):
             if tuple(state.shape) != shape:
                 raise ShapeError(f"Expected {name} size {shape}, got {list(state.shape)}")
@@ -265,7 +265,9 @@ class RNNCellBase(Module):
             raise ShapeError(
                 f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.ndim}D instead", where=here()
             )
-        return zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype) if hx is None else hx
+        return (
+            zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype, device=input.device) if hx is None else hx
+        )
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else f", bias={self.bias}")
