@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tenfold_rt import dtypes
 from tenfold_rt.c_names import argument_names, library_names
-from tenfold_rt.manifest import Buffer, Entry, Manifest
+from tenfold_rt.manifest import Buffer, Entry, GpuCode, Manifest
 
 NAMES = st.one_of(st.text(max_size=8), st.sampled_from(["int", "add", "add_ctx", "add_2", "exp", "_x", "x__y", "ctx"]))
 
@@ -42,9 +42,18 @@ def test_an_entry_s_other_functions_are_kept_clear_too() -> None:
     assert names_of("demo_status") == ("demo_status_2",)
 
 
+def test_a_library_for_gpus_has_one_more_function_for_each_entry() -> None:
+    code = GpuCode("sm_80", ("ptx",), ())
+    manifest = Manifest("demo", "0", "", "", (), tuple(Entry(name, (), ()) for name in ("f", "f_device")), code)
+    assert [entry.device for entry in library_names(manifest).entries] == ["f_device", "f_device_2_device"]
+    assert len(library_names(manifest).exported()) == 3 + 4 * 2
+
+
 def test_context_is_not_an_argument_s_name() -> None:
     entry = Entry("f", (Buffer("ctx", dtypes.f32, ()), Buffer("x", dtypes.f32, ())), (Buffer("x", dtypes.f32, ()),))
     assert argument_names(entry) == ("ctx_2", "x", "x_2")
+    stream = Entry("f", (Buffer("stream", dtypes.f32, ()),), ())
+    assert argument_names(stream) == ("stream_2",)
 
 
 def test_no_name_of_a_family_holds_two_underscores() -> None:

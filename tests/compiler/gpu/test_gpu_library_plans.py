@@ -190,6 +190,26 @@ def test_without_an_assembler_the_driver_translates(tmp_path: Path, monkeypatch:
     assert gpu.called("cuModuleLoadData") == 1
 
 
+def test_each_context_has_kernels_of_its_own_and_is_left_as_it_was(library: CLibrary) -> None:
+    body = """
+  void *contexts[2], *now;
+  int64_t x = 7, result;
+  told(nested(&x, &result));
+  if (cuCtxGetCurrent(&now) || now) fail("a context was left");
+  for (int i = 0; i < 2; ++i) {
+    if (cuDevicePrimaryCtxRetain(&contexts[i], i) || cuCtxPushCurrent_v2(contexts[i])) fail("context");
+    for (int time = 0; time < 2; ++time) told(nested(&x, &result));
+    if (cuCtxGetCurrent(&now) || now != contexts[i] || result != 70) fail("another context");
+  }
+"""
+    with FakeGpu(library.directory) as gpu:
+        program = library.program("contexts", body, before="int cuCtxGetCurrent(void **);", driver=True)
+        assert library.run(program, gpu.environment) == (f"0 {Status.OK.message}",) * 5
+    assert gpu.errors == []
+    loaded = [numbers[0] for name, numbers in gpu.calls if name == "cuModuleLoadData"]
+    assert len(dict.fromkeys(loaded)) == gpu.called("cuMemPoolCreate") == 2
+
+
 def test_libraries_are_linked_for_aarch64_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_library, "least_host", lambda: Target("aarch64-unknown-linux-gnu", "generic", ()))
     code, manifest = library_of_plan(PLAN)
