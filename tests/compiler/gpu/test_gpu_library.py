@@ -18,6 +18,7 @@ from fake_libcuda import FakeGpu
 import tenfold as tn
 from tenfold import nn
 from tenfold.export import merge
+from tenfold_rt.cuda.driver import OLDEST_DRIVER
 from tenfold_rt.status import DRIVER_FAILURE, GpuStatus, Status
 from tenfoldc.gpu.library import compile_library
 from tenfoldc.gpu.lower.products import tilings
@@ -173,7 +174,11 @@ def test_without_a_driver(library: CLibrary) -> None:
     assert said == (f"{GpuStatus.ENODRIVER:d} {GpuStatus.ENODRIVER.message}",) * 2
 
 
-@pytest.mark.parametrize("options", [{"version": 12030}, {"old": True}], ids=["version", "function missing"])
+@pytest.mark.parametrize(
+    "options",
+    [{"version": 1000 * OLDEST_DRIVER[0] + 10 * OLDEST_DRIVER[1] - 1}, {"old": True}],
+    ids=["version", "function missing"],
+)
 def test_a_driver_that_is_too_old(library: CLibrary, options: dict[str, Any]) -> None:
     said = statuses(library, FakeGpu(library.directory, **options))
     assert said == (f"{GpuStatus.EOLDDRIVER:d} {GpuStatus.EOLDDRIVER.message}",)
