@@ -79,6 +79,13 @@ def test_factors_that_are_computed_and_sums_that_are_used(seed: int) -> None:
     np.testing.assert_allclose(run_plan(plan, [a, b, bias, residual], seed)[0], wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.fixture
+def eager_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks share sums as soon as they can."""
+    monkeypatch.setattr(tilings, "_LAUNCH_CYCLES", 0)
+
+
+@pytest.mark.usefixtures("eager_to_share")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_long_sum_is_shared_by_blocks(seed: int) -> None:
     arrays = draw(tn.float32, (17, 290), (290, 33))
@@ -87,6 +94,7 @@ def test_a_long_sum_is_shared_by_blocks(seed: int) -> None:
     assert_product(run_plan(plan, arrays, seed)[0], *arrays)
 
 
+@pytest.mark.usefixtures("eager_to_share")
 def test_the_same_bits_under_every_schedule() -> None:
     arrays = draw(tn.float32, (17, 290), (290, 33))
     plan = plan_of(matmul, tn.f32[17, 290], tn.f32[290, 33])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tenfoldc.gpu.lower.products.convolution import convolution_products
 from tenfoldc.gpu.lower.products.factors import is_nearer
 from tenfoldc.gpu.lower.products.plain import lower_plain
+from tenfoldc.gpu.lower.products.thin import MOST_VECTORS, lower_thin
 from tenfoldc.gpu.lower.products.tiled import lower_tiled, multiplier_of
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops.ir import Expr, Local, Statement, Store
@@ -17,8 +18,11 @@ from tenfoldc.lower.products.contraction import dot_product
 from tenfoldc.lower.products.product import Product
 from tenfoldc.target import Target
 
-_SMALLEST_TILED = 1 << 12
+_SMALLEST_SHARED = 1 << 12
 """Multiplications below which one thread for each element is as fast."""
+
+_SMALLEST_DEPTH = 64
+"""Products that make up a sum from which several threads share one."""
 
 
 def lower_dot_general(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
@@ -42,8 +46,13 @@ def _lower_product(ctx: LoweringContext, product: Product, target: Target) -> Se
         return []
     if _rows_adjoin(ctx, product):
         product = _exchanged(product)
-    work = product.rows * product.columns * product.depth
-    if not product.dtype.is_float or work < _SMALLEST_TILED or min(product.rows, product.columns) == 1:
+    if product.rows * product.columns * product.depth < _SMALLEST_SHARED:
+        return lower_plain(ctx, product)
+    if product.rows <= MOST_VECTORS < product.columns:
+        product = _exchanged(product)
+    if product.columns <= MOST_VECTORS and product.depth >= _SMALLEST_DEPTH:
+        return lower_thin(ctx, product, target)
+    if not product.dtype.is_float or product.columns <= MOST_VECTORS:
         return lower_plain(ctx, product)
     return lower_tiled(ctx, product, target, multiplier_of(ctx, product, Multiplier.FMA))
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from tenfold_rt import dtypes
 from tenfoldc.gpu.lower.products.factors import Lines, adjoining, half_behind, tile_factor
+from tenfoldc.gpu.lower.products.shared_sums import SharedSums
 from tenfoldc.gpu.lower.products.tilings import Cut, cut, multiprocessors
 from tenfoldc.gpu.tensor_maps import factor_map
 from tenfoldc.gpu.tile_memory import memory_bytes
@@ -15,11 +16,8 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (
     Axis,
     Buffer,
-    Carry,
     Expr,
-    For,
     Launch,
-    Load,
     Local,
     MultiplyTiles,
     Statement,
@@ -29,7 +27,6 @@ from tenfoldc.loops.ir import (
 from tenfoldc.loops.tiles import Multiplier
 from tenfoldc.loops.traversal import walk_statements
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.loop_nest import nest
 from tenfoldc.lower.products.product import Operand, Product
 from tenfoldc.target import Target
 
@@ -97,23 +94,9 @@ class _Tiled:
         """The launch of the tiles, and that which adds up their parts."""
         if self.parts == 1:
             return [self._launch(lambda place, i, j, value: self.product.write(place.batch, i, j, value))]
-        product = self.product
-        shape = (self.parts, product.batch, product.rows, product.columns)
-        sums = self.ctx.scratch("parts", product.dtype, shape)
-
-        def keep(place: _Place, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
-            return [Store(sums, (place.part, place.batch, i, j), value)]
-
-        def total(index: tuple[Expr, ...]) -> Sequence[Statement]:
-            part = self.ctx.axis("part", self.parts)
-            carried, result = Local("sum", product.dtype), Local("total", product.dtype)
-            following = scalar.add(carried, Load(sums, (part, *index)))
-            carry = Carry(carried, scalar.constant(0, product.dtype), following, result)
-            added = For(part, scalar.index(self.parts), (), (carry,))
-            b, i, j = index
-            return [added, *product.write(b, i, j, result)]
-
-        return [self._launch(keep), *nest(self.ctx, shape[1:], total, private=())]
+        sums = SharedSums(self.ctx, self.product, self.parts)
+        launch = self._launch(lambda place, i, j, value: sums.keep(place.part, place.batch, i, j, value))
+        return [launch, *sums.add_up()]
 
     def has_maps(self) -> bool:
         """Whether the copy engine can bring both factors."""

@@ -1,7 +1,8 @@
-"""Which tiles a product is cut into, and how many blocks share one sum: a cost model in numbers of slices.
+"""Which tiles a product is cut into, and how many blocks share one sum: a cost model in cycles.
 
 Larger tiles read less, and smaller ones leave fewer multiprocessors idle.  The time of a product is taken to be that
-of its last multiprocessor: how many tiles that has, times their area, over how well a tile of this size is multiplied.
+of its last multiprocessor: how many tiles that has, times their area, over how well a tile of this size is multiplied;
+and, where blocks share sums, the time to add up the parts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ _FEWEST_SLICES = 8
 
 _MOST_PARTS = 32
 """Blocks that share a sum at most: their parts are read again."""
+
+_PART_CYCLES = 0.4
+"""What a multiprocessor takes to write an element of a part of sums and to read it again."""
+
+_LAUNCH_CYCLES = 5000
+"""What the launch that adds up the parts takes by itself."""
+
+_RATES = {Multiplier.FMA: 128, Multiplier.F64: 150, Multiplier.TF32: 450, Multiplier.BF16: 900, Multiplier.F16: 900}
+"""Multiplications of a multiprocessor in one cycle, in tiles of efficiency 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +106,27 @@ def cut(target: Target, multiplier: Multiplier, batch: int, rows: int, columns: 
     """
     processors = multiprocessors(target)
 
-    def time(candidate: Candidate) -> float:
+    def tiles_of(tiling: Tiling) -> int:
+        return batch * -(-rows // tiling.rows) * -(-columns // tiling.columns)
+
+    def time(choice: tuple[Candidate, int]) -> float:
+        candidate, parts = choice
         tiling = candidate.tiling
-        tiles = batch * -(-rows // tiling.rows) * -(-columns // tiling.columns)
-        parts = _parts(tiling, tiles, depth, processors)
-        turns = -(-tiles * parts // processors)
-        return turns * tiling.rows * tiling.columns / parts / candidate.efficiency
+        turns = -(-tiles_of(tiling) * parts // processors)
+        rate = _RATES[multiplier] * candidate.efficiency
+        multiplied = turns * tiling.rows * tiling.columns * depth / parts / rate
+        if parts == 1:
+            return multiplied
+        return multiplied + _LAUNCH_CYCLES + _PART_CYCLES * batch * rows * columns * parts / processors
 
     known = [*(bulk_candidates(multiplier) if bulk else ()), *candidates(multiplier)]
-    best = min(known, key=time).tiling
-    tiles = batch * -(-rows // best.rows) * -(-columns // best.columns)
-    return Cut(best, _parts(best, tiles, depth, processors))
+    choices = [
+        (candidate, parts)
+        for candidate in known
+        for parts in sorted({1, _parts(candidate.tiling, tiles_of(candidate.tiling), depth, processors)})
+    ]
+    best, parts = min(choices, key=time)
+    return Cut(best.tiling, parts)
 
 
 def _parts(tiling: Tiling, tiles: int, depth: int, processors: int) -> int:
