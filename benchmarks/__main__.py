@@ -1,11 +1,11 @@
-"""`python -m benchmarks calls|startup|compile|memory|cpu|modules`: print a table; `--write` puts it in RESULTS.md."""
+"""`python -m benchmarks calls|startup|compile|memory|cpu|gpu|modules`: a table; `--write` puts it in RESULTS.md."""
 
 from __future__ import annotations
 
 import click
 
 from benchmarks import calls, compile_times, memory, startup
-from benchmarks.cpu.launch import launch
+from benchmarks.cpu.launch import launch, launch_on_gpu
 from benchmarks.report import Section, write
 
 
@@ -66,6 +66,16 @@ def time_compile(rounds: int, lengths: tuple[int, ...], peers: bool, to_file: bo
 def measure_memory(rounds: int, peers: bool, to_file: bool) -> None:
     """By how much first and later calls raise the memory of a process."""
     _finish(memory.section(rounds, peers=peers), to_file)
+
+
+@main.command("gpu")
+@click.option("--only", default="", help="Run the cases whose name holds this.")
+@click.option("--peers", default="torch,compile,jax", show_default=True, help="Whom to time too.")
+@_write
+def time_gpu(only: str, peers: str, to_file: bool) -> None:
+    """The same on a GPU: products, rows, attention and training steps, and how near they come to what the card does."""
+    flags = ["--write"] if to_file else []
+    raise SystemExit(launch_on_gpu(["--only", only, "--peers", peers, *flags]))
 
 
 @main.command("cpu")

@@ -33,3 +33,19 @@ def launch(threads: int, arguments: Sequence[str], module: str = "benchmarks.cpu
             environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
         command = [sys.executable, "-m", module, "--threads", str(threads), *arguments]
         return subprocess.run(command, env=environment, preexec_fn=lambda: os.sched_setaffinity(0, cores)).returncode
+
+
+def launch_on_gpu(arguments: Sequence[str]) -> int:
+    """Run `python -m benchmarks.gpu` with `arguments` on all cores; its exit status.
+
+    JAX takes memory as it needs it, not most of the card's at once.
+    """
+    path = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": path,
+            "TENFOLD_CACHE_DIR": cache,
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        }
+        return subprocess.run([sys.executable, "-m", "benchmarks.gpu", *arguments], env=environment).returncode
