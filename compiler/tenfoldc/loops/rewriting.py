@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tenfoldc.loops.ir import (
     Apply,
+    Axis,
     Barrier,
     Buffer,
     Call,
@@ -70,6 +71,11 @@ class BufferReplacer:
                 self._expressions[pending.pop()] = self._rebuilt(expression)
         return self._expressions[root]
 
+    def _axis(self, axis: Axis) -> Axis:
+        """`axis`, or another that stands for it."""
+        known = self._expressions.get(axis)
+        return known if isinstance(known, Axis) else axis
+
     def _rebuilt(self, expression: Expr) -> Expr:
         operands = tuple(self._expressions[operand] for operand in operands_of(expression))
         same = all(new is old for new, old in zip(operands, operands_of(expression), strict=True))
@@ -126,6 +132,8 @@ class BufferReplacer:
             case MultiplyTiles():
                 return replace(
                     statement,
+                    block=self._axis(statement.block),
+                    thread=self._axis(statement.thread),
                     first_row=self.expression(statement.first_row),
                     first_column=self.expression(statement.first_column),
                     first_slice=self.expression(statement.first_slice),

@@ -11,7 +11,7 @@ from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.gpu.emit.statements import ThreadText
 from tenfoldc.gpu.tensor_maps import FactorMap, factor_maps
-from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, Launch, Load, MultiplyTiles, Statement
+from tenfoldc.loops.ir import Axis, Barrier, Buffer, Constant, Expr, For, Launch, Load, MultiplyTiles, Statement
 from tenfoldc.loops.traversal import all_expressions, loaded, stored, walk_statements
 
 _ALIGNMENT = 16
@@ -58,6 +58,7 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     shared = {buffer.storage for buffer in launch.shared}
     used = dict.fromkeys(buffer.storage for buffer in (*loaded(launch.body), *stored(launch.body)))
     written = {memory[buffer.storage] for buffer in stored(launch.body) if buffer.storage not in shared}
+    exchanged = written & _read_after_barriers(launch, memory)
     places: dict[object, list[Buffer]] = {}
     for buffer in used:
         if buffer not in shared:
@@ -65,9 +66,10 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     pointers: dict[Buffer, str] = {}
     parameters: list[str] = []
     for place, buffers in places.items():
+        alone = "" if place in exchanged else " noalias"
         readonly = "" if place in written else " readonly"
         parameter = f"%b{len(parameters)}"
-        parameters.append(f"ptr addrspace(1) noalias{readonly} align {_ALIGNMENT} {parameter}")
+        parameters.append(f"ptr addrspace(1){alone}{readonly} align {_ALIGNMENT} {parameter}")
         pointers |= dict.fromkeys(buffers, f"addrspace(1) {parameter}")
     axes = tuple(_outer_axes(launch))
     for number, axis in enumerate(axes):
@@ -99,6 +101,13 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     symbol = module.once(("kernel", definition), unique, lambda symbol: f"define ptx_kernel void {symbol}{definition}")
     dynamic = _bytes(launch.shared[-1]) if is_dynamic else 0
     return KernelText(symbol.strip('@"'), tuple(buffers[0] for buffers in places.values()), axes, tuple(maps), dynamic)
+
+
+def _read_after_barriers(launch: Launch, memory: Mapping[Buffer, object]) -> set[object]:
+    """The places that a thread reads in a launch whose threads wait for each other: there, others may have written."""
+    if not any(isinstance(statement, Barrier) for statement in walk_statements(launch.body)):
+        return set()
+    return {memory[buffer.storage] for buffer in loaded(launch.body) if buffer.storage in memory}
 
 
 def _attributes(module: ModuleText, launch: Launch) -> str:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from tenfoldc.gpu.lower.grid import Grid, power_of_two
-from tenfoldc.gpu.lower.threads import SHARED_BYTES, WARP
+from tenfoldc.gpu.lower.threads import SHARED_BYTES, WARP, shared_size
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Barrier, Carry, Expr, For, If, Load, Local, Primitive, Statement, Store
+from tenfoldc.loops.ir import Axis, Barrier, Buffer, Carry, Expr, For, If, Load, Local, Primitive, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.linear_algebra.cholesky import UNROLLED, Matrices, nan_unless_positive, unrolled
 from tenfoldc.lower.loop_nest import bind, nest
@@ -47,7 +47,8 @@ class _Block:
         self.grid = Grid(self.ctx.axis, count, min(_THREADS, max(WARP, power_of_two(self.size))))
         self.pivot = self.grid.shared("pivot", self.dtype, ())
         shape = (self.size, self.size)
-        self.is_shared = (self.size**2 + 1) * self.dtype.itemsize <= SHARED_BYTES
+        room = SHARED_BYTES - shared_size(self.pivot)
+        self.is_shared = shared_size(Buffer("factor", self.dtype, shape)) <= room
         self.factor = (
             self.grid.shared("factor", self.dtype, shape)
             if self.is_shared

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tenfoldc.loops.ir import Statement
+from tenfoldc.loops.ir import Buffer, Statement
 from tenfoldc.loops.traversal import loaded, stored
 
 BLOCK = 256
@@ -25,6 +25,8 @@ ACCESS_BYTES = 16
 
 SHARED_BYTES = 48 << 10
 """Shared memory that a block has without asking for more."""
+
+_SHARED_ALIGNMENT = 1024
 
 _CELL_ELEMENTS = 8
 """Elements of a row that a thread should have at least."""
@@ -106,6 +108,12 @@ def vector_width(statements: Sequence[Statement]) -> int:
 def divided(extent: int, vector: int) -> int:
     """The greatest number of elements, at most `vector`, that an extent is made up of without a rest."""
     return math.gcd(extent, vector)
+
+
+def shared_size(buffer: Buffer) -> int:
+    """The bytes that a buffer takes of shared memory."""
+    size = math.prod(buffer.shape) * buffer.dtype.itemsize
+    return -(-size // _SHARED_ALIGNMENT) * _SHARED_ALIGNMENT
 
 
 def _power_of_two(least: int) -> int:

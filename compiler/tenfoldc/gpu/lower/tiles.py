@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from tenfold_rt.dtypes import DType
 from tenfoldc.gpu.lower.grid import Grid, both, power_of_two
-from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES
+from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES, shared_size
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Axis, Barrier, Buffer, Expr, For, If, Launch, Load, Mode, Statement, Store
@@ -145,7 +145,8 @@ class _Tiles:
 
     def _room(self) -> int:
         """How many accesses shared memory has room for."""
-        sizes = [_dtype(access).itemsize * self.width * (self.height + 1) for access in self.across]
+        shape = (self.width, self.height + 1)
+        sizes = [shared_size(Buffer("tile", _dtype(access), shape)) for access in self.across]
         return max(count for count in range(len(sizes) + 1) if sum(sizes[:count]) <= SHARED_BYTES)
 
     def _memory(self, access: Load | Store) -> Buffer:
