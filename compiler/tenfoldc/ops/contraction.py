@@ -19,7 +19,11 @@ from tenfoldc.ir.types import TensorType
 from tenfoldc.ops.broadcast import check_axes
 from tenfoldc.ops.elementwise import sum_of
 
-PRECISIONS = ("DEFAULT", "HIGH", "HIGHEST")
+PRECISIONS = ("DEFAULT", "HIGH", "HIGHEST", "TF32", "BF16")
+"""What may be asked of products of f32: StableHLO's words, all of which mean f32 here, and two that mean less.
+
+`TF32` and `BF16` allow factors to be cut to 10 or 7 bits of fraction, where a processor multiplies such ones faster.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +161,9 @@ def dot_general(
     """Sums of products along contracting axes, for each index of the batching axes.
 
     The result's axes are the batching axes, then the other axes of `lhs`, then those of `rhs`.  `result_dtype`
-    is a wider dtype of the same kind to accumulate in.  Raises `ShapeError` where paired sizes differ,
-    `DTypeError` where dtypes differ, `ArgumentError` where an axis is named twice or out of range.
+    is a wider dtype of the same kind to accumulate in; `precision` is one of `PRECISIONS`.  Raises `ShapeError`
+    where paired sizes differ, `DTypeError` where dtypes differ, `ArgumentError` where an axis is named twice or out
+    of range.
     """
     numbers = DotDimensionNumbers(
         tuple(lhs_batching), tuple(rhs_batching), tuple(lhs_contracting), tuple(rhs_contracting)

@@ -29,13 +29,21 @@ __all__ = [
     "vdot",
 ]
 
+_PRECISIONS = {"f32": "default", "tf32": "tf32", "bf16": "bf16"}
+"""What may be asked of products of f32, with the word that the compiler has for it."""
+
 
 @tensor_function
-def matmul(input: TensorLike, other: TensorLike) -> Tensor:
+def matmul(input: TensorLike, other: TensorLike, *, precision: str = "f32") -> Tensor:
     """The matrix product: over the last axis of `input` and the last but one of `other` (the only one of a vector).
 
-    Axes before the last two are batches and broadcast.  `ShapeError` for rank 0 and where sizes differ.
+    Axes before the last two are batches and broadcast.  A product of f32 is one of f32, unless `precision` is "tf32" or
+    "bf16": then its factors may be cut to 10 or 7 bits of fraction where that is faster, as on GPUs.  `ShapeError` for
+    rank 0 and where sizes differ.
     """
+    if precision not in _PRECISIONS:
+        words = ", ".join(_PRECISIONS)
+        raise ArgumentError(f"matmul: there is no precision {precision!r}", where=here(), mend=f"use one of {words}")
     a, b = promoted(input, other)
     if a.rank == 0 or b.rank == 0:
         raise ShapeError(f"matmul: takes no scalar, got {a.type} and {b.type}", where=here(), mend="multiply with *")
@@ -47,12 +55,14 @@ def matmul(input: TensorLike, other: TensorLike) -> Tensor:
             where=here(),
             mend="transpose or reshape one of them",
         )
+    word = _PRECISIONS[precision]
     if b.rank <= 2:
-        return wrap(ops.dot_general(a, b, lhs_contracting=(a.rank - 1,), rhs_contracting=(contracted,)))
-    return wrap(_batched_matmul(a, b))
+        axes = (a.rank - 1,), (contracted,)
+        return wrap(ops.dot_general(a, b, lhs_contracting=axes[0], rhs_contracting=axes[1], precision=word))
+    return wrap(_batched_matmul(a, b, word))
 
 
-def _batched_matmul(a: Var, b: Var) -> Var:
+def _batched_matmul(a: Var, b: Var, precision: str) -> Var:
     """A product where `b` has batches: shared ones are batching axes; `a` is repeated where it must be."""
     batch = broadcast_shape("matmul", a.sizes[:-2], b.sizes[:-2])
     matrix = a.sizes[-2:]
@@ -66,6 +76,7 @@ def _batched_matmul(a: Var, b: Var) -> Var:
         rhs_contracting=(rhs.rank - 2,),
         lhs_batching=batching,
         rhs_batching=batching,
+        precision=precision,
     )
 
 

@@ -106,6 +106,11 @@ def dot_f32(a: tn.Tensor, b: tn.Tensor) -> tn.Tensor:
     return tn.exp(a) @ b
 
 
+@_program(a=tn.f32[1024, 1024], b=tn.f32[2048, 1024], c=tn.f32[2048, 1000])
+def dot_tf32(a: tn.Tensor, b: tn.Tensor, c: tn.Tensor) -> tn.Tensor:
+    return tn.matmul(tn.matmul(a, b.T, precision="tf32"), c, precision="tf32")
+
+
 @_program(a=tn.f64[500, 300], b=tn.f64[500, 300])
 def dot_f64(a: tn.Tensor, b: tn.Tensor) -> tn.Tensor:
     return a @ b.T

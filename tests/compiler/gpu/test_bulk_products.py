@@ -35,7 +35,7 @@ def only_bulk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     known = tilings.bulk_candidates
 
     def one(multiplier: Multiplier) -> list[tilings.Candidate]:
-        return [tilings.Candidate(known(multiplier)[request.param].tiling, 1e6)]
+        return [tilings.Candidate(own.tiling, 1e6) for own in known(multiplier)[request.param :][:1]]
 
     monkeypatch.setattr(tilings, "bulk_candidates", one)
     monkeypatch.setattr(tilings, "multiprocessors", lambda target: 2)
@@ -94,6 +94,19 @@ def test_batches_of_two_axes_and_what_follows() -> None:
     wide_q, wide_k = (x.astype(np.float64).transpose(0, 2, 1, 3) for x in (q, k))
     scores = wide_q @ wide_k.swapaxes(2, 3)
     np.testing.assert_allclose(found, np.maximum(scores * 0.5 + bias, 0), rtol=1e-2, atol=1e-1)
+
+
+@pytest.mark.usefixtures("only_bulk")
+@pytest.mark.parametrize(("turned", "count"), [(True, 2), (False, 0)])
+def test_tf32_where_depths_adjoin(turned: bool, count: int) -> None:
+    def product(a: Any, b: Any) -> Any:
+        return tn.matmul(a, b.T if turned else b, precision="tf32")
+
+    a, b = draw(tn.float32, (72, 44), (44, 136))
+    given = b.T.copy() if turned else b
+    plan = plan_of(product, tn.f32[72, 44], tn.f32[given.shape])
+    assert len(maps(plan)) == count
+    assert_product(run_plan(plan, [a, given], seed=1)[0], a, b, rounded=2.0**-10)
 
 
 @pytest.mark.usefixtures("only_bulk")

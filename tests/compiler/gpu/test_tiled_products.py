@@ -119,7 +119,7 @@ def test_infinities_and_nans_stay_in_their_rows_and_columns() -> None:
 TILINGS = [
     (multiplier, candidate.tiling) for multiplier in tilings.Multiplier for candidate in tilings.candidates(multiplier)
 ]
-_DTYPE_OF = {"fma": tn.float32, "bf16": tn.bfloat16, "f16": tn.float16, "f64": tn.float64}
+_DTYPE_OF = {"fma": tn.float32, "tf32": tn.float32, "bf16": tn.bfloat16, "f16": tn.float16, "f64": tn.float64}
 
 
 @pytest.mark.parametrize("tiling", [tiling for _, tiling in TILINGS if tiling.multiplier.value in _DTYPE_OF], ids=str)
@@ -127,8 +127,10 @@ _DTYPE_OF = {"fma": tn.float32, "bf16": tn.bfloat16, "f16": tn.float16, "f64": t
 def test_every_tiling(tiling: Any, is_turned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tilings, "candidates", lambda multiplier: [tilings.Candidate(tiling, 1.0)])
 
+    precision = "tf32" if tiling.multiplier is tilings.Multiplier.TF32 else "f32"
+
     def product(a: Any, b: Any) -> Any:
-        return a.T @ b.T if is_turned else a @ b
+        return tn.matmul(a.T, b.T, precision=precision) if is_turned else tn.matmul(a, b, precision=precision)
 
     dtype = _DTYPE_OF[tiling.multiplier.value]
     m, k, n = tiling.rows + 8, 2 * tiling.depth + 8, tiling.columns + 16
@@ -136,4 +138,15 @@ def test_every_tiling(tiling: Any, is_turned: bool, monkeypatch: pytest.MonkeyPa
     arrays = draw(dtype, *shapes)
     (found,) = run_plan(plan_of(product, *(dtype[shape] for shape in shapes)), arrays)
     factors: list[NDArray[Any]] = [x.T for x in arrays] if is_turned else arrays
-    assert_product(found, *factors)
+    assert_product(found, *factors, rounded=2.0**-11 if precision == "tf32" else 0.0)
+
+
+@pytest.mark.parametrize(("precision", "name", "rounded"), [("tf32", "tf32", 2.0**-11), ("bf16", "bf16", 2.0**-8)])
+def test_less_precision_only_where_it_is_asked_for(precision: str, name: str, rounded: float) -> None:
+    a, b = draw(tn.float32, (40, 64), (64, 72))
+    plan = plan_of(lambda a, b: tn.matmul(a, b, precision=precision), tn.f32[40, 64], tn.f32[64, 72])
+    assert f"{name}.{name}.f32" in plan.ptx
+    (found,) = run_plan(plan, [a, b])
+    assert_product(found, a, b, rounded=rounded)
+    assert np.abs(found - a.astype(np.float64) @ b).max() > 1e-5
+    assert "mma.sync" not in plan_of(matmul, tn.f32[40, 64], tn.f32[64, 72]).ptx

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tenfoldc.gpu.lower.products.convolution import convolution_products
 from tenfoldc.gpu.lower.products.factors import is_nearer
@@ -16,6 +17,8 @@ from tenfoldc.loops.traversal import walk_statements
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.products.contraction import dot_product
 from tenfoldc.lower.products.product import Product
+from tenfoldc.ops.contraction import DotGeneralAttributes
+from tenfoldc.ops.convolution import ConvolutionAttributes
 from tenfoldc.target import Target
 
 _SMALLEST_SHARED = 1 << 12
@@ -27,7 +30,7 @@ _SMALLEST_DEPTH = 64
 
 def lower_dot_general(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
     """The launches of a `dot_general`."""
-    return _lower_product(ctx, dot_product(operation, ctx), target)
+    return _lower_product(ctx, dot_product(operation, ctx), _single(operation), target)
 
 
 def lower_convolution(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
@@ -37,11 +40,21 @@ def lower_convolution(operation: Operation, ctx: LoweringContext, target: Target
     return [
         statement
         for product in convolution_products(operation, ctx)
-        for statement in _lower_product(ctx, product, target)
+        for statement in _lower_product(ctx, product, _single(operation), target)
     ]
 
 
-def _lower_product(ctx: LoweringContext, product: Product, target: Target) -> Sequence[Statement]:
+def _single(operation: Operation) -> Multiplier:
+    """What multiplies factors of f32: the least exact that both are allowed."""
+    attributes = operation.attributes
+    assert isinstance(attributes, DotGeneralAttributes | ConvolutionAttributes)
+    words = {*attributes.precision_config}
+    if words == {"BF16"}:
+        return Multiplier.BF16
+    return Multiplier.TF32 if words and words <= {"BF16", "TF32"} else Multiplier.FMA
+
+
+def _lower_product(ctx: LoweringContext, product: Product, single: Multiplier, target: Target) -> Sequence[Statement]:
     if 0 in (product.batch, product.rows, product.columns):
         return []
     if _rows_adjoin(ctx, product):
@@ -54,7 +67,7 @@ def _lower_product(ctx: LoweringContext, product: Product, target: Target) -> Se
         return lower_thin(ctx, product, target)
     if not product.dtype.is_float or product.columns <= MOST_VECTORS:
         return lower_plain(ctx, product)
-    return lower_tiled(ctx, product, target, multiplier_of(ctx, product, Multiplier.FMA))
+    return lower_tiled(ctx, product, target, multiplier_of(ctx, product, single))
 
 
 def _rows_adjoin(ctx: LoweringContext, product: Product) -> bool:
@@ -74,13 +87,10 @@ def _exchanged(product: Product) -> Product:
     def write(b: Expr, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
         return product.write(b, j, i, value)
 
-    return Product(
-        batch=product.batch,
+    return replace(
+        product,
         rows=product.columns,
         columns=product.rows,
-        positions=product.positions,
-        channels=product.channels,
-        dtype=product.dtype,
         lhs=product.rhs,
         rhs=product.lhs,
         write=write,

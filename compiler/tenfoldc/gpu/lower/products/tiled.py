@@ -103,13 +103,16 @@ class _Tiled:
         product, tiling = self.product, self.tiling
         tile = self.ctx.axis("tile", self.tiles)
         batch = self._place(tile).batch
-        return all(
-            factor_map(self._factor(operand, batch, lines), lines, product.channels, size, tile, self.tiles)
-            for operand, lines, size in (
-                (product.lhs, product.rows, tiling.rows),
-                (product.rhs, product.columns, tiling.columns),
-            )
-        )
+        for operand, lines, size in (
+            (product.lhs, product.rows, tiling.rows),
+            (product.rhs, product.columns, tiling.columns),
+        ):
+            factor = self._factor(operand, batch, lines)
+            if not factor.along_depth and tiling.multiplier is Multiplier.TF32:
+                return False  # warp groups multiply factors of f32 only where their depths adjoin
+            if factor_map(factor, lines, product.channels, size, tile, self.tiles) is None:
+                return False
+        return True
 
     def _place(self, number: Expr) -> _Place:
         """Tile `number`: the parts of one tile adjoin, and tiles go down some rows before the next column."""
