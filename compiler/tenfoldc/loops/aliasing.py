@@ -7,8 +7,9 @@ is best written over the last.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from tenfoldc.loops.ir import Axis, Buffer, Expr, For, If, Load, Statement, Store
+from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Launch, Load, Statement, Store
 from tenfoldc.loops.traversal import all_expressions, expressions, loaded, roots_of, stored, walk_statements
 
 
@@ -39,6 +40,8 @@ def may_share(statements: Sequence[Statement], source: Buffer, target: Buffer) -
             if any(isinstance(e, Load) and e.buffer.storage is source.storage for e in carried):
                 return False
             return _turns_are_apart(statement, source, target) and may_share(statement.body, source, target)
+        case Launch():
+            return _Thread(statement, source, target).keeps_to_its_elements()
         case _:
             return False
 
@@ -84,3 +87,64 @@ def _turns_are_apart(loop: For, source: Buffer, target: Buffer) -> bool:
         return True
     same = all(a is b for index in indices for a, b in zip(index, indices[0], strict=True))
     return same and any(isinstance(e, Axis) and e is loop.axis for e in expressions(indices[0]))
+
+
+_Element: TypeAlias = tuple[object, ...]
+
+
+class _Thread:
+    """What a thread of a launch does to the elements of two buffers, of which each is stored once.
+
+    Threads do not come in each other's way where each reads no elements but those that it stores, and none after it
+    has stored it.
+    """
+
+    def __init__(self, launch: Launch, source: Buffer, target: Buffer) -> None:
+        self._launch, self._source, self._target = launch, source, target
+        self._stored = {_element(s) for s in walk_statements(launch.body) if self._is_target(s)}
+
+    def keeps_to_its_elements(self) -> bool:
+        if _panels_read(self._launch, self._source):
+            return False
+        return self._walk(self._launch.body, set(), set())
+
+    def _is_target(self, statement: Statement) -> bool:
+        return isinstance(statement, Store) and statement.buffer.storage is self._target.storage
+
+    def _walk(self, statements: Sequence[Statement], known: set[Expr], overwritten: set[_Element]) -> bool:
+        """Whether all is well after elements were `overwritten`, loads that are `known` being done already."""
+        for statement in statements:
+            if not isinstance(statement, Store | If) and not _binds(statement):
+                if self._touches(statement):
+                    return False
+                continue
+            loads = [e for e in expressions(roots_of(statement)) if isinstance(e, Load)]
+            loads = [load for load in loads if load.buffer.storage is self._source.storage and load not in known]
+            elements = {_element(load) for load in loads}
+            if not elements <= self._stored or elements & overwritten:
+                return False
+            known.update(loads)
+            if self._is_target(statement):
+                overwritten.add(_element(statement))
+            if isinstance(statement, If):
+                after = [set(overwritten), set(overwritten)]
+                for branch, found in zip((statement.then, statement.otherwise), after, strict=True):
+                    if not self._walk(branch, set(known), found):
+                        return False
+                overwritten |= after[0] | after[1]
+        return True
+
+    def _touches(self, statement: Statement) -> bool:
+        buffers = [*loaded((statement,)), *stored((statement,))]
+        return any(buffer.storage in (self._source.storage, self._target.storage) for buffer in buffers)
+
+
+def _binds(statement: Statement) -> bool:
+    """Whether a statement is no loop really, but binds what its carries begin with."""
+    return isinstance(statement, For) and isinstance(statement.extent, Constant) and statement.extent.value == 0
+
+
+def _element(access: Statement | Load) -> _Element:
+    """What two accesses to one element have in common, as far as is seen."""
+    assert isinstance(access, Store | Load)
+    return (access.buffer.shape, *access.index)
