@@ -44,6 +44,7 @@ from tenfoldc.run import Observer, Run, function_text
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
 from tenfoldc.target import Target
+from tenfoldc.tuning import UNTUNED, Decisions, Tuning
 from tenfoldc.widen import widen
 
 GIL_WORK = 20_000
@@ -58,15 +59,16 @@ def compile_module(
     observe: Observer | None = None,
     store: ObjectStore | None = None,
     timed: bool = False,
+    tuning: Tuning = UNTUNED,
 ) -> tuple[bytes, Manifest]:
     """The shared library, named `library`, that holds the entries of `module` as native code for `target`.
 
-    What the `store` has of it is not compiled again.  A `timed` library counts and times the calls of its kernels,
-    which its manifest lists.  `VerificationError` where the module breaks a rule; `UnsupportedError` where it holds
-    what is not compiled.
+    What the `store` has of it is not compiled again; `tuning` decides what was measured.  A `timed` library counts and
+    times the calls of its kernels, which its manifest lists.  `VerificationError` where the module breaks a rule;
+    `UnsupportedError` where it holds what is not compiled.
     """
     run = Run(observe)
-    manifest, emitted, interface = _text(run, module, target, library, timed=timed)
+    manifest, emitted, interface = _text(run, module, target, library, tuning, timed=timed)
     units = run.stage("divide", library, lambda: divide(emitted.parts, emitted.metadata, interface), _unit_texts)
     objects = run.stage("optimise", library, lambda: compile_units(units, target, store), lambda _: "")
     data = dict(emitted.external_data)
@@ -74,54 +76,74 @@ def compile_module(
 
 
 def compile_object(
-    module: Module, *, target: Target, library: str, observe: Observer | None = None
+    module: Module, *, target: Target, library: str, observe: Observer | None = None, tuning: Tuning = UNTUNED
 ) -> tuple[bytes, Manifest]:
     """The same code as a relocatable object for the system's linker; it defines what the library would export."""
-    manifest, code = _code(Run(observe), module, target, library)
+    manifest, code = _code(Run(observe), module, target, library, tuning)
     return code.object_code, manifest
 
 
 def stage_text(
-    module: Module, stage: str, *, target: Target, library: str | None = None, observe: Observer | None = None
+    module: Module,
+    stage: str,
+    *,
+    target: Target,
+    library: str | None = None,
+    observe: Observer | None = None,
+    tuning: Tuning = UNTUNED,
 ) -> str:
     """What stage `"tensor"`, `"loops"`, `"llvm"` or `"asm"` makes of `module`, as text."""
     run = Run(observe)
     if stage == "tensor":
         return print_module(module)
     if stage == "loops":
-        entries = [_loops(run, module, name, target) for name in module.entries]
+        entries = [_loops(run, module, name, target, tuning) for name in module.entries]
         return "\n".join(print_program(program, allocation) for program, allocation in entries)
-    _, code = _code(run, module, target, library or module.entries[0])
+    _, code = _code(run, module, target, library or module.entries[0], tuning)
     return code.assembly() if stage == "asm" else code.optimised_text()
 
 
-def memory_usage(module: Module, *, target: Target) -> list[Usage]:
+def memory_usage(module: Module, *, target: Target, tuning: Tuning = UNTUNED) -> list[Usage]:
     """How much memory each entry of `module` takes when it is called."""
     run = Run(None)
-    return [usage(*_loops(run, module, name, target)) for name in module.entries]
+    return [usage(*_loops(run, module, name, target, tuning)) for name in module.entries]
 
 
-def _loops(run: Run, module: Module, name: str, target: Target) -> tuple[Program, Allocation]:
+def kernels(module: Module, *, target: Target, tuning: Tuning = UNTUNED) -> dict[str, tuple[Kernel, ...]]:
+    """The kernels of each entry, which tell what measurement could decide otherwise."""
+    run = Run(None)
+    return {name: _loops(run, module, name, target, tuning)[0].kernels for name in module.entries}
+
+
+def _loops(run: Run, module: Module, name: str, target: Target, tuning: Tuning) -> tuple[Program, Allocation]:
     """One entry of `module` as loops, its buffers placed."""
     widened = run.stage("widen", name, lambda: widen(module), print_module)
     function = run.stage("simplify", name, lambda: simplify(widened, name), function_text)
     check_sizes(function)
     groups = run.stage("fuse", name, lambda: fuse(function), str)
-    program = run.stage("lower", name, lambda: lower(function, groups, cpu_rules(target)), print_program)
-    program = run.stage("schedule", name, lambda: schedule(program, target), print_program)
+    rules = cpu_rules(target, Decisions(tuning))
+    program = run.stage("lower", name, lambda: lower(function, groups, rules), print_program)
+    program = run.stage("schedule", name, lambda: schedule(program, target, tuning), print_program)
     allocation = run.stage("allocate", name, lambda: allocate(program), lambda a: print_program(program, a))
     return program, allocation
 
 
 def _text(
-    run: Run, module: Module, target: Target, library: str, *, inline_data: bool = False, timed: bool = False
+    run: Run,
+    module: Module,
+    target: Target,
+    library: str,
+    tuning: Tuning,
+    *,
+    inline_data: bool = False,
+    timed: bool = False,
 ) -> tuple[Manifest, LlvmText, str]:
     """LLVM IR for all entries of `module`, and that of their C and Python interface."""
     if run.settings.verify:
         verify(module)
-    programs = [_loops(run, module, name, target) for name in module.entries]
-    kernels = {program.name: tuple(map(_kernel, program.kernels)) if timed else () for program, _ in programs}
-    manifest = _manifest(module, target, library, kernels)
+    programs = [_loops(run, module, name, target, tuning) for name in module.entries]
+    listed = {program.name: tuple(map(_kernel, program.kernels)) if timed else () for program, _ in programs}
+    manifest = _manifest(module, target, library, listed)
     emitted = run.stage(
         "emit",
         library,
@@ -132,9 +154,9 @@ def _text(
     return manifest, emitted, abi.interface(manifest, needs)
 
 
-def _code(run: Run, module: Module, target: Target, library: str) -> tuple[Manifest, CompiledText]:
+def _code(run: Run, module: Module, target: Target, library: str, tuning: Tuning) -> tuple[Manifest, CompiledText]:
     """All of `module` as one module of LLVM's, constants and all."""
-    manifest, emitted, interface = _text(run, module, target, library, inline_data=True)
+    manifest, emitted, interface = _text(run, module, target, library, tuning, inline_data=True)
     text = emitted.text + interface
     return manifest, run.stage("optimise", library, lambda: compile_text(text, target), lambda c: c.optimised_text())
 

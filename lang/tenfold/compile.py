@@ -29,7 +29,9 @@ from tenfold.program import (
     compiler,
     gpu_compiler,
     gpu_target,
+    known_tuning,
     trace_function,
+    tune_module,
 )
 from tenfold.rewrite.convert import ControlFlow, rewritten
 from tenfold.rewrite.convert import control_flow as in_mode
@@ -73,12 +75,14 @@ class Compiled(Generic[P, R]):
         threads: int | None = None,
         mode: ControlFlow = "rewrite",
         target: Device | None = None,
+        tune: bool = False,
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._static, self._donate = static_argnames, donate
         self._mode: ControlFlow = mode
         self._target = target
+        self._tune = tune
         self._threads = None if threads is None else checked(threads)
         self._programs: dict[Request, list[Program | Effectful]] = {}
         # By the structure of the arguments, and by that with the arrays' types: the first is quicker to look up.
@@ -172,6 +176,8 @@ class Compiled(Generic[P, R]):
             program = next((each for each in self._programs.get(request, ()) if each.holds()), None)
             if program is None:
                 traced = self._trace(request)
+                if self._tune and traced.device is CPU:
+                    tune_module(traced.module)
                 program = compile_traced(traced) if traced.effects is None else Effectful(traced, self._threads)
                 self._programs.setdefault(request, []).append(program)
         if isinstance(program, Effectful):
@@ -215,7 +221,7 @@ class Compiled(Generic[P, R]):
 
         `SpecError` where `count` is not from 1 to 256.
         """
-        other = Compiled(self._function, self._static, self._donate, count, self._mode, self._target)
+        other = Compiled(self._function, self._static, self._donate, count, self._mode, self._target, self._tune)
         other._programs = self._programs
         return other
 
@@ -271,7 +277,8 @@ class Lowered:
         device = self._traced.device
         if device is not CPU:
             return gpu_compiler().stage_text(self.module, stage, target=gpu_target(device))
-        return compiler().stage_text(self.module, stage, target=targets.host())
+        machine = targets.host()
+        return compiler().stage_text(self.module, stage, target=machine, tuning=known_tuning(machine))
 
     def compile(self) -> Callable[..., Any]:
         """The program as native code: takes its leaves as dense arrays, in order; gives what the function gives."""
@@ -295,6 +302,7 @@ def compile(  # noqa: A001 - what PyTorch calls it
     threads: int | None = None,
     control_flow: ControlFlow = "rewrite",
     target: Device | str | None = None,
+    tune: bool = False,
 ) -> Compiled[P, R]: ...
 @overload
 def compile(  # noqa: A001
@@ -305,6 +313,7 @@ def compile(  # noqa: A001
     threads: int | None = None,
     control_flow: ControlFlow = "rewrite",
     target: Device | str | None = None,
+    tune: bool = False,
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def compile(  # noqa: A001
     function: Callable[P, R] | None = None,
@@ -314,6 +323,7 @@ def compile(  # noqa: A001
     threads: int | None = None,
     control_flow: ControlFlow = "rewrite",
     target: Device | str | None = None,
+    tune: bool = False,
 ) -> Compiled[P, R] | Callable[[Callable[P, R]], Compiled[P, R]]:
     """Compile `function`; a decorator, with or without arguments.
 
@@ -324,7 +334,9 @@ def compile(  # noqa: A001
     `threads` is how many threads a call may use, where that is not to be the process's number; `with_threads` gives
     the same for a function that is compiled already.  With `control_flow` "rewrite" Python's `if`, `while` and `for`
     over traced values are part of the program; with "python" they are refused.  A call runs where its tensors are, or
-    on the `target` "cpu", "cuda" or "cuda:1", to which its arguments are copied.
+    on the `target` "cpu", "cuda" or "cuda:1", to which its arguments are copied.  With `tune` the first call
+    on the CPU measures what decides how fast the kernels are, which takes seconds to minutes, and keeps it for all
+    later compilations on this machine, as `tenfold tune` does.
     """
     if control_flow not in ("rewrite", "python"):
         raise ArgumentError(
@@ -334,10 +346,10 @@ def compile(  # noqa: A001
     donated = (donate,) if isinstance(donate, str) else tuple(donate)
     device = None if target is None else _device_named(target)
     if function is None:
-        return lambda given: Compiled(given, static, donated, threads, control_flow, device)
+        return lambda given: Compiled(given, static, donated, threads, control_flow, device, tune)
     if not callable(function):
         raise ArgumentError(f"compile: {function!r} is no function", where=here())
-    return Compiled(function, static, donated, threads, control_flow, device)
+    return Compiled(function, static, donated, threads, control_flow, device, tune)
 
 
 def _device_named(target: Device | str) -> Device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from tenfold.program import compiler, refuse_uncompiled
+from tenfold.program import compiler, known_tuning, refuse_uncompiled
 from tenfold_rt.atomic import written_beside
 from tenfold_rt.errors import ArgumentError, RequestError
 from tenfold_rt.manifest import Manifest
@@ -81,6 +82,7 @@ def write_artifact(
         make = gpu_libraries().compile_library
     else:
         make = compiler().compile_module if kind == "so" else compiler().compile_object
+        make = functools.partial(make, tuning=known_tuning(machine))
     beside = header_path(path)
     refuse_unwritable(path, beside)
     content: bytes

@@ -53,6 +53,8 @@ from tenfoldc.ir.printer import print_module
 from tenfoldc.ir.types import Symbol, TensorType
 from tenfoldc.revision import revision
 from tenfoldc.target import Target
+from tenfoldc.tuning import UNTUNED, Tuning
+from tenfoldc.tuning_store import keep, known
 
 if TYPE_CHECKING:
     from tenfold.captures import Effects, Recorder
@@ -307,20 +309,51 @@ def compiled_library(module: Module) -> Library:
 def _library_file(module: Module, recording: Recording | None = None) -> Path:
     """Where the compiled module is."""
     machine = target.host()
-    key = cache_key(module, machine, timed=recording is not None)
-    cache = _cache(default_directory())
+    cache = compiled_cache()
+    tuning = known(cache, machine)
+    key = cache_key(module, machine, tuning, timed=recording is not None)
     path = cache.get(key)
     if path is None:
         name = module.entries[0]
         observe = None if recording is None else recording.ended
         with COMPILING:
             code, _ = compiler().compile_module(
-                module, target=machine, library=name, store=cache, observe=observe, timed=recording is not None
+                module,
+                target=machine,
+                library=name,
+                store=cache,
+                observe=observe,
+                timed=recording is not None,
+                tuning=tuning,
             )
             path = cache.put(key, code)
         if recording is not None:
             recording.compiled += 1
     return path
+
+
+def compiled_cache() -> Cache:
+    """Where compiled code is kept now."""
+    return _cache(default_directory())
+
+
+def known_tuning(machine: Target) -> Tuning:
+    """What has been found to be best on `machine`."""
+    return known(compiled_cache(), machine)
+
+
+def tune_module(module: Module, report: Callable[[Any], None] | None = None) -> tuple[list[Any], bool]:
+    """Measure what decides how fast the kernels of `module` are, and keep the answers for all later compilations.
+
+    Gives what was found (`tenfoldc.tuner.Tuned`), and whether it could be kept on disk.
+    """
+    refuse_uncompiled(module)
+    machine, cache = target.host(), compiled_cache()
+    with COMPILING:
+        compiler()
+        tuner = importlib.import_module("tenfoldc.tuner")
+        found = tuner.tune(module, target=machine, tuning=known(cache, machine), store=cache, report=report)
+    return found, keep(cache, machine, [(tuned.name, tuned.choice) for tuned in found])
 
 
 @functools.cache
@@ -329,9 +362,9 @@ def _cache(directory: Path) -> Cache:
     return Cache(directory)
 
 
-def cache_key(module: Module, machine: Target, *, timed: bool = False) -> str:
+def cache_key(module: Module, machine: Target, tuning: Tuning = UNTUNED, *, timed: bool = False) -> str:
     """What the compiled code depends on, as one hexadecimal number; a `timed` library names the user's lines."""
-    options: list[str] = []
+    options = [tuning.digest] if tuning.choices else []
     if timed:
         options.append("timed")
         options += [str(op.location) for function in module.functions.values() for op in walk(function.body)]

@@ -4,6 +4,8 @@ processes.
 An entry is one file, `ab/abcd….so`, `….o` or `….plan`: the content and then the SHA-256 of it, which the dynamic loader
 ignores.  A file appears complete, by a rename, and is never written to again, because another process may
 have mapped it and because the dynamic loader takes a path that it has seen for the library it has loaded.
+Notes are small files of the same form in a directory of their own: what was found by measuring, which stays until the
+cache is cleared.
 There are no locks: two writers of one key write the same bytes.  Each of the 256 directories keeps what was used
 last, up to `SHARD_BYTES`; a reader that comes too late compiles anew.  Where the directory cannot be written to,
 libraries stay in memory for the life of the process, so that a full or read-only disk costs time but not
@@ -41,7 +43,9 @@ class Cache:
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = default_directory() if directory is None else Path(directory)
+        self._notes = self.directory / "notes"
         self._in_memory: dict[str, Path] = {}
+        self._notes_in_memory: dict[str, bytes] = {}
         self._warned = False
 
     def get(self, key: str) -> Path | None:
@@ -69,6 +73,32 @@ class Cache:
         with contextlib.suppress(OSError):
             self._store(self._path(key, suffix), data)
 
+    def write_note(self, key: str, data: bytes) -> bool:
+        """Store a note, a few bytes of data, under `key`; False where the disk refuses, and it is kept in memory."""
+        path = self._notes / f"{key}.note"
+        try:
+            self._make_directory()
+            self._notes.mkdir(mode=0o700, exist_ok=True)
+            _write(path, data)
+            _sweep(self._notes)
+        except OSError:
+            self._notes_in_memory[key] = data
+            return False
+        return True
+
+    def notes(self) -> list[bytes]:
+        """All notes; one that is damaged is removed."""
+        found = {path.stem: self._content(path) for path in self._notes.glob("*.note")}
+        return [content for content in {**found, **self._notes_in_memory}.values() if content is not None]
+
+    def notes_stamp(self) -> tuple[int, int] | None:
+        """Something that changes whenever notes do; None where there are none."""
+        try:
+            changed = self._notes.stat().st_mtime_ns
+        except OSError:
+            changed = 0
+        return (changed, len(self._notes_in_memory)) if changed or self._notes_in_memory else None
+
     def _content(self, path: Path) -> bytes | None:
         """What `path` holds, marked as used; a damaged file is removed."""
         if not self._trusted():
@@ -87,13 +117,16 @@ class Cache:
         return data if is_whole else None
 
     def _store(self, path: Path, data: bytes) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._trusted():
-            raise PermissionError(0, "it belongs to or can be written by other users")
+        self._make_directory()
         path.parent.mkdir(mode=0o700, exist_ok=True)
         _write(path, data)
         _sweep(path.parent)
         _trim(path.parent, path)
+
+    def _make_directory(self) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._trusted():
+            raise PermissionError(0, "it belongs to or can be written by other users")
 
     def entries(self) -> int:
         """How many libraries are stored."""
@@ -116,7 +149,13 @@ class Cache:
                 removed += path.suffix == ".so"
         for shard in self.directory.glob("??"):
             _sweep(shard)
+        for path in self._notes.glob("*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        with contextlib.suppress(OSError):
+            self._notes.rmdir()
         self._in_memory.clear()
+        self._notes_in_memory.clear()
         return removed
 
     def _files(self, *suffixes: str) -> Iterator[Path]:

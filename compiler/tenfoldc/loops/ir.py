@@ -39,6 +39,7 @@ from tenfold_rt.dtypes import DType
 from tenfoldc.loops.primitive import COMPARISONS as COMPARISONS
 from tenfoldc.loops.primitive import Primitive as Primitive
 from tenfoldc.loops.tiles import Tiling
+from tenfoldc.tuning import Decision
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -445,12 +446,16 @@ Statement: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """One fused loop nest.  `scratch` buffers live only while it runs; `location` is the user's line."""
+    """One fused loop nest.  `scratch` buffers live only while it runs; `location` is the user's line.
+
+    `decisions` are what measurement could have decided otherwise.
+    """
 
     name: str
     body: tuple[Statement, ...]
     scratch: tuple[Buffer, ...] = ()
     location: str = ""
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 
 from tenfold_rt.errors import UnsupportedError
 from tenfoldc.ir.core import Function, Operation, Region, Value, walk
@@ -109,6 +110,7 @@ class _Lowering:
             self._share(value, sharing)
         if group.kind is GroupKind.VIEW:
             return []
+        before = len(self.rules.decisions.made)
         if group.kind is GroupKind.NEST:
             statements, scratch = self.rules.nest(group, self.storage)
         elif group.blocks is not None:
@@ -116,7 +118,10 @@ class _Lowering:
         else:
             assert group.anchor is not None
             statements, scratch = self._anchor(group, group.anchor, sharing)
-        return [self._kernel(_describe(group), statements, scratch, group)] if statements else []
+        if not statements:
+            return []
+        kernel = self._kernel(_describe(group), statements, scratch, group)
+        return [replace(kernel, decisions=tuple(self.rules.decisions.made[before:]))]
 
     def _share(self, value: Value, sharing: Sharing) -> None:
         """Give `value` the memory of the value that it views or replaces."""

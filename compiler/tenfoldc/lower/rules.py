@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from tenfoldc.ir.core import Operation
@@ -29,6 +29,7 @@ from tenfoldc.ops.scatter import SCATTER
 from tenfoldc.ops.sort import SORT, TOP_K
 from tenfoldc.ops.window import REDUCE_WINDOW, SELECT_AND_SCATTER
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 TargetRule: TypeAlias = Callable[[Operation, LoweringContext, Target], Sequence[Statement]]
 
@@ -43,27 +44,29 @@ class Rules:
     nest: Callable[[Group, Storage], Lowered]
     row_blocks: Callable[[Group, RowBlocks, Storage], Lowered]
     operations: Mapping[str, LoweringRule]
+    decisions: Decisions = field(default_factory=Decisions)
 
 
-def cpu_rules(target: Target) -> Rules:
-    """The rules for a CPU."""
+def cpu_rules(target: Target, decisions: Decisions | None = None) -> Rules:
+    """The rules for a CPU; they take note of their `decisions`."""
+    made = Decisions() if decisions is None else decisions
 
     def row_blocks(group: Group, blocks: RowBlocks, storage: Storage) -> Lowered:
-        return lower_row_blocks(group, blocks, storage, target)
+        return lower_row_blocks(group, blocks, storage, target, made)
 
     def for_target(rule: TargetRule) -> LoweringRule:
         return lambda operation, ctx: rule(operation, ctx, target)
 
-    operations = {
-        DOT_GENERAL.name: for_target(lower_dot_general),
+    operations: dict[str, LoweringRule] = {
+        DOT_GENERAL.name: lambda operation, ctx: lower_dot_general(operation, ctx, target, made),
         CHOLESKY.name: for_target(lower_cholesky),
         TRIANGULAR_SOLVE.name: for_target(lower_triangular_solve),
         CONCATENATE.name: lower_concatenate,
-        CONVOLUTION.name: for_target(lower_convolution),
+        CONVOLUTION.name: lambda operation, ctx: lower_convolution(operation, ctx, target, made),
         REDUCE_WINDOW.name: lower_reduce_window,
         SELECT_AND_SCATTER.name: lower_select_and_scatter,
         SCATTER.name: lower_scatter,
         SORT.name: lower_sort,
         TOP_K.name: lower_top_k,
     }
-    return Rules(lower_nest, row_blocks, operations)
+    return Rules(lower_nest, row_blocks, operations, made)

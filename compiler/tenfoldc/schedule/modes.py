@@ -15,21 +15,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tenfoldc.loops.ir import Constant, For, If, Mode, Program, Statement, While
+from tenfoldc.loops.ir import Constant, For, If, Kernel, Mode, Program, Statement, While
 from tenfoldc.loops.traversal import inner_statements, loaded, stored
 from tenfoldc.schedule.parallel import share_out
 from tenfoldc.schedule.prefetch import ask_for_next_rows
 from tenfoldc.schedule.ragged import whole_vectors
 from tenfoldc.target import Target
+from tenfoldc.tuning import UNTUNED, Decisions, Tuning
 
 
-def schedule(program: Program, target: Target) -> Program:
+def schedule(program: Program, target: Target, tuning: Tuning = UNTUNED) -> Program:
     """Mark innermost loops as vectors, short ones as unrolled, and those that threads share; see the module."""
     marking = _Marking(target, program)
-    kernels = [
-        replace(kernel, body=ask_for_next_rows(marking.block(share_out(kernel.body)))) for kernel in program.kernels
-    ]
-    return replace(program, kernels=tuple(kernels))
+    return replace(program, kernels=tuple(_scheduled(kernel, marking, tuning) for kernel in program.kernels))
+
+
+def _scheduled(kernel: Kernel, marking: _Marking, tuning: Tuning) -> Kernel:
+    decisions = Decisions(tuning)
+    body = ask_for_next_rows(marking.block(share_out(kernel.body, decisions)))
+    return replace(kernel, body=body, decisions=(*kernel.decisions, *decisions.made))
 
 
 class _Marking:

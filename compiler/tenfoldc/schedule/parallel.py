@@ -19,6 +19,7 @@ from tenfoldc.loops.ir import Axis, Constant, Expr, For, If, Mode, MultiplyStrip
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import inner_statements, walk_statements
 from tenfoldc.schedule.cost import Costs, turns_of
+from tenfoldc.tuning import Decisions
 
 REGION = 30_000.0
 """Nanoseconds of work from which sharing pays: threads that sleep take 50,000 to wake, one that waits 500 to start."""
@@ -27,6 +28,7 @@ TASK = 8_000.0
 """Nanoseconds of work that a task should have at least."""
 
 MOST_TASKS = 64
+_TRIED_TASKS = (1, 2, 4, 8, 16, 32, 64, 128)
 _ENOUGH_TURNS = 8
 """Turns from which a loop can be shared out evenly."""
 _NEARLY_ALL = 0.9
@@ -34,16 +36,17 @@ _ALIGNED = 64
 """Elements: tasks of a loop over elements begin on cache lines, so that no two threads write to one."""
 
 
-def share_out(statements: Sequence[Statement]) -> tuple[Statement, ...]:
+def share_out(statements: Sequence[Statement], decisions: Decisions) -> tuple[Statement, ...]:
     """`statements` with the loops that threads are to share marked `PARALLEL`, no two nested."""
-    return _Sharing().block(statements)[0]
+    return _Sharing(decisions).block(statements)[0]
 
 
 class _Sharing:
     """One kernel's decisions."""
 
-    def __init__(self) -> None:
+    def __init__(self, decisions: Decisions) -> None:
         self._costs = Costs()
+        self._decisions = decisions
 
     def block(self, statements: Sequence[Statement]) -> tuple[tuple[Statement, ...], float]:
         """The statements rewritten, and how many nanoseconds of them are shared."""
@@ -71,13 +74,23 @@ class _Sharing:
         turns = turns_of(loop.extent)
         is_parallel = loop.mode is Mode.PARALLEL and turns > 1
         if is_parallel and turns >= _ENOUGH_TURNS:
-            return _tasks(loop, turns, cost), cost
+            return self._tasks(loop, turns, cost), cost
         body, inside = self.block(loop.body)
         shared = inside * turns
         if is_parallel and shared < _NEARLY_ALL * cost:
-            return _tasks(loop, turns, cost), cost
+            return self._tasks(loop, turns, cost), cost
         mode = Mode.SERIAL if loop.mode is Mode.PARALLEL else loop.mode
         return replace(loop, body=body, mode=mode, private=()), shared
+
+    def _tasks(self, loop: For, turns: int, cost: float) -> For:
+        """`loop` as tasks: as many as are worth a thread's while, unless measurement has found better."""
+        count = max(2, min(turns, MOST_TASKS, int(cost / TASK)))
+        others = [(tried,) for tried in _TRIED_TASKS if tried <= turns]
+        question = f"tasks of {turns} turns of {cost / turns:.4g}"
+        (count,) = self._decisions.choose(question, (count,), others, for_threads=True)
+        serial = _serial(loop)
+        assert isinstance(serial, For)
+        return serial if count == 1 else _tasks(loop, turns, count)
 
 
 def _serial(statement: Statement) -> Statement:
@@ -95,10 +108,9 @@ def _serial(statement: Statement) -> Statement:
             return statement
 
 
-def _tasks(loop: For, turns: int, cost: float) -> For:
-    """`loop` as a parallel loop over tasks, each some turns of `loop`."""
+def _tasks(loop: For, turns: int, count: int) -> For:
+    """`loop` as a parallel loop over `count` tasks, each some turns of `loop`."""
     body = tuple(map(_serial, loop.body))
-    count = max(2, min(turns, MOST_TASKS, int(cost / TASK)))
     size = -(-turns // count)
     if not _runs_long(loop):
         size = -(-size // _ALIGNED) * _ALIGNED

@@ -1,4 +1,4 @@
-"""The command line: `tenfold compile`, `run`, `inspect`, `profile`, `cache` and `doctor`."""
+"""The command line: `tenfold compile`, `run`, `inspect`, `tune`, `profile`, `cache` and `doctor`."""
 
 from tenfold.cli.main import main
 

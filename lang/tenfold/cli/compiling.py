@@ -11,7 +11,7 @@ import click
 
 from tenfold.cli.sources import read_module, split_source
 from tenfold.export import SUFFIXES, header_path, write_artifact, write_files
-from tenfold.program import compiler, refuse_uncompiled
+from tenfold.program import compiler, known_tuning, refuse_uncompiled
 from tenfold_rt.cpu import X86_64_LEVELS
 from tenfold_rt.errors import RequestError
 from tenfoldc import target as targets
@@ -62,10 +62,12 @@ def _write_text(
     module: Module, stage: str, target: str, output: Path | None, observe: Callable[..., None] | None
 ) -> None:
     refuse_uncompiled(module)
-    machine, compilers = targets.named(target), compiler()
+    machine = targets.named(target)
     if machine.is_gpu:
-        compilers = importlib.import_module("tenfoldc.gpu.pipeline")
-    text = compilers.stage_text(module, stage, target=machine, observe=observe)
+        gpu = importlib.import_module("tenfoldc.gpu.pipeline")
+        text = gpu.stage_text(module, stage, target=machine, observe=observe)
+    else:
+        text = compiler().stage_text(module, stage, target=machine, observe=observe, tuning=known_tuning(machine))
     if output is None:
         click.echo(text)
     else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tenfold.cli.compiling import target_name
 from tenfold.cli.sources import read_module
 from tenfold.export import gpu_libraries
-from tenfold.program import compiler, refuse_uncompiled
+from tenfold.program import compiler, known_tuning, refuse_uncompiled
 from tenfold_rt.errors import RequestError
 from tenfold_rt.library_file import read_manifest
 from tenfold_rt.manifest import Buffer, Entry, GpuCode, Manifest
@@ -42,7 +42,8 @@ def memory(source: str, arguments: Sequence[str]) -> Iterator[str]:
     module, _ = read_module(source, arguments)
     refuse_uncompiled(module)
     rows: list[tuple[str, ...]] = [_COLUMNS]
-    for use in compiler().memory_usage(module, target=targets.host()):
+    machine = targets.host()
+    for use in compiler().memory_usage(module, target=machine, tuning=known_tuning(machine)):
         sizes = (use.parameters, use.results, use.constants, use.workspace, use.live, use.per_thread, use.peak)
         rows.append((use.entry, *map(_amount, sizes)))
     yield from _table(rows)

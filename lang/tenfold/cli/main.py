@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tenfold.cli import compiling, inspecting, machine, running
+from tenfold.cli import compiling, inspecting, machine, running, tuning
 from tenfold_rt.cache import Cache
 from tenfold_rt.errors import TenfoldError
 from tenfold_rt.version import __version__
@@ -110,6 +110,18 @@ def inspect_command(source: str, arguments: tuple[str, ...], target: str) -> Non
         click.echo(line)
 
 
+@cli.command("tune")
+@click.argument("source", metavar="FILE[:NAME]")
+@click.option("--arg", "arguments", metavar="NAME=SPEC", multiple=True, help="As in `tenfold compile`.")
+def tune_command(source: str, arguments: tuple[str, ...]) -> None:
+    """Measure on this machine what decides how fast the kernels of FILE are, and keep the answers.
+
+    Programs that have such kernels are compiled accordingly from then on; results may round otherwise.  `tenfold cache
+    clear` forgets the answers.
+    """
+    tuning.tune_file(source, arguments)
+
+
 @cli.command("profile")
 @click.argument("source", metavar="FILE.py|FILE.mlir[:NAME]")
 @click.argument("arguments", metavar="[-- ARGUMENTS...]", nargs=-1)
@@ -156,7 +168,7 @@ def cache_size() -> None:
 
 @cache_command.command("clear")
 def cache_clear() -> None:
-    """Delete all kept libraries; programs that run keep what they have loaded."""
+    """Delete all kept libraries, and what tuning has found; programs that run keep what they have loaded."""
     cache = Cache()
     amount = _amount(cache)
     cache.clear()

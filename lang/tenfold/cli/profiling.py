@@ -8,11 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from tenfold.cli.profile import Machine, Profile
 from tenfold.cli.running import read_arguments
@@ -22,8 +19,7 @@ from tenfold.recording import Recording, record
 from tenfold_rt.errors import RequestError
 from tenfold_rt.threads import get_num_threads
 from tenfoldc.ceilings import higher, measure
-from tenfoldc.ir.core import Function
-from tenfoldc.ir.types import TensorType
+from tenfoldc.random_inputs import own_arguments, random_arguments
 
 _ATTEMPTS = 12
 """At each limit: fewer than a benchmark makes, since somebody waits."""
@@ -87,29 +83,11 @@ def _run_function(path: Path, name: str | None, inputs: Path | None, calls: int,
     """Call a function of a StableHLO file; its first call, which is not like the others, is not counted."""
     module = read_mlir(path, name)
     function = module[module.entries[0]]
-    arrays = _random_arguments(function) if inputs is None else read_arguments(function, inputs)
+    arrays = random_arguments(function) if inputs is None else read_arguments(function, inputs)
     library = compiled_library(module)
-    library.call(function.name, _own(arrays, function))
+    library.call(function.name, own_arguments(arrays, function))
     recording.restart()
     start = time.perf_counter()
     for _ in range(calls):
-        library.call(function.name, _own(arrays, function))
+        library.call(function.name, own_arguments(arrays, function))
     return time.perf_counter() - start + recording.compile_seconds
-
-
-def _own(arrays: Sequence[NDArray[Any]], function: Function) -> list[NDArray[Any]]:
-    """The arguments of one call, which may overwrite those that are donated."""
-    donated = {parameter for parameter, _ in function.donated}
-    return [array.copy() if number in donated else array for number, array in enumerate(arrays)]
-
-
-def _random_arguments(function: Function) -> list[NDArray[Any]]:
-    """Floats of a normal distribution and small integers, the same each time."""
-    generator = np.random.default_rng(0)
-    return [_random(type_, generator) for type_ in function.type.parameters]
-
-
-def _random(type_: TensorType, generator: np.random.Generator) -> NDArray[Any]:
-    if type_.dtype.is_float:
-        return np.asarray(generator.standard_normal(type_.sizes)).astype(type_.dtype.numpy)
-    return np.asarray(generator.integers(0, 2 if type_.dtype.is_bool else 8, type_.sizes)).astype(type_.dtype.numpy)

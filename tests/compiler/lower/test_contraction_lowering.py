@@ -15,6 +15,7 @@ from tenfoldc.lower.products.contraction import lower_dot_general
 from tenfoldc.ops.contraction import DOT_GENERAL, DotDimensionNumbers, DotGeneralAttributes
 from tenfoldc.ops.convolution import CONVOLUTION, ConvDimensionNumbers, ConvolutionAttributes
 from tenfoldc.target import host, named
+from tenfoldc.tuning import Decisions
 
 SIZES = [0, 1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 33]
 DTYPES = [dtypes.f32, dtypes.f64, dtypes.i32, dtypes.u8, dtypes.bool_]
@@ -67,7 +68,7 @@ def check(load_program):
         (result,) = op.infer(types, attributes, [])
         operation = Operation(op, tuple(Value(type_) for type_ in types), (Value(result),), attributes)
         ctx = PlainContext(operation, producer, consumer)
-        kernel = Kernel("product", tuple(rule(operation, ctx, target)), tuple(ctx.scratches))
+        kernel = Kernel("product", tuple(rule(operation, ctx, target, Decisions())), tuple(ctx.scratches))
         loaded = load_program(Program("f", tuple(ctx.operands), (ctx.memory,), (), {}, (kernel,)), target)
         rng = np.random.default_rng(seed)
         low = 0 if dtype.is_unsigned or dtype.is_bool else -4

@@ -13,6 +13,7 @@ from tenfoldc.loops.traversal import expressions, walk_statements
 from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.ops.convolution import ConvDimensionNumbers
 from tenfoldc.target import host, named
+from tenfoldc.tuning import Decisions
 
 V3 = named("x86-64-v3")
 
@@ -38,7 +39,9 @@ def whole_numbers(*shapes, dtype=np.float32):
 
 
 def lowered(build, arrays, target=None, *, epilogue=False):
-    return Lowering(build, arrays, lambda op, ctx: lower_convolution(op, ctx, target or host()), epilogue=epilogue)
+    return Lowering(
+        build, arrays, lambda op, ctx: lower_convolution(op, ctx, target or host(), Decisions()), epilogue=epilogue
+    )
 
 
 def check(load_program, build, arrays, *, epilogue=False):

@@ -19,11 +19,13 @@ from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.loops.ir import MultiplyPanels, MultiplyStrip
 from tenfoldc.loops.traversal import walk_statements
+from tenfoldc.lower.context import LoweringRule
 from tenfoldc.lower.products import tiling
 from tenfoldc.lower.products.contraction import lower_dot_general
 from tenfoldc.ops.convolution import ConvDimensionNumbers
 from tenfoldc.pipeline import stage_text
 from tenfoldc.target import EMULATED_TILES, host, named
+from tenfoldc.tuning import Decisions
 
 Array = NDArray[Any]
 Build = Callable[..., Var]
@@ -192,8 +194,13 @@ def test_numbers_that_were_narrow_have_fewer_parts(tmp_path: Path) -> None:
         assert re.search(rf"rhs_tiles\d+: u32\[2, 3, {parts},", loops)
 
 
+def rule_for(level: str) -> LoweringRule:
+    """How a product is lowered for a processor of this level."""
+    return lambda operation, context: lower_dot_general(operation, context, named(level), Decisions())
+
+
 def lower_for_tiles(operation: Any, context: Any) -> Any:
-    return lower_dot_general(operation, context, EMULATED)
+    return lower_dot_general(operation, context, EMULATED, Decisions())
 
 
 def strips(lowering: Lowering) -> list[MultiplyStrip]:
@@ -279,9 +286,7 @@ def test_memory_is_written_before_it_is_read(axes: tuple[int, int], epilogue: bo
 def kinds(m: int, k: int, n: int, **options: Any) -> set[type]:
     """Which inner kernels the product of these sizes has."""
     x, y = np.zeros((m, k), np.float32), np.zeros((k, n), np.float32)
-    lowering = Lowering(
-        product(**options), [x, y], lambda operation, ctx: lower_dot_general(operation, ctx, named("sapphirerapids"))
-    )
+    lowering = Lowering(product(**options), [x, y], rule_for("sapphirerapids"))
     return {type(s) for s in walk_statements(lowering.statements)} & {MultiplyStrip, MultiplyPanels}
 
 
@@ -301,5 +306,5 @@ def test_the_highest_precision_has_no_parts() -> None:
 
 def test_a_target_without_tiles_has_none() -> None:
     x = np.zeros((256, 256), np.float32)
-    lowering = Lowering(product(), [x, x], lambda operation, ctx: lower_dot_general(operation, ctx, named("x86-64-v4")))
+    lowering = Lowering(product(), [x, x], rule_for("x86-64-v4"))
     assert not strips(lowering)

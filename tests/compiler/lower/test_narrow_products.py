@@ -10,6 +10,7 @@ from tenfoldc.loops.traversal import walk_statements
 from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.ops.convolution import ConvDimensionNumbers
 from tenfoldc.target import host, named
+from tenfoldc.tuning import Decisions
 
 
 def kernel_gradient(x, cotangent):
@@ -25,7 +26,9 @@ def arrays():
 
 
 def test_tiles_are_full_width(arrays):
-    lowering = Lowering(kernel_gradient, arrays, lambda op, ctx: lower_convolution(op, ctx, named("x86-64-v3")))
+    lowering = Lowering(
+        kernel_gradient, arrays, lambda op, ctx: lower_convolution(op, ctx, named("x86-64-v3"), Decisions())
+    )
     statements = walk_statements(lowering.statements)
     widths = {statement.columns for statement in statements if isinstance(statement, MultiplyPanels)}
     assert widths == {16}  # 16 features times 9 places of the window are 9 tiles of 16 columns
@@ -33,6 +36,8 @@ def test_tiles_are_full_width(arrays):
 
 @pytest.mark.parametrize("epilogue", [False, True])
 def test_the_merged_product_is_the_convolution(arrays, load_program, epilogue):
-    lowering = Lowering(kernel_gradient, arrays, lambda op, ctx: lower_convolution(op, ctx, host()), epilogue=epilogue)
+    lowering = Lowering(
+        kernel_gradient, arrays, lambda op, ctx: lower_convolution(op, ctx, host(), Decisions()), epilogue=epilogue
+    )
     (result,) = load_program(lowering.program())(*arrays)
     np.testing.assert_array_equal(-result if epilogue else result, lowering.expected[0])

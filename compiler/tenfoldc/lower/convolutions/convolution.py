@@ -22,12 +22,15 @@ from tenfoldc.lower.loop_nest import nest
 from tenfoldc.lower.products.contraction import lower_product
 from tenfoldc.lower.products.product import Operand, Place, Product, delinearise
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 _FEWEST_FEATURES = 4
 """Output features of one of several groups below which a product of matrices is too thin to be worth packing for."""
 
 
-def lower_convolution(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
+def lower_convolution(
+    operation: Operation, ctx: LoweringContext, target: Target, decisions: Decisions
+) -> Sequence[Statement]:
     """The loops of a `convolution`."""
     if 0 in operation.results[0].type.sizes:
         return []
@@ -36,7 +39,7 @@ def lower_convolution(operation: Operation, ctx: LoweringContext, target: Target
     if windows.features_last or not windows.output_sizes:
         if windows.groups > 1 and is_thin:
             return lower_feature_rows(ctx, windows)
-        return lower_product(ctx, _features_as_columns(windows), target)
+        return lower_product(ctx, _features_as_columns(windows), target, decisions)
     parts = phases(windows.attributes, windows.input_sizes, windows.window_sizes, windows.output_sizes)
     statements: list[Statement] = []
     for axes in parts:
@@ -44,9 +47,9 @@ def lower_convolution(operation: Operation, ctx: LoweringContext, target: Target
             statements += _zeros(ctx, windows, axes)
         elif is_float and not (windows.groups > 1 and is_thin):
             if saves_multiplications(windows, axes):
-                statements += lower_winograd(ctx, windows, axes, target)
+                statements += lower_winograd(ctx, windows, axes, target, decisions)
                 continue
-            statements += lower_implicit_gemm(ctx, windows, axes, target, is_whole=len(parts) == 1)
+            statements += lower_implicit_gemm(ctx, windows, axes, target, decisions, is_whole=len(parts) == 1)
         else:
             statements += lower_spatial_rows(ctx, windows, axes)
     return statements

@@ -29,10 +29,11 @@ from tenfoldc.lower.convolutions.depth import Depth
 from tenfoldc.lower.convolutions.staging import Layout, stage, staged_size
 from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.loop_nest import nest, turns
-from tenfoldc.lower.products.blocking import blocking
+from tenfoldc.lower.products.blocking import tuned_blocking
 from tenfoldc.lower.products.packing import Span, for_each_panel, span
 from tenfoldc.lower.products.product import delinearise
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 _BLOCK_BYTES = 128 * 1024
 """Packed columns of a block: with a block of the kernel's panels and the sums, they fit the second cache."""
@@ -44,17 +45,29 @@ _ZERO = scalar.index(0)
 
 
 def lower_implicit_gemm(
-    ctx: LoweringContext, windows: Windows, axes: tuple[SpatialAxis, ...], target: Target, *, is_whole: bool
+    ctx: LoweringContext,
+    windows: Windows,
+    axes: tuple[SpatialAxis, ...],
+    target: Target,
+    decisions: Decisions,
+    *,
+    is_whole: bool,
 ) -> list[Statement]:
     """The outputs along `axes`, of floats; `is_whole`: these are all outputs.  No size is 0."""
-    return _ImplicitGemm(ctx, windows, axes, target, is_whole).statements()
+    return _ImplicitGemm(ctx, windows, axes, target, decisions, is_whole).statements()
 
 
 class _ImplicitGemm:
     """The loops over one set of outputs."""
 
     def __init__(
-        self, ctx: LoweringContext, windows: Windows, axes: tuple[SpatialAxis, ...], target: Target, is_whole: bool
+        self,
+        ctx: LoweringContext,
+        windows: Windows,
+        axes: tuple[SpatialAxis, ...],
+        target: Target,
+        decisions: Decisions,
+        is_whole: bool,
     ) -> None:
         self.ctx, self.windows, self.axes = ctx, windows, axes
         self.dtype = windows.result_type.dtype
@@ -70,7 +83,9 @@ class _ImplicitGemm:
         self.chunks = windows.group_channels // self.channels
         self.packs_all = self.chunks == 1 or windows.kernel_pays_ahead()
         """Whether the kernel is packed before anything else, rather than the channels of a chunk with each chunk."""
-        blocks = blocking(target, self.rows, self.columns, self.channels * taps, self.dtype)
+        kind = f"{math.prod(self.batch_sizes)} x {self.chunks} convolutions under {taps} taps"
+        depth = self.channels * taps
+        blocks = tuned_blocking(decisions, kind, target, self.rows, self.columns, depth, self.dtype)
         self.mr, self.nr = blocks.mr, blocks.nr
         self.depth = Depth(ctx, (self.channels, *(axis.taps for axis in axes)), blocks.kc)
         self.row_panels = -(-self.rows // self.mr)

@@ -34,10 +34,11 @@ from tenfoldc.lower.convolutions.depth import Depth
 from tenfoldc.lower.convolutions.staging import Layout, stage, staged_size
 from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.loop_nest import nest, turns
-from tenfoldc.lower.products.blocking import blocking
+from tenfoldc.lower.products.blocking import tuned_blocking
 from tenfoldc.lower.products.packing import Span, block_size, for_each_panel, span
 from tenfoldc.lower.products.product import delinearise
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 _OUTPUTS, _TAPS, _TILE = 2, 3, 4
 _INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
@@ -64,16 +65,23 @@ def saves_multiplications(windows: Windows, axes: Sequence[SpatialAxis]) -> bool
 
 
 def lower_winograd(
-    ctx: LoweringContext, windows: Windows, axes: tuple[SpatialAxis, ...], target: Target
+    ctx: LoweringContext, windows: Windows, axes: tuple[SpatialAxis, ...], target: Target, decisions: Decisions
 ) -> list[Statement]:
     """The outputs along `axes`, for which `saves_multiplications` holds."""
-    return _Winograd(ctx, windows, axes, target).statements()
+    return _Winograd(ctx, windows, axes, target, decisions).statements()
 
 
 class _Winograd:
     """The loops over one set of outputs."""
 
-    def __init__(self, ctx: LoweringContext, windows: Windows, axes: tuple[SpatialAxis, ...], target: Target) -> None:
+    def __init__(
+        self,
+        ctx: LoweringContext,
+        windows: Windows,
+        axes: tuple[SpatialAxis, ...],
+        target: Target,
+        decisions: Decisions,
+    ) -> None:
         self.ctx, self.windows, self.axes = ctx, windows, axes
         self.dtype = windows.result_type.dtype
         self.products = _TILE ** len(axes)
@@ -83,7 +91,8 @@ class _Winograd:
         self.batch_sizes = [windows.batch // self.images, windows.groups]
         self.rows, self.channels = windows.group_features, windows.group_channels
         self.tiles = math.prod(self.layout.outputs)
-        blocks = blocking(target, self.rows, self.tiles, self.channels, self.dtype)
+        kind = f"{math.prod(self.batch_sizes)} minimal filterings"
+        blocks = tuned_blocking(decisions, kind, target, self.rows, self.tiles, self.channels, self.dtype)
         self.mr, self.nr, self.kc = blocks.mr, blocks.nr, blocks.kc
         self.row_panels = -(-self.rows // self.mr)
         self.depth_blocks = -(-self.channels // self.kc)

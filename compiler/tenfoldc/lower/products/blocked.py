@@ -13,6 +13,7 @@ from tenfoldc.lower.products.blocking import Blocking
 from tenfoldc.lower.products.packing import DepthSpan, Span, block_size, for_each_panel, pack, span
 from tenfoldc.lower.products.product import Operand, Product
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 _PACK_LHS_COLUMNS = 256
 """An lhs row is read once per panel of the rhs: from so many columns on, packing it pays."""
@@ -22,9 +23,35 @@ _SMALL_RHS_BYTES = 16 * 1024
 _ZERO = scalar.index(0)
 
 
-def lower_blocked(ctx: LoweringContext, product: Product, blocks: Blocking, target: Target) -> list[Statement]:
+def lower_blocked(
+    ctx: LoweringContext, product: Product, blocks: Blocking, target: Target, decisions: Decisions
+) -> list[Statement]:
     """The statements of `product`, whose sizes are all at least 1 and whose dtype is a float."""
-    return BlockedProduct(ctx, product, blocks, target).statements()
+    return BlockedProduct(ctx, product, blocks, operands_in_place(product, blocks, target, decisions)).statements()
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """The operands that are read in place, as matrices; `packable` is the rhs where its rows can be read at all."""
+
+    lhs: Buffer | None
+    rhs: Buffer | None
+    packable: Buffer | None
+
+
+def operands_in_place(product: Product, blocks: Blocking, target: Target, decisions: Decisions) -> InPlace:
+    """Which operands not to pack: those of which little is read again, unless measurement says otherwise."""
+    lanes = target.vector_bytes // product.dtype.itemsize
+    can_mask = product.columns % lanes == 0 or "avx" in target.features
+    lhs = None if product.lhs.packs_ahead else product.lhs.matrix
+    rhs = product.rhs.matrix if can_mask and not product.rhs.packs_ahead else None
+    is_read_rarely = product.rows <= _PACK_RHS_PANELS * blocks.mr
+    is_small = product.depth * product.columns * product.dtype.itemsize <= _SMALL_RHS_BYTES
+    default = int(product.columns > _PACK_LHS_COLUMNS or lhs is None), int(not (is_read_rarely or is_small) or not rhs)
+    others = [(x, y) for x in (0, 1) for y in (0, 1) if (x or lhs is not None) and (y or rhs is not None)]
+    question = f"packing of {product.kind}, {product.dtype} {product.rows}x{product.columns} over {product.depth}"
+    packs_lhs, packs_rhs = decisions.choose(question, default, others)
+    return InPlace(None if packs_lhs else lhs, None if packs_rhs else rhs, rhs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +104,15 @@ class _Side:
 class BlockedProduct:
     """The loops over one product.  Names of axes: b batch, u block of columns, t of depth, v of rows."""
 
-    def __init__(self, ctx: LoweringContext, product: Product, blocks: Blocking, target: Target) -> None:
+    def __init__(self, ctx: LoweringContext, product: Product, blocks: Blocking, in_place: InPlace) -> None:
         self.ctx = ctx
         self.product = product
         self.blocks = blocks
         self.kc, self.depth_blocks = self._cut_depth()
         row_blocks = -(-product.rows // blocks.mc)
-        rhs_in_place = product.rhs.matrix if self._reads_rhs_in_place(target) else None
-        self.packs_while_multiplying = product.rhs.matrix is not None and not rhs_in_place and row_blocks == 1
-        self.packs_while_multiplying &= self._can_read_rhs_in_place(target) and not product.rhs.packs_ahead
-        self.lhs = self._side("lhs_panels", product.lhs, product.rows, blocks.mc, blocks.mr, self._lhs_in_place())
-        self.rhs = self._side("rhs_panels", product.rhs, product.columns, blocks.nc, blocks.nr, rhs_in_place)
+        self.packs_while_multiplying = in_place.packable is not None and in_place.rhs is None and row_blocks == 1
+        self.lhs = self._side("lhs_panels", product.lhs, product.rows, blocks.mc, blocks.mr, in_place.lhs)
+        self.rhs = self._side("rhs_panels", product.rhs, product.columns, blocks.nc, blocks.nr, in_place.rhs)
         self.scratch = self._scratch()
 
     @property
@@ -264,23 +289,6 @@ class BlockedProduct:
         chunk = scalar.rem(t, scalar.index(chunks)) if positions > 1 else t
         count = block_size(channels, self.kc, chunk)
         return DepthSpan(position, scalar.index(1), scalar.mul(chunk, scalar.index(self.kc)), count, count)
-
-    def _reads_rhs_in_place(self, target: Target) -> bool:
-        """Whether packing the rhs would cost more than it gains: it is read a few times only, or is tiny."""
-        product = self.product
-        if not self._can_read_rhs_in_place(target) or product.rhs.packs_ahead:
-            return False
-        is_read_rarely = product.rows <= _PACK_RHS_PANELS * self.blocks.mr
-        return is_read_rarely or product.depth * product.columns * product.dtype.itemsize <= _SMALL_RHS_BYTES
-
-    def _can_read_rhs_in_place(self, target: Target) -> bool:
-        """Whether what lies beyond the last column can be left out by a mask, where it must be."""
-        lanes = target.vector_bytes // self.product.dtype.itemsize
-        return self.product.columns % lanes == 0 or "avx" in target.features
-
-    def _lhs_in_place(self) -> Buffer | None:
-        product = self.product
-        return product.lhs.matrix if product.columns <= _PACK_LHS_COLUMNS and not product.lhs.packs_ahead else None
 
     def _side(self, name: str, operand: Operand, lines: int, block: int, width: int, matrix: Buffer | None) -> _Side:
         """An operand and memory for its panels."""

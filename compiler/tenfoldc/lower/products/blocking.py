@@ -7,14 +7,17 @@ mc x kc, in L2; a block of the rhs, kc x nc, in L3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from tenfold_rt.dtypes import DType
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 _L1_PANEL_BYTES = 16 * 1024
 _L2_BLOCK_BYTES = 192 * 1024
 _L3_BLOCK_BYTES = 4 * 1024 * 1024
+_MOST_VECTORS = 3
+"""Vectors per row of a tile that are worth trying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,39 @@ def blocking(target: Target, m: int, n: int, k: int, dtype: DType) -> Blocking:
     Blocks are balanced: a size just above a multiple of the largest block is not cut into a large and a tiny one.
     """
     lanes = target.vector_bytes // dtype.itemsize
+    return _blocking(target, (m, n, k), dtype, _tile_vectors(target, n, lanes), _L1_PANEL_BYTES, _L2_BLOCK_BYTES)
+
+
+def tuned_blocking(decisions: Decisions, name: str, target: Target, m: int, n: int, k: int, dtype: DType) -> Blocking:
+    """As `blocking`, unless measurement has found better for the product that `name` and its sizes describe.
+
+    Tried are tiles of other widths, panels for half and twice the L1 cache, and blocks for half and twice the L2.
+    """
+    lanes = target.vector_bytes // dtype.itemsize
     vectors = _tile_vectors(target, n, lanes)
-    nr = vectors * lanes
+    default = _blocking(target, (m, n, k), dtype, vectors, _L1_PANEL_BYTES, _L2_BLOCK_BYTES)
+    widths = [w for w in range(1, min(_MOST_VECTORS, -(-n // lanes)) + 1) if w != vectors]
+    caches = [
+        (_L1_PANEL_BYTES // 2, _L2_BLOCK_BYTES),
+        (_L1_PANEL_BYTES * 2, _L2_BLOCK_BYTES),
+        (_L1_PANEL_BYTES, _L2_BLOCK_BYTES // 2),
+        (_L1_PANEL_BYTES, _L2_BLOCK_BYTES * 2),
+    ]
+    others = [_blocking(target, (m, n, k), dtype, width, _L1_PANEL_BYTES, _L2_BLOCK_BYTES) for width in widths]
+    others += [_blocking(target, (m, n, k), dtype, vectors, panel, block) for panel, block in caches]
+    question = f"blocking of {name}, {dtype} {m}x{n} over {k}"
+    return Blocking(*decisions.choose(question, astuple(default), [astuple(other) for other in others]))
+
+
+def _blocking(
+    target: Target, sizes: tuple[int, int, int], dtype: DType, vectors: int, panel_bytes: int, block_bytes: int
+) -> Blocking:
+    """A blocking with tiles of so many vectors a row, and caches that hold so much of a panel and of a block."""
+    m, n, k = sizes
+    nr = vectors * target.vector_bytes // dtype.itemsize
     mr = balanced(m, _tile_rows(target, vectors), 1)
-    kc = balanced(k, _L1_PANEL_BYTES // (nr * dtype.itemsize), 4)
-    mc = balanced(m, max(mr, _L2_BLOCK_BYTES // (kc * dtype.itemsize) // mr * mr), mr)
+    kc = balanced(k, panel_bytes // (nr * dtype.itemsize), 4)
+    mc = balanced(m, max(mr, block_bytes // (kc * dtype.itemsize) // mr * mr), mr)
     nc = balanced(n, max(nr, _L3_BLOCK_BYTES // (kc * dtype.itemsize) // nr * nr), nr)
     return Blocking(mr=mr, nr=nr, mc=mc, nc=nc, kc=kc)
 

@@ -11,7 +11,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Expr, Load, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.products.blocked import lower_blocked
-from tenfoldc.lower.products.blocking import blocking
+from tenfoldc.lower.products.blocking import blocking, tuned_blocking
 from tenfoldc.lower.products.direct import lower_direct
 from tenfoldc.lower.products.product import (
     Operand,
@@ -26,17 +26,20 @@ from tenfoldc.lower.products.tiled import lower_tiled
 from tenfoldc.lower.products.tiling import tile_parts
 from tenfoldc.ops.contraction import DotGeneralAttributes
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 _SMALLEST_TILED = 512
 """Multiplications below which the loops around a register tile cost more than it saves."""
 
 
-def lower_dot_general(operation: Operation, ctx: LoweringContext, target: Target) -> Sequence[Statement]:
+def lower_dot_general(
+    operation: Operation, ctx: LoweringContext, target: Target, decisions: Decisions
+) -> Sequence[Statement]:
     """The loops of a `dot_general`."""
-    return lower_product(ctx, dot_product(operation, ctx), target)
+    return lower_product(ctx, dot_product(operation, ctx), target, decisions)
 
 
-def lower_product(ctx: LoweringContext, product: Product, target: Target) -> Sequence[Statement]:
+def lower_product(ctx: LoweringContext, product: Product, target: Target, decisions: Decisions) -> Sequence[Statement]:
     """The loops of a batch of matrix products: around a register tile where its shape allows, else plain."""
     if 0 in (product.batch, product.rows, product.columns):
         return []
@@ -44,11 +47,12 @@ def lower_product(ctx: LoweringContext, product: Product, target: Target) -> Seq
     is_thin = product.rows == 1 or product.columns < 4
     if not product.dtype.is_float or is_thin or work < _SMALLEST_TILED:
         return lower_direct(ctx, product)
-    blocks = blocking(target, product.rows, product.columns, product.depth, product.dtype)
+    sizes = product.rows, product.columns, product.depth
     parts = tile_parts(ctx, product, target)
     if parts is not None:
-        return lower_tiled(ctx, product, parts, blocks, target)
-    return lower_blocked(ctx, product, blocks, target)
+        return lower_tiled(ctx, product, parts, blocking(target, *sizes, product.dtype), target)
+    blocks = tuned_blocking(decisions, product.kind, target, *sizes, product.dtype)
+    return lower_blocked(ctx, product, blocks, target, decisions)
 
 
 def dot_product(operation: Operation, ctx: LoweringContext) -> Product:

@@ -28,6 +28,15 @@ class Operand:
     line_stride: int | None = None
     packs_ahead: bool = False
 
+    @property
+    def kind(self) -> str:
+        """How it lies in memory, in a word."""
+        if self.packs_ahead:
+            return "panels"
+        if self.matrix is not None:
+            return "matrix"
+        return "lines" if self.lines_adjoin else "channels" if self.line_stride is None else "transposed"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -63,6 +72,12 @@ class Product:
     @property
     def depth(self) -> int:
         return self.positions * self.channels
+
+    @property
+    def kind(self) -> str:
+        """What, beside the sizes, says how long it takes: where its elements lie and where they go."""
+        end = "consumed" if self.place is None else "stored"
+        return f"{self.batch} products over {self.positions} places, {self.lhs.kind} by {self.rhs.kind}, {end}"
 
 
 def delinearise(number: Expr, sizes: Sequence[int]) -> list[Expr]:

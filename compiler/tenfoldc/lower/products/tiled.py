@@ -33,7 +33,7 @@ from tenfoldc.loops.ir import (
 from tenfoldc.loops.matrix_unit import TILE_DEPTH, TILE_LINES, TILE_WORDS
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import turns
-from tenfoldc.lower.products.blocked import BlockedProduct
+from tenfoldc.lower.products.blocked import BlockedProduct, operands_in_place
 from tenfoldc.lower.products.blocking import Blocking
 from tenfoldc.lower.products.magnitudes import forget, notes, store_whether_exact
 from tenfoldc.lower.products.packing import Span, block_size, for_each_panel, span
@@ -41,6 +41,7 @@ from tenfoldc.lower.products.product import Product
 from tenfoldc.lower.products.tile_packing import TilePacking
 from tenfoldc.lower.products.tiling import Parts, tiling
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 _ZERO = scalar.index(0)
 
@@ -87,7 +88,8 @@ class _TiledProduct:
         self.rhs = TilePacking(ctx, product, product.rhs, self.rhs_panels, rhs_noted)
         self.keeps_all_rows = self.checks or self.depth_blocks > 1
         self.sums = self._scratch()
-        self.plain = BlockedProduct(ctx, _packed_anew(product), replace(blocks, nc=self.sizes.nc), target)
+        plain, blocks = _packed_anew(product), replace(blocks, nc=self.sizes.nc)
+        self.plain = BlockedProduct(ctx, plain, blocks, operands_in_place(plain, blocks, target, Decisions()))
 
     def statements(self) -> list[Statement]:
         noted = [packing.noted for packing in (self.lhs, self.rhs) if packing.noted is not None]

@@ -19,6 +19,7 @@ from tenfoldc.lower.anchor import AnchorContext
 from tenfoldc.lower.products.packing import Span, span
 from tenfoldc.lower.products.product import delinearise
 from tenfoldc.lower.storage import Storage, Window
+from tenfoldc.tuning import Decisions
 
 _BLOCK_BYTES = 192 * 1024
 """What the rows of a block may take, of all values together, so that they stay in the L2 cache."""
@@ -26,6 +27,8 @@ _BLOCK_BYTES = 192 * 1024
 _FEWEST_TILES, _MOST_TILES = 2, 8
 """Rows of a block, in register tiles: enough to read a panel of the fixed operand several times, and few enough that
 a mask leaves out much of a block's columns."""
+
+_TRIED_TILES = (1, 2, 3, 4, 6, 8, 12, 16)
 
 _LINE_BYTES = 64
 _SET_BYTES = 1024
@@ -35,7 +38,14 @@ _SET_BYTES = 1024
 class Block:
     """One block of `RowBlocks`, and the counters and scratch memory of the kernel around it."""
 
-    def __init__(self, blocks: RowBlocks, written: Collection[Value], storage: Storage, row_multiple: int) -> None:
+    def __init__(
+        self,
+        blocks: RowBlocks,
+        written: Collection[Value],
+        storage: Storage,
+        row_multiple: int,
+        decisions: Decisions,
+    ) -> None:
         self.blocks = blocks
         self.storage = storage
         self.algebra = IndexAlgebra()
@@ -43,7 +53,7 @@ class Block:
         self._names = 0
         outer, rows = blocks.extents[: blocks.row], blocks.extents[blocks.row]
         self._slots = _slots(blocks, written)
-        self.size = _rows_per_block(blocks, self._slots, row_multiple)
+        self.size = _rows_per_block(blocks, self._slots, row_multiple, decisions)
         self.count = -(-rows // self.size)
         self.outer = self.axis("outer", math.prod(outer))
         self.number = self.axis("block", self.count)
@@ -146,8 +156,8 @@ def _slots(blocks: RowBlocks, written: Collection[Value]) -> dict[Value, int]:
     return slots
 
 
-def _rows_per_block(blocks: RowBlocks, slots: Mapping[Value, int], multiple: int) -> int:
-    """As many rows as the caches hold, in blocks of nearly equal size."""
+def _rows_per_block(blocks: RowBlocks, slots: Mapping[Value, int], multiple: int, decisions: Decisions) -> int:
+    """As many rows as the caches hold, in blocks of nearly equal size, unless measurement has found better."""
     width: dict[int, int] = {}
     for value, slot in slots.items():
         row = blocks.places[value].index(blocks.row)
@@ -157,5 +167,13 @@ def _rows_per_block(blocks: RowBlocks, slots: Mapping[Value, int], multiple: int
     rows = blocks.extents[blocks.row]
     fitting = _BLOCK_BYTES // max(1, sum(width.values())) // multiple
     largest = max(_FEWEST_TILES, min(fitting, _MOST_TILES)) * multiple
+    sizes = [_balanced(rows, tiles * multiple, multiple) for tiles in _TRIED_TILES]
+    roles = ", ".join(stage.role.name.lower() for stage in blocks.stages)
+    question = f"row blocks of {blocks.extents}, {sum(width.values())} bytes a row: {roles}"
+    return decisions.choose(question, (_balanced(rows, largest, multiple),), [(size,) for size in sizes])[0]
+
+
+def _balanced(rows: int, largest: int, multiple: int) -> int:
+    """A multiple that cuts `rows` into the fewest blocks of at most `largest`, nearly equal."""
     count = -(-rows // largest)
     return -(-rows // (count * multiple)) * multiple

@@ -15,10 +15,11 @@ from tenfoldc.lower.row_blocks.nest import BlockNest
 from tenfoldc.lower.row_blocks.product import BlockProduct
 from tenfoldc.lower.storage import Storage
 from tenfoldc.target import Target
+from tenfoldc.tuning import Decisions
 
 
 def lower_row_blocks(
-    group: Group, blocks: RowBlocks, storage: Storage, target: Target
+    group: Group, blocks: RowBlocks, storage: Storage, target: Target, decisions: Decisions
 ) -> tuple[list[Statement], list[Buffer]]:
     """The statements of the kernel and the scratch memory that they use.
 
@@ -26,7 +27,7 @@ def lower_row_blocks(
     """
     for value in group.results:
         storage.result(value)
-    block = Block(blocks, frozenset(group.results), storage, _row_multiple(blocks, target))
+    block = Block(blocks, frozenset(group.results), storage, _row_multiple(blocks, target), decisions)
     with storage.windowed(block.windows):
         block.live = live_columns(block, frozenset(group.results))
         statements = _statements(block, target)
