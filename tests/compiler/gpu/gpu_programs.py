@@ -71,6 +71,38 @@ def cumsum(x: tn.Tensor) -> tuple[tn.Tensor, ...]:
     return tn.cumsum(x, dim=-1), tn.cumsum(x, dim=0)
 
 
+@_program(x=tn.f64[2, 3000])
+def long_sort(x: tn.Tensor) -> tuple[tn.Tensor, ...]:
+    values, indices = tn.sort(x, dim=-1)
+    return values, indices
+
+
+@_program(x=tn.f32[3, 5000])
+def top_few(x: tn.Tensor) -> tuple[tn.Tensor, ...]:
+    values, indices = tn.topk(x, 7)
+    return values, indices
+
+
+@_program(x=tn.f64[20_000])
+def long_cumsum(x: tn.Tensor) -> tn.Tensor:
+    return tn.cumsum(x, dim=0)
+
+
+@_program(x=tn.f32[3, 67, 130], y=tn.f32[3, 130, 67])
+def transpose(x: tn.Tensor, y: tn.Tensor) -> tn.Tensor:
+    return tn.exp(tn.transpose(x, 1, 2)) + y
+
+
+@_program(x=tn.f32[2, 3, 17, 19])
+def pooling_gradient(x: tn.Tensor) -> tn.Tensor:
+    return tn.grad(lambda x: tn.sum(nn.functional.max_pool2d(x, 3, stride=2, padding=1) ** 2))(x)
+
+
+@_program(x=tn.f64[2, 90, 90], b=tn.f64[2, 90, 5])
+def cholesky(x: tn.Tensor, b: tn.Tensor) -> tn.Tensor:
+    return tn.linalg.solve_triangular(tn.linalg.cholesky(x), b, upper=False)
+
+
 @_program(x=_MATRIX, rows=tn.i64[33])
 def gather(x: tn.Tensor, rows: tn.Tensor) -> tn.Tensor:
     return x[rows]
