@@ -51,10 +51,13 @@ def element_index(offsets: Array, size: int, vector: int) -> Array:
 
 
 def check_written(w: Wave, allocation: Allocation, addresses: Array, positions: Any, size: int, vector: int) -> None:
-    """Raise where one of the bytes at `addresses`, those of the threads at `positions`, was never written."""
+    """Raise where nobody has written any byte of a word at `addresses`, those of the threads at `positions`.
+
+    Of a word that holds several narrow elements some may be behind the last, and are read for nothing.
+    """
     if allocation.all_written:
         return
-    present = allocation.written[size][element_index(addresses - allocation.address, size, vector)] == WRITTEN[size]
+    present = allocation.written[size][element_index(addresses - allocation.address, size, vector)] != 0
     if not present.all():
         bad = int(np.argmin(present.all(axis=1)))
         message = f"global memory that nobody wrote, {int(addresses[bad]) - allocation.address} bytes into "
