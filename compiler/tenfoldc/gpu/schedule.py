@@ -75,6 +75,8 @@ def _statement(statement: Statement, memory: Memory) -> list[Statement]:
             return [_spread(statement, memory)]
         case For(extent=Constant(), carries=()):
             return [replace(statement, body=tuple(_block(statement.body, memory)), mode=Mode.SERIAL, private=())]
+        case While(carries=(), turns=int()):
+            return [replace(statement, body=tuple(_block(statement.body, memory)))]
         case While(carries=()):
             flag, test = _cell(statement.condition, memory)
             return [test, While((), Load(flag, ()), (*_block(statement.body, memory), test))]

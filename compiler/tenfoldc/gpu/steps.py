@@ -84,6 +84,9 @@ class StepWriter:
             case For(extent=Constant() as extent):
                 name = self._axes.setdefault(statement.axis, f"{statement.axis.name}{len(self._axes)}")
                 return plan.Repeat(name, int(extent.value), tuple(self._block(statement.body, kernel)))
+            case While(turns=int(count)):
+                name = self._axes.setdefault(Axis("turn"), f"turn{len(self._axes)}")
+                return plan.Repeat(name, count, tuple(self._block(statement.body, kernel)))
             case While(condition=Load(buffer=flag)):
                 return plan.Loop(self._place(flag), tuple(self._block(statement.body, kernel)))
             case If(condition=Load(buffer=flag)):

@@ -4,7 +4,7 @@
                  tapes: Buffer*
     Kernel     = name, body: Statement*, scratch: Buffer*
     Statement  = For(axis, extent, body, carries, mode, private)   carries: values handed from turn to turn
-               | While(carries, condition, body)
+               | While(carries, condition, body, turns)
                | If(condition, then, otherwise)
                | Store(buffer, index, value)
                | Prefetch(buffer, index)                     ask for memory that is soon to be read
@@ -190,11 +190,15 @@ class For:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class While:
-    """Repeat `body` while `condition`, which sees the carried values, holds."""
+    """Repeat `body` while `condition`, which sees the carried values, holds.
+
+    `turns`, where given, is how often that is.
+    """
 
     carries: tuple[Carry, ...]
     condition: Expr
     body: tuple[Statement, ...]
+    turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -104,7 +104,7 @@ class BufferReplacer:
                 return replace(statement, extent=extent, body=body, carries=carries, private=private)
             case While():
                 condition, body = self.expression(statement.condition), self.statements(statement.body)
-                return While(self._carries(statement.carries), condition, body)
+                return replace(statement, carries=self._carries(statement.carries), condition=condition, body=body)
             case If():
                 then, otherwise = self.statements(statement.then), self.statements(statement.otherwise)
                 return If(self.expression(statement.condition), then, otherwise)

@@ -20,6 +20,8 @@ from tenfoldc.lower.copying import copy_buffer, copy_value
 from tenfoldc.lower.elements import Elements
 from tenfoldc.lower.sharing import Sharing, unchanged
 from tenfoldc.lower.storage import Destination, Storage
+from tenfoldc.ops.arithmetic import ADD
+from tenfoldc.ops.comparison import COMPARE, CompareAttributes, Direction
 from tenfoldc.ops.control import IF
 from tenfoldc.ops.loops import is_tape
 from tenfoldc.ops.tapes import EMPTY_STACK, TAPE_WRITE
@@ -72,7 +74,7 @@ def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_
     turn, scratch = _turn(body, carry, storage, lower_region)
     test = _scalar_condition(condition, storage)
     if test is not None:
-        return [*statements, While((), test, tuple(turn))], scratch
+        return [*statements, While((), test, tuple(turn), _known_turns(operation, storage))], scratch
     flag = storage.temporary(condition.results[0].type.dtype, ())
     check, used = _flatten(lower_region(condition, [Destination(condition.results[0], flag)], frozenset()))
     start = Store(flag, (), scalar.constant(True, flag.dtype))
@@ -100,6 +102,30 @@ def _scalar_condition(region: Region, storage: Storage) -> Expr | None:
             return None
     storage.define_constants(region.operations)
     return Elements(storage, IndexAlgebra(), region.operations).read(region.results[0], ())
+
+
+def _known_turns(operation: Operation, storage: Storage) -> int | None:
+    """How many turns a `while` takes that counts by one from one constant to another; None for all others."""
+    condition, body = operation.regions
+    test = _defining(condition, condition.results[0])
+    if test is None or test.op is not COMPARE or test.operands[0] not in condition.parameters:
+        return None
+    assert isinstance(test.attributes, CompareAttributes)
+    number = condition.parameters.index(test.operands[0])
+    addition = _defining(body, body.results[number])
+    is_count = test.operands[0].type.dtype.is_integer and test.attributes.comparison_direction is Direction.LT
+    if not is_count or addition is None or addition.op is not ADD or body.parameters[number] not in addition.operands:
+        return None
+    (step,) = [value for value in addition.operands if value is not body.parameters[number]] or [body.results[number]]
+    first, one, end = (storage.splat(value) for value in (operation.operands[number], step, test.operands[1]))
+    if first is None or one is None or end is None or one.value != 1:
+        return None
+    return max(0, int(end.value) - int(first.value))
+
+
+def _defining(region: Region, value: Value) -> Operation | None:
+    """The operation of a region that computes `value`."""
+    return next((operation for operation in region.operations if value in operation.results), None)
 
 
 def _turn(body: Region, carry: Mapping[int, Buffer], storage: Storage, lower_region: LowerRegion) -> Lowered:

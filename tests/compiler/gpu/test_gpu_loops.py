@@ -10,6 +10,7 @@ from cases_control import loop
 from compiled import Case, case, close
 from simulated import call, check, launches, plan_of
 
+from tenfold_rt import dtypes
 from tenfold_rt.cuda.plan import Loop, Repeat, Step
 from tenfoldc import ops
 from tenfoldc.gpu import one_block
@@ -62,6 +63,18 @@ def test_a_block_computes_what_launches_compute_to_the_bit(
 def test_large_bodies_stay_launches_of_many_blocks(rng: np.random.Generator) -> None:
     plan = plan_of([_recurrent(rng, 600, 64).module])
     assert _kinds(plan.entries[0].steps) == [Loop]
+
+
+def test_a_counted_loop_asks_the_host_for_nothing(rng: np.random.Generator) -> None:
+    def run(x: Var) -> Var:
+        turns = ops.constant(x.builder, 3, dtypes.i32)
+        return loop(turns, [x], lambda _, y: [ops.add(y, ops.reverse(y, (0,)))])[0]
+
+    program = case("counted", run, rng.integers(-9, 9, 1500))
+    check([program])
+    (turns,) = (step for step in plan_of([program.module]).entries[0].steps if isinstance(step, Loop | Repeat))
+    assert isinstance(turns, Repeat)
+    assert turns.count == 3
 
 
 def test_a_loop_in_a_loop_and_a_condition_on_data(rng: np.random.Generator) -> None:
