@@ -39,6 +39,9 @@ from tenfoldc.loops.traversal import walk_statements
 _MOST_TURNS = 1024
 """Turns of a parallel loop, or threads of all blocks of a launch, up to which one block takes them."""
 
+_MOST_BLOCKS = 4
+"""Blocks of a launch, whose threads wait for each other, that are run one after the other."""
+
 _THREADS = 512
 """Threads of the block at most, where no launch in the body asks for more: so each has registers enough."""
 
@@ -74,7 +77,7 @@ def _threads_for(statement: Statement) -> int | None:
             case Launch(blocks=Constant(value=blocks), private=()):
                 turns.append(int(blocks) * part.threads)
                 shared_bytes += sum(map(shared_size, part.shared))
-                if _is_bulk(part):
+                if _is_bulk(part) or (_is_joint(part) and blocks > _MOST_BLOCKS):
                     return None
                 if _is_joint(part):
                     fixed.add(part.threads)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from cases_control import loop
-from compiled import Case, case, close
+from compiled import Case, case, close, compare_all
 from simulated import call, check, launches, plan_of
 
 from tenfold_rt import dtypes
 from tenfold_rt.cuda.plan import Loop, Repeat, Step
 from tenfoldc import ops
 from tenfoldc.gpu import one_block
+from tenfoldc.interpret import interpret
 from tenfoldc.ir.builder import Var
 from tenfoldc.ops.contraction import dot_general
 
@@ -58,6 +59,16 @@ def test_a_block_computes_what_launches_compute_to_the_bit(
     plan = plan_of([program.module])
     assert _kinds(plan.entries[0].steps) == [Loop]
     assert [x.tobytes() for x in call(plan, program.arrays)] == [x.tobytes() for x in together]
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90a"])
+def test_tiles_of_a_product_take_turns_too(architecture: str, rng: np.random.Generator) -> None:
+    program = _recurrent(rng, 33, 40, turns=2)
+    plan = plan_of([program.module], architecture)
+    assert _kinds(plan.entries[0].steps) == []
+    results = [call(plan, program.arrays, schedule=schedule) for schedule in (0, 1)]
+    compare_all(results[0], interpret(program.module, program.arrays), NEAR)
+    assert results[0][0].tobytes() == results[1][0].tobytes()
 
 
 def test_large_bodies_stay_launches_of_many_blocks(rng: np.random.Generator) -> None:
