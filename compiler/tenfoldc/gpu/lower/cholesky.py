@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from tenfoldc.gpu.lower.grid import Grid, power_of_two
-from tenfoldc.gpu.lower.threads import SHARED_BYTES, WARP, shared_size
+from tenfoldc.gpu.lower.grid import Grid
+from tenfoldc.gpu.lower.threads import SHARED_BYTES, WARP, power_of_two, shared_size
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Barrier, Buffer, Carry, Expr, For, If, Load, Local, Primitive, Statement, Store

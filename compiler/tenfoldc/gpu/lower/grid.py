@@ -44,11 +44,6 @@ class Grid:
         return Launch(name, self.block, blocks, self.thread, self.threads, statements, tuple(self._shared))
 
 
-def power_of_two(least: int) -> int:
-    """The least power of two that is at least `least`."""
-    return 1 << max(0, least - 1).bit_length()
-
-
 def both(conditions: Sequence[Expr]) -> Expr:
     """All of `conditions`."""
     result: Expr = scalar.constant(True, scalar.equal(scalar.index(0), scalar.index(0)).dtype)

@@ -16,8 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tenfoldc.gpu.lower.grid import Grid, both, power_of_two
-from tenfoldc.gpu.lower.threads import BLOCK, FULL, WARP
+from tenfoldc.gpu.lower.grid import Grid, both
+from tenfoldc.gpu.lower.threads import BLOCK, FULL, WARP, power_of_two
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (

@@ -20,8 +20,9 @@ from typing import TypeAlias, cast
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfoldc.gpu.lower.grid import both, logical_not, power_of_two
+from tenfoldc.gpu.lower.grid import both, logical_not
 from tenfoldc.gpu.lower.sort import Lines, sort_lines
+from tenfoldc.gpu.lower.threads import power_of_two
 from tenfoldc.ir.core import Operation, Region
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Carry, Expr, For, If, Load, Local, Primitive, Statement, Store, While

@@ -19,8 +19,8 @@ from typing import TypeAlias, cast
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfoldc.gpu.lower.grid import Grid, both, power_of_two, shift_left, shift_right
-from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES
+from tenfoldc.gpu.lower.grid import Grid, both, shift_left, shift_right
+from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES, power_of_two
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (

@@ -72,7 +72,7 @@ class Team:
 def along_rows(length: int, vector: int, operations: int) -> Team:
     """The team for rows of `length` elements that are neighbours in memory, read `vector` at a time."""
     vectors = -(-length // vector)
-    wanted = _power_of_two(-(-length // max(_CELL_ELEMENTS, vector)))
+    wanted = power_of_two(-(-length // max(_CELL_ELEMENTS, vector)))
     threads = min(_KEEPING_THREADS, wanted)
     is_looped = _is_looped(-(-vectors // threads) * vector, operations)
     if is_looped:
@@ -82,8 +82,8 @@ def along_rows(length: int, vector: int, operations: int) -> Team:
 
 def across_rows(length: int, rows: int, operations: int) -> Team:
     """The team for rows of `length` elements, `rows` of which are neighbours in memory."""
-    columns = min(WARP, _power_of_two(rows))
-    threads = min(_KEEPING_THREADS // columns, _power_of_two(-(-length // _CELL_ELEMENTS)))
+    columns = min(WARP, power_of_two(rows))
+    threads = min(_KEEPING_THREADS // columns, power_of_two(-(-length // _CELL_ELEMENTS)))
     cells = -(-length // threads)
     return Team(threads, columns, columns, cells, 1, _is_looped(cells, operations))
 
@@ -116,5 +116,6 @@ def shared_size(buffer: Buffer) -> int:
     return -(-size // _SHARED_ALIGNMENT) * _SHARED_ALIGNMENT
 
 
-def _power_of_two(least: int) -> int:
+def power_of_two(least: int) -> int:
+    """The least power of two that is at least `least`."""
     return 1 << max(0, least - 1).bit_length()

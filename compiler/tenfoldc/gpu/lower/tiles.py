@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tenfold_rt.dtypes import DType
-from tenfoldc.gpu.lower.grid import Grid, both, power_of_two
-from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES, shared_size
+from tenfoldc.gpu.lower.grid import Grid, both
+from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES, power_of_two, shared_size
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Axis, Barrier, Buffer, Expr, For, If, Launch, Load, Mode, Statement, Store

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from tenfoldc.gpu.lower.grid import Grid, power_of_two
-from tenfoldc.gpu.lower.threads import BLOCK, FULL, SHARED_BYTES, WARP
+from tenfoldc.gpu.lower.grid import Grid
+from tenfoldc.gpu.lower.threads import BLOCK, FULL, SHARED_BYTES, WARP, power_of_two
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Barrier, Expr, For, If, Load, Statement, Store
