@@ -29,6 +29,7 @@ from tenfoldc.loops.ir import (
     Launch,
     Load,
     Mode,
+    MultiplyChain,
     MultiplyPanels,
     MultiplyStrip,
     MultiplyTiles,
@@ -102,7 +103,7 @@ class StatementText(ExpressionText):
                 write_tape(self, statement)
             case ReadTape():
                 read_tape(self, statement)
-            case Launch() | Combine() | Barrier() | MultiplyTiles():
+            case Launch() | Combine() | Barrier() | MultiplyTiles() | MultiplyChain():
                 raise VerificationError("a kernel of a GPU is no part of a program for a CPU")
 
     def _for(self, loop: For) -> None:

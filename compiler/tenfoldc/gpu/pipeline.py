@@ -72,7 +72,7 @@ def _loops(run: Run, module: Module, name: str, target: Target) -> tuple[Program
     widened = run.stage("widen", name, lambda: widen(module), print_module)
     function = run.stage("simplify", name, lambda: simplify(widened, name), function_text)
     check_sizes(function)
-    groups = run.stage("fuse", name, lambda: fuse(function, row_blocks=False), str)
+    groups = run.stage("fuse", name, lambda: fuse(function), str)
     program = run.stage("lower", name, lambda: lower(function, groups, gpu_rules(target)), print_program)
     program = run.stage("schedule", name, lambda: schedule(program), print_program)
     allocation = run.stage("allocate", name, lambda: allocate(program), lambda a: print_program(program, a))

@@ -8,9 +8,12 @@ place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfoldc.loops.ir import ChainProduct, ColumnPass, RowSum
 from tenfoldc.loops.tiles import Multiplier, Tiling
 
 _ALIGNMENT = 128
@@ -18,6 +21,9 @@ _ALIGNMENT = 128
 
 _WIDE = 16
 """Bytes of the widest access of a thread."""
+
+_HALF_STEP, _FMA_STEP, _FMA_COLUMNS = 16, 8, 32
+"""What depths and columns of a chain's products are rounded up to."""
 
 _BARRIER = 8
 """Bytes of a barrier in memory."""
@@ -129,3 +135,69 @@ def memory_bytes(tiling: Tiling, total: DType, *, lhs_along_depth: bool, rhs_alo
     slices = slice_layout(tiling, tiling.rows, dtype, lhs_along_depth).bytes
     slices += slice_layout(tiling, tiling.columns, dtype, rhs_along_depth).bytes
     return max(tiling.stages * slices, tiling.warps * part_layout(tiling, total).bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainMemory:
+    """The memory of a block that multiplies a chain of products.
+
+    The rows' factors stay; elements that are multiplied again, where these do not stay in registers; then two stages of
+    what belongs to a stretch of columns, whose place sums take when they are handed on.
+    """
+
+    tiling: Tiling
+    passes: tuple[ColumnPass, ...]
+
+    def of_product(self, product: ChainProduct) -> Tiling:
+        """The tiling of a product."""
+        step = _FMA_STEP if self.tiling.multiplier is Multiplier.FMA else _HALF_STEP
+        return replace(self.tiling, depth=-(-product.channels // step) * step)
+
+    def of_sum(self, row_sum: RowSum) -> Tiling:
+        """The tiling of a sum, features being its columns."""
+        step = _FMA_COLUMNS if self.tiling.multiplier is Multiplier.FMA else _HALF_STEP
+        return replace(self.tiling, columns=-(-row_sum.features // step) * step, depth=self.tiling.columns)
+
+    def row_slice(self, product: ChainProduct) -> SliceLayout:
+        """The layout of a product's rows."""
+        return self._slice(self.of_product(product), self.tiling.rows, product.lhs.along_depth)
+
+    def column_slices(self, each: ColumnPass) -> list[SliceLayout]:
+        """The layouts of a stretch of columns, of the products of a pass and of its sums."""
+        tilings = [(self.of_product(p), self.tiling.columns, p.rhs.along_depth) for p in each.products]
+        tilings += [(self.of_sum(s), self.of_sum(s).columns, s.rhs.along_depth) for s in each.sums]
+        return [self._slice(*tiling) for tiling in tilings]
+
+    def _slice(self, tiling: Tiling, lines: int, along_depth: bool) -> SliceLayout:
+        return slice_layout(tiling, lines, tiling.multiplier.factor(dtypes.f32), along_depth)
+
+    @property
+    def products(self) -> Sequence[ChainProduct]:
+        """The products of all passes, each once."""
+        return list(dict.fromkeys(product for each in self.passes for product in each.products))
+
+    @property
+    def elements(self) -> SliceLayout:
+        """The layout of the elements that are multiplied again."""
+        return slice_layout(replace(self.tiling, depth=self.tiling.columns), self.tiling.rows, dtypes.f32, False)
+
+    @property
+    def elements_at(self) -> int:
+        """Where these begin."""
+        return sum(self.row_slice(product).bytes for product in self.products)
+
+    @property
+    def stages_at(self) -> int:
+        """Where the stages begin."""
+        return self.elements_at + (self.elements.bytes if self.tiling.multiplier is Multiplier.FMA else 0)
+
+    def stage_bytes(self, each: ColumnPass) -> int:
+        """What one stage of a pass takes."""
+        return sum(layout.bytes for layout in self.column_slices(each))
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        stages = [self.tiling.stages * self.stage_bytes(each) for each in self.passes]
+        sums = [part_layout(self.of_sum(s), dtypes.f32).bytes for each in self.passes for s in each.sums]
+        return self.stages_at + max([*stages, *(self.tiling.warps * size for size in sums)])

@@ -27,6 +27,7 @@ from tenfoldc.loops.ir import (
     Load,
     Local,
     Mode,
+    MultiplyChain,
     MultiplyPanels,
     MultiplyStrip,
     MultiplyTiles,
@@ -35,8 +36,11 @@ from tenfoldc.loops.ir import (
     Program,
     ReadTape,
     RequestMatrixUnit,
+    RowFold,
+    RowSum,
     Statement,
     Store,
+    TileFactor,
     TransposeTile,
     While,
     WriteTape,
@@ -171,6 +175,8 @@ class _KernelText:
                 self._write(depth, "barrier")
             case MultiplyTiles():
                 self._tiles(statement, depth)
+            case MultiplyChain():
+                self._chain(statement, depth)
 
     def _scope(self, statements: Sequence[Statement], depth: int, carries: Sequence[Carry] = ()) -> None:
         self._names.append({})
@@ -202,18 +208,60 @@ class _KernelText:
         slices = f"slices {self._text(tiles.first_slice)}:+{tiles.slices}"
         self._write(depth, f"multiply tiles {place} {tiles.tile.name} in {tiles.tiles}, {slices}, {tiles.tiling}:")
         for name, factor in (("lhs", tiles.lhs), ("rhs", tiles.rhs)):
-            self._names.append({})
-            index = f"{factor.line.name}, {factor.position.name}, {factor.channel.name}"
-            condition = "" if factor.inside is None else f" where {self._text(factor.inside)}"
-            along = "depth" if factor.along_depth else "lines"
-            element = self._text(factor.element)
-            self._write(depth + 1, f"{name}[{index}] = {element}{condition}, {factor.vector} along {along}")
-            self._names.pop()
+            self._factor(name, factor, depth + 1)
         self._names.append({})
         value = self._new_name(tiles.value, tiles.value.name)
         self._write(depth + 1, f"{value} at {tiles.row.name}, {tiles.column.name}:")
         self._scope(tiles.body, depth + 1)
         self._names.pop()
+
+    def _factor(self, name: str, factor: TileFactor, depth: int) -> None:
+        self._names.append({})
+        index = f"{factor.line.name}, {factor.position.name}, {factor.channel.name}"
+        condition = "" if factor.inside is None else f" where {self._text(factor.inside)}"
+        along = "depth" if factor.along_depth else "lines"
+        element = self._text(factor.element)
+        self._write(depth, f"{name}[{index}] = {element}{condition}, {factor.vector} along {along}")
+        self._names.pop()
+
+    def _chain(self, chain: MultiplyChain, depth: int) -> None:
+        space = (
+            f"{chain.row.name} in {self._text(chain.first_row)}:{chain.rows}, {chain.column.name} in {chain.columns}"
+        )
+        stretches = f"stretches {self._text(chain.first)}:{self._text(chain.end)}"
+        self._write(depth, f"multiply chain {space}, {stretches}, {chain.tiling}:")
+        self._names.append({})
+        for number, each in enumerate(chain.passes):
+            self._write(depth + 1, f"pass {number}:")
+            for product in each.products:
+                name = self._new_name(product.value, product.value.name)
+                self._write(depth + 2, f"{name} = product over {product.channels}:")
+                self._factor("lhs", product.lhs, depth + 3)
+                self._factor("rhs", product.rhs, depth + 3)
+            for fold in each.folds:
+                self._fold(fold, depth + 2)
+            for row_sum in each.sums:
+                self._row_sum(row_sum, depth + 2)
+        self._write(depth + 1, "each row:")
+        self._scope(chain.body, depth + 1)
+        self._names.pop()
+
+    def _fold(self, fold: RowFold, depth: int) -> None:
+        name, before = (self._new_name(local, local.name) for local in (fold.result, fold.value))
+        self._names[-1][fold.current] = name
+        self._write(depth, f"{name} = fold {self._text(fold.element)} from {self._text(fold.init)}:")
+        lhs, rhs, part = (self._new_name(local, local.name) for local in (fold.lhs, fold.rhs, fold.part))
+        self._write(depth + 1, f"{lhs}, {rhs} -> {self._text(fold.combined)}")
+        self._write(depth + 1, f"{before}, {part} -> {self._text(fold.next)}")
+
+    def _row_sum(self, row_sum: RowSum, depth: int) -> None:
+        name = self._new_name(row_sum.total, row_sum.total.name)
+        factor = "" if row_sum.factor is None else f", what was before by {self._text(row_sum.factor)}"
+        self._write(depth, f"{name} = sum of {self._text(row_sum.element)} by {row_sum.features}{factor}:")
+        self._factor("rhs", row_sum.rhs, depth + 1)
+        value = self._new_name(row_sum.value, row_sum.value.name)
+        self._write(depth + 1, f"{value} = {self._text(row_sum.finished)} at {row_sum.feature.name}:")
+        self._scope(row_sum.body, depth + 1)
 
     def _panels(self, tile: MultiplyPanels) -> str:
         place = f"{tile.target.name}[{self._text(tile.row)}:+{tile.rows}, {self._text(tile.column)}:+{tile.columns}]"

@@ -12,18 +12,23 @@ from tenfoldc.loops.ir import (
     Buffer,
     Call,
     Carry,
+    ChainProduct,
+    ColumnPass,
     Combine,
     Expr,
     For,
     If,
     Launch,
     Load,
+    MultiplyChain,
     MultiplyPanels,
     MultiplyStrip,
     MultiplyTiles,
     Prefetch,
     ReadTape,
     RequestMatrixUnit,
+    RowFold,
+    RowSum,
     Statement,
     Store,
     TileFactor,
@@ -95,6 +100,37 @@ class BufferReplacer:
         inside = None if factor.inside is None else self.expression(factor.inside)
         return replace(factor, element=self.expression(factor.element), inside=inside)
 
+    def _column_pass(self, each: ColumnPass, products: Mapping[ChainProduct, ChainProduct]) -> ColumnPass:
+        own = tuple(products[product] for product in each.products)
+        return ColumnPass(own, tuple(map(self._fold, each.folds)), tuple(map(self._row_sum, each.sums)))
+
+    def _fold(self, fold: RowFold) -> RowFold:
+        element, combined = self.expression(fold.element), self.expression(fold.combined)
+        init, following = self.expression(fold.init), self.expression(fold.next)
+        return replace(fold, element=element, combined=combined, init=init, next=following)
+
+    def _row_sum(self, row_sum: RowSum) -> RowSum:
+        return replace(
+            row_sum,
+            element=self.expression(row_sum.element),
+            factor=None if row_sum.factor is None else self.expression(row_sum.factor),
+            rhs=self._factor(row_sum.rhs),
+            finished=self.expression(row_sum.finished),
+            body=self.statements(row_sum.body),
+        )
+
+    def _chain(self, chain: MultiplyChain) -> MultiplyChain:
+        products = {p: replace(p, lhs=self._factor(p.lhs), rhs=self._factor(p.rhs)) for p in chain.products}
+        return replace(
+            chain,
+            first_row=self.expression(chain.first_row),
+            first=self.expression(chain.first),
+            end=self.expression(chain.end),
+            passes=tuple(self._column_pass(each, products) for each in chain.passes),
+            body=self.statements(chain.body),
+            memory=self.buffer(chain.memory),
+        )
+
     def _statement(self, statement: Statement) -> Statement:
         match statement:
             case For():
@@ -142,6 +178,8 @@ class BufferReplacer:
                     memory=self.buffer(statement.memory),
                     body=self.statements(statement.body),
                 )
+            case MultiplyChain():
+                return self._chain(statement)
             case MultiplyPanels():
                 return replace(
                     statement,

@@ -16,6 +16,7 @@ from tenfoldc.loops.ir import (
     Launch,
     Load,
     Mode,
+    MultiplyChain,
     MultiplyPanels,
     MultiplyStrip,
     MultiplyTiles,
@@ -35,6 +36,8 @@ def inner_statements(statement: Statement) -> tuple[Statement, ...]:
     match statement:
         case For() | While() | Launch() | MultiplyTiles():
             return statement.body
+        case MultiplyChain():
+            return (*(inner for each in statement.sums for inner in each.body), *statement.body)
         case If():
             return (*statement.then, *statement.otherwise)
         case _:
@@ -103,8 +106,24 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
             inside = (factor.inside for factor in (statement.lhs, statement.rhs) if factor.inside is not None)
             place = (statement.first_row, statement.first_column, statement.first_slice)
             return (*place, statement.lhs.element, statement.rhs.element, *inside)
+        case MultiplyChain():
+            return tuple(_chain_roots(statement))
         case TransposeTile():
             return (statement.target_first, statement.source_first, statement.rows, statement.columns)
+
+
+def _chain_roots(chain: MultiplyChain) -> Iterator[Expr]:
+    yield from (chain.first_row, chain.first, chain.end)
+    for factor in chain.factors:
+        yield factor.element
+        if factor.inside is not None:
+            yield factor.inside
+    for fold in chain.folds:
+        yield from (fold.element, fold.neutral, fold.combined, fold.init, fold.next)
+    for row_sum in chain.sums:
+        yield from (row_sum.element, row_sum.finished)
+        if row_sum.factor is not None:
+            yield row_sum.factor
 
 
 def expressions(roots: Iterable[Expr]) -> Iterator[Expr]:
@@ -155,7 +174,7 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
                 yield statement.packed
         elif isinstance(statement, WriteTape):
             yield statement.tape
-        elif isinstance(statement, MultiplyTiles):
+        elif isinstance(statement, MultiplyTiles | MultiplyChain):
             yield statement.memory
 
 

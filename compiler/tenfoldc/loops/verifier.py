@@ -29,6 +29,7 @@ from tenfoldc.loops.ir import (
     Load,
     Local,
     Mode,
+    MultiplyChain,
     MultiplyPanels,
     MultiplyStrip,
     MultiplyTiles,
@@ -39,6 +40,7 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    TileFactor,
     TransposeTile,
     While,
     WriteTape,
@@ -135,6 +137,8 @@ class _Verifier:
                 pass
             case MultiplyTiles():
                 self._tiles(statement, bound)
+            case MultiplyChain():
+                self._chain(statement, bound)
         return bound
 
     def _combine(self, combine: Combine, bound: frozenset[Axis | Local]) -> frozenset[Axis | Local]:
@@ -153,13 +157,44 @@ class _Verifier:
         bound |= {tiles.tile}
         self._index((tiles.first_row, tiles.first_column, tiles.first_slice), bound, "a tile's place")
         for factor in (tiles.lhs, tiles.rhs):
-            inside = bound | {factor.line, factor.position, factor.channel}
-            self._expression(factor.element, inside)
-            self._same(factor.element.dtype, tiles.tiling.multiplier.factor(tiles.value.dtype), "a factor")
-            if factor.inside is not None:
-                self._expression(factor.inside, inside)
-                self.require(factor.inside.dtype.is_bool, "a condition is not bool")
+            self._factor(factor, tiles.tiling.multiplier.factor(tiles.value.dtype), bound)
         self.block(tiles.body, bound | {tiles.row, tiles.column, tiles.value})
+
+    def _factor(self, factor: TileFactor, dtype: DType, bound: frozenset[Axis | Local]) -> None:
+        inside = bound | {factor.line, factor.position, factor.channel}
+        self._expression(factor.element, inside)
+        self._same(factor.element.dtype, dtype, "a factor")
+        if factor.inside is not None:
+            self._expression(factor.inside, inside)
+            self.require(factor.inside.dtype.is_bool, "a condition is not bool")
+
+    def _chain(self, chain: MultiplyChain, bound: frozenset[Axis | Local]) -> None:
+        self.require(chain.thread in bound, "a chain of products is that of no launch")
+        self._index((chain.first_row, chain.first, chain.end), bound, "the place of a chain of products")
+        for factor in chain.factors:
+            self._factor(factor, chain.tiling.multiplier.factor(dtypes.f32), bound)
+        rows: frozenset[Axis | Local] = bound | {chain.row}
+        for each in chain.passes:
+            wide, current = rows | {chain.column, *(product.value for product in each.products)}, frozenset[Local]()
+            before = {fold.value for fold in each.folds}
+            for fold in each.folds:
+                self._expression(fold.init, rows)
+                self._expression(fold.element, wide | current)
+                self._expression(fold.combined, rows | {fold.lhs, fold.rhs})
+                self._expression(fold.next, rows | current | before | {fold.part})
+                for dtype in (fold.element.dtype, fold.neutral.dtype, fold.combined.dtype, fold.next.dtype):
+                    self._same(dtype, fold.result.dtype, f"the fold {fold.result.name}")
+                current |= {fold.current}
+            for row_sum in each.sums:
+                self._expression(row_sum.element, wide | current)
+                self._same(row_sum.element.dtype, dtypes.f32, "an element of a sum")
+                if row_sum.factor is not None:
+                    self._expression(row_sum.factor, rows | current | before)
+            rows |= {fold.result for fold in each.folds}
+            for row_sum in each.sums:
+                self._expression(row_sum.finished, rows | {row_sum.total})
+                self.block(row_sum.body, bound | {chain.row, row_sum.feature, row_sum.value})
+        self.block(chain.body, rows)
 
     def _loop(
         self,

@@ -35,6 +35,7 @@ from tenfoldc.loops.ir import (
     Launch,
     Load,
     Local,
+    MultiplyChain,
     MultiplyPanels,
     MultiplyStrip,
     MultiplyTiles,
@@ -44,12 +45,21 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    TileFactor,
     TransposeTile,
     While,
     WriteTape,
 )
 from tenfoldc.loops.matrix_unit import TILE_DEPTH, TILE_WORDS
-from tenfoldc.loops.traversal import expressions, operands_of, roots_of, shared_buffers, stored, walk_statements
+from tenfoldc.loops.traversal import (
+    expressions,
+    inner_statements,
+    operands_of,
+    roots_of,
+    shared_buffers,
+    stored,
+    walk_statements,
+)
 
 _OPERATIONS = {
     Primitive.ADD: 1,
@@ -195,6 +205,8 @@ class _Counter:
                 pass
             case MultiplyTiles():
                 self._tiles(statement, scopes, known)
+            case MultiplyChain():
+                self._chain(statement, scopes, known)
 
     def _tiles(self, tiles: MultiplyTiles, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
         """Count the tiles of all blocks: each product of two elements, and each element of a factor, once."""
@@ -206,11 +218,43 @@ class _Counter:
         if tiles.value.dtype.is_float:
             self.tally.flops[_computed_in(tiles.value.dtype)] += 2 * round(area * depth)
         for factor, lines in ((tiles.lhs, tiles.rows), (tiles.rhs, tiles.columns)):
-            self.level |= dict.fromkeys((factor.line, factor.position, factor.channel, tiles.tile), len(scopes))
-            inside = () if factor.inside is None else (factor.inside,)
-            self._values((factor.element, *inside), [*scopes, _Scope(round(products * lines * depth))])
+            self.level[tiles.tile] = len(scopes)
+            self._factor(factor, round(products * lines * depth), scopes)
         self.level |= dict.fromkeys((tiles.row, tiles.column, tiles.value), len(scopes))
         self.block(tiles.body, [*scopes, _Scope(area)], known)
+
+    def _factor(self, factor: TileFactor, times: int, scopes: list[_Scope]) -> None:
+        self.level |= dict.fromkeys((factor.line, factor.position, factor.channel), len(scopes))
+        inside = () if factor.inside is None else (factor.inside,)
+        self._values((factor.element, *inside), [*scopes, _Scope(times)])
+
+    def _chain(self, chain: MultiplyChain, scopes: list[_Scope], known: Mapping[Axis, int]) -> None:
+        """Count the rows of all blocks, with all columns: which of these a block leaves out is not known here."""
+        count = scopes[-1].times // chain.tiling.threads // -(-chain.rows // chain.tiling.rows)
+        rows, area = count * chain.rows, count * chain.rows * chain.columns
+        inner = [*scopes, _Scope(rows), _Scope(area)]
+        self.level[chain.row], self.level[chain.column] = len(scopes), len(scopes) + 1
+        for product in chain.products:
+            self.level[product.value] = len(scopes) + 1
+            self._factor(product.lhs, rows * product.channels, scopes)
+            self._factor(product.rhs, count * chain.columns * product.channels, scopes)
+        for each in chain.passes:
+            depth = sum(p.channels for p in each.products) + sum(row_sum.features for row_sum in each.sums)
+            self.tally.flops[dtypes.f32] += 2 * area * depth
+            for fold in each.folds:
+                own = (fold.part, fold.value, fold.current, fold.result)
+                self.level |= dict.fromkeys(own, len(scopes)) | dict.fromkeys((fold.lhs, fold.rhs), len(scopes) + 1)
+                self._values((fold.element, fold.combined), inner)
+                self._values((fold.init, fold.next), inner[:-1])
+            for row_sum in each.sums:
+                own = (row_sum.total, row_sum.value, row_sum.feature)
+                self.level |= dict.fromkeys(own, len(scopes) + 1)
+                self._factor(row_sum.rhs, count * chain.columns * row_sum.features, scopes)
+                self._values((row_sum.element,), inner)
+                features = [*scopes, _Scope(rows), _Scope(rows * row_sum.features)]
+                self._values((row_sum.finished,), features)
+                self.block(row_sum.body, features, known)
+        self.block(chain.body, inner[:-1], known)
 
     def _strip(self, strip: MultiplyStrip, times: int, known: Mapping[Axis, int]) -> None:
         """Count the sums as if factors had one part each, and what is read of their panels."""
@@ -413,6 +457,8 @@ def _touched(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, bool]]:
             case For() | While() | Launch() | MultiplyTiles():
                 yield from _touched(statement.body)
                 yield from _loaded(after)
+            case MultiplyChain():
+                yield from _touched(inner_statements(statement))
             case If():
                 yield from _touched((*statement.then, *statement.otherwise))
             case MultiplyPanels() | MultiplyStrip():

@@ -21,6 +21,7 @@ from tenfoldc.loops.ir import (
     If,
     Launch,
     Load,
+    MultiplyChain,
     MultiplyPanels,
     MultiplyStrip,
     MultiplyTiles,
@@ -87,7 +88,7 @@ class Costs:
             case TransposeTile():
                 element = _OPERATION + (_BYTE_READ + _BYTE_WRITTEN) * statement.source.dtype.itemsize
                 return element * turns_of(statement.rows) * turns_of(statement.columns)
-            case Launch() | Combine() | Barrier() | MultiplyTiles():
+            case Launch() | Combine() | Barrier() | MultiplyTiles() | MultiplyChain():
                 raise VerificationError("threads of a CPU do not share what a GPU is to do")
 
     def _block(self, statements: Sequence[Statement], scopes: list[set[Expr]]) -> float:

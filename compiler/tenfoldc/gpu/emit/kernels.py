@@ -11,7 +11,20 @@ from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.gpu.emit.statements import ThreadText
 from tenfoldc.gpu.tensor_maps import FactorMap, factor_maps
-from tenfoldc.loops.ir import Axis, Barrier, Buffer, Constant, Expr, For, Launch, Load, MultiplyTiles, Statement
+from tenfoldc.loops.ir import (
+    Axis,
+    Barrier,
+    Buffer,
+    Constant,
+    Expr,
+    For,
+    Launch,
+    Load,
+    MultiplyChain,
+    MultiplyTiles,
+    Statement,
+    TileFactor,
+)
 from tenfoldc.loops.traversal import all_expressions, loaded, stored, walk_statements
 
 _ALIGNMENT = 16
@@ -27,6 +40,9 @@ _MULTIPLYING_THREADS = 512
 
 _COMPUTING_THREADS = 384
 """The same for threads that compute what they multiply, and for those of processors before sm_90."""
+
+_CHAIN_THREADS = 256
+"""The same for threads that multiply what they have multiplied, which they hold in registers too."""
 
 _STATIC_SHARED = 48 * 1024
 """Bytes of shared memory that a kernel can have without being given them."""
@@ -114,6 +130,8 @@ def _attributes(module: ModuleText, launch: Launch) -> str:
     """How many threads a block has, and how many blocks a multiprocessor is to have room for."""
     resident = _RESIDENT_THREADS
     for statement in walk_statements(launch.body):
+        if isinstance(statement, MultiplyChain):
+            resident = _CHAIN_THREADS
         if isinstance(statement, MultiplyTiles):
             is_plain = isinstance(statement.lhs.element, Load) and isinstance(statement.rhs.element, Load)
             is_late = module.target.cpu.startswith("sm_9")
@@ -173,6 +191,12 @@ def _bound(statements: Sequence[Statement]) -> set[Expr]:
             found.add(statement.axis)
         elif isinstance(statement, MultiplyTiles):
             found |= {statement.tile, statement.row, statement.column}
-            for factor in (statement.lhs, statement.rhs):
-                found |= {factor.line, factor.position, factor.channel}
+            found |= _own_axes((statement.lhs, statement.rhs))
+        elif isinstance(statement, MultiplyChain):
+            found |= {statement.row, statement.column, *(row_sum.feature for row_sum in statement.sums)}
+            found |= _own_axes(statement.factors)
     return found
+
+
+def _own_axes(factors: Sequence[TileFactor]) -> set[Expr]:
+    return {axis for factor in factors for axis in (factor.line, factor.position, factor.channel)}

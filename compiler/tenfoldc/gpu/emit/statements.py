@@ -16,6 +16,7 @@ from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.emit.statements import StatementText
 from tenfoldc.gpu.emit.tiles.bulk import multiply_bulk_tiles
+from tenfoldc.gpu.emit.tiles.chain import multiply_chain
 from tenfoldc.gpu.emit.tiles.product import multiply_tiles
 from tenfoldc.loops.ir import (
     Barrier,
@@ -26,6 +27,7 @@ from tenfoldc.loops.ir import (
     Function,
     Launch,
     Mode,
+    MultiplyChain,
     MultiplyPanels,
     MultiplyTiles,
     Prefetch,
@@ -67,6 +69,8 @@ class ThreadText(StatementText):
                     multiply_bulk_tiles(self, statement, self.blocks, self.tensor_maps[statement])
                 else:
                     multiply_tiles(self, statement)
+            case MultiplyChain():
+                multiply_chain(self, statement)
             case _:
                 super()._statement(statement)
 

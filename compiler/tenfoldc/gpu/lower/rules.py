@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tenfold_rt.errors import VerificationError
 from tenfoldc.gpu.lower.cholesky import lower_cholesky
 from tenfoldc.gpu.lower.nest import lower_nest
 from tenfoldc.gpu.lower.products import lower_convolution, lower_dot_general
+from tenfoldc.gpu.lower.row_blocks import lower_row_blocks
 from tenfoldc.gpu.lower.scatter import lower_scatter
 from tenfoldc.gpu.lower.sort import lower_sort, lower_top_k
 from tenfoldc.gpu.lower.triangular_solve import lower_triangular_solve
@@ -41,8 +41,8 @@ def gpu_rules(target: Target) -> Rules:
         SORT.name: lower_sort,
         TOP_K.name: lower_top_k,
     }
-    return Rules(lower_nest, _no_row_blocks, operations)
 
+    def row_blocks(group: Group, blocks: RowBlocks, storage: Storage) -> Lowered:
+        return lower_row_blocks(group, blocks, storage, target, operations)
 
-def _no_row_blocks(group: Group, blocks: RowBlocks, storage: Storage) -> Lowered:
-    raise VerificationError(f"row blocks of {len(blocks.stages)} stages, which fusion for GPUs makes none of")
+    return Rules(lower_nest, row_blocks, operations)

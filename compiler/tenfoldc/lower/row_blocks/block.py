@@ -36,16 +36,9 @@ _SET_BYTES = 1024
 
 
 class Block:
-    """One block of `RowBlocks`, and the counters and scratch memory of the kernel around it."""
+    """One block of `RowBlocks`, of `size` rows, and the counters and scratch memory of the kernel around it."""
 
-    def __init__(
-        self,
-        blocks: RowBlocks,
-        written: Collection[Value],
-        storage: Storage,
-        row_multiple: int,
-        decisions: Decisions,
-    ) -> None:
+    def __init__(self, blocks: RowBlocks, written: Collection[Value], storage: Storage, size: int) -> None:
         self.blocks = blocks
         self.storage = storage
         self.algebra = IndexAlgebra()
@@ -53,7 +46,7 @@ class Block:
         self._names = 0
         outer, rows = blocks.extents[: blocks.row], blocks.extents[blocks.row]
         self._slots = _slots(blocks, written)
-        self.size = _rows_per_block(blocks, self._slots, row_multiple, decisions)
+        self.size = size
         self.count = -(-rows // self.size)
         self.outer = self.axis("outer", math.prod(outer))
         self.number = self.axis("block", self.count)
@@ -156,10 +149,10 @@ def _slots(blocks: RowBlocks, written: Collection[Value]) -> dict[Value, int]:
     return slots
 
 
-def _rows_per_block(blocks: RowBlocks, slots: Mapping[Value, int], multiple: int, decisions: Decisions) -> int:
+def rows_per_block(blocks: RowBlocks, written: Collection[Value], multiple: int, decisions: Decisions) -> int:
     """As many rows as the caches hold, in blocks of nearly equal size, unless measurement has found better."""
     width: dict[int, int] = {}
-    for value, slot in slots.items():
+    for value, slot in _slots(blocks, written).items():
         row = blocks.places[value].index(blocks.row)
         outer = math.prod(blocks.extents[: blocks.row])
         size = value.type.size // (value.type.sizes[row] * outer) * value.type.dtype.itemsize

@@ -9,7 +9,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, For, Statement
 from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.products.blocking import blocking
-from tenfoldc.lower.row_blocks.block import Block
+from tenfoldc.lower.row_blocks.block import Block, rows_per_block
 from tenfoldc.lower.row_blocks.masking import live_columns
 from tenfoldc.lower.row_blocks.nest import BlockNest
 from tenfoldc.lower.row_blocks.product import BlockProduct
@@ -27,9 +27,11 @@ def lower_row_blocks(
     """
     for value in group.results:
         storage.result(value)
-    block = Block(blocks, frozenset(group.results), storage, _row_multiple(blocks, target), decisions)
+    written = frozenset(group.results)
+    size = rows_per_block(blocks, written, _row_multiple(blocks, target), decisions)
+    block = Block(blocks, written, storage, size)
     with storage.windowed(block.windows):
-        block.live = live_columns(block, frozenset(group.results))
+        block.live = live_columns(block, written)
         statements = _statements(block, target)
     return statements, block.scratch
 

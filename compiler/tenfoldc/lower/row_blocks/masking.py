@@ -49,6 +49,21 @@ def live_columns(block: Block, written: Collection[Value]) -> Expr:
     return scalar.minimum(count, everything)
 
 
+def live_rows(block: Block, written: Collection[Value], column: Expr) -> Expr:
+    """Up to which row nothing matters to any column from `column` on; 0 where that is not known.
+
+    `block` stands for any block of rows.
+    """
+    wide = [value for value, place in block.blocks.places.items() if block.blocks.is_wide(place)]
+    search = _Search(block)
+    bound = search.bound() if set(written).isdisjoint(wide) else None
+    row = scalar.add(block.first, search.row)
+    ahead = None if bound is None else block.algebra.form(scalar.sub(block.algebra.expression(bound), row))
+    if ahead is None or ahead.terms:
+        return scalar.index(0)
+    return scalar.maximum(scalar.sub(column, scalar.index(ahead.constant)), scalar.index(0))
+
+
 class _Search:
     """The elements that all stages compute and read at one row and column."""
 

@@ -9,15 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.scalar_types import literal, memory_type, register_type
 from tenfoldc.gpu.emit.tiles.words import Words
 from tenfoldc.gpu.tile_memory import SliceLayout
-from tenfoldc.loops.ir import Load, MultiplyTiles, TileFactor
+from tenfoldc.loops.ir import Load, TileFactor
+from tenfoldc.loops.tiles import Tiling
 
 _COPIED_BYTES = (4, 8, 16)
 """What one asynchronous copy moves."""
+
+
+class Depths(Protocol):
+    """The depths of a product, `positions` * `channels`, of which a block takes `slices` slices of its tiling's."""
+
+    @property
+    def tiling(self) -> Tiling: ...
+
+    @property
+    def positions(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def slices(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +54,7 @@ class Filling:
     def __init__(
         self,
         writer: ExpressionText,
-        statement: MultiplyTiles,
+        statement: Depths,
         factor: TileFactor,
         layout: SliceLayout,
         *,

@@ -54,6 +54,8 @@ class Sums(Protocol):
 class Fragments(Sums, Protocol):
     """The sums of a warp, and how they grow."""
 
+    row_lanes: int
+    """Neighbouring threads that have all columns of the same rows."""
     count: int
     """Registers of a thread that hold sums."""
     depth: int
@@ -71,6 +73,7 @@ class ThreadFragments:
     """
 
     depth = 1
+    row_lanes = 8
 
     def __init__(self, text: FunctionText, tiling: Tiling, dtype: DType, warp: tuple[str, str], lane: str) -> None:
         self.text, self.words, self.dtype = text, Words(text), dtype
@@ -145,6 +148,8 @@ class WarpFragments:
     In a group of four threads each has two neighbouring columns of a row of the sums; the eight groups have rows.
     """
 
+    row_lanes = 4
+
     def __init__(self, text: FunctionText, tiling: Tiling, warp: tuple[str, str], lane: str) -> None:
         self.text, self.words = text, Words(text)
         self.multiplier = tiling.multiplier
@@ -161,14 +166,21 @@ class WarpFragments:
         self.kind = "double" if tiling.multiplier is Multiplier.F64 else "float"
 
     def multiply(self, lhs: Slice, rhs: Slice, depth: int, sums: Sequence[str]) -> list[str]:
-        shape, text = self.shape, self.text
         if self.is_half:
             rows = [self._half_rows(lhs, tile * 16, depth) for tile in range(self.row_tiles)]
-            columns = [c for tile in range(0, self.column_tiles, 2) for c in self._half_columns(rhs, tile * 8, depth)]
         else:
             rows = [
-                self._scattered(lhs, self.row, tile * shape.rows, depth, shape.lhs) for tile in range(self.row_tiles)
+                self._scattered(lhs, self.row, tile * self.shape.rows, depth, self.shape.lhs)
+                for tile in range(self.row_tiles)
             ]
+        return self.multiply_held(rows, rhs, depth, sums)
+
+    def multiply_held(self, rows: Sequence[Sequence[str]], rhs: Slice, depth: int, sums: Sequence[str]) -> list[str]:
+        """The same with the lhs in registers: those that an instruction takes of each tile of rows."""
+        shape, text = self.shape, self.text
+        if self.is_half:
+            columns = [c for tile in range(0, self.column_tiles, 2) for c in self._half_columns(rhs, tile * 8, depth)]
+        else:
             columns = [
                 self._scattered(rhs, self.column, tile * shape.columns, depth, shape.rhs)
                 for tile in range(self.column_tiles)
@@ -183,6 +195,25 @@ class WarpFragments:
                 total = text.fresh(f"call {kind} @llvm.nvvm.mma.{shape.name}({operands})")
                 found += [text.fresh(f"extractvalue {kind} {total}, {number}") for number in range(shape.sums)]
         return found
+
+    def held(self, values: Sequence[str], depth: int) -> list[list[str]]:
+        """What `multiply_held` takes at `depth` where the lhs is `values`, f32 that lie as the sums of a product.
+
+        Two of its tiles of columns, side by side, are one step of 16 bits deep.
+        """
+        found: list[list[str]] = []
+        for row_tile in range(self.row_tiles):
+            first = (row_tile * (len(values) // self.row_tiles)) + depth // 8 * self.shape.sums
+            found.append([self._packed(values[first + 2 * number : first + 2 * number + 2]) for number in range(4)])
+        return found
+
+    def _packed(self, pair: Sequence[str]) -> str:
+        """Two f32 as 16 bits each."""
+        half = "half" if self.multiplier is Multiplier.F16 else "bfloat"
+        vector = self.text.fresh(f"insertelement <2 x float> poison, float {pair[0]}, i32 0")
+        vector = self.text.fresh(f"insertelement <2 x float> {vector}, float {pair[1]}, i32 1")
+        rounded = self.text.fresh(f"fptrunc <2 x float> {vector} to <2 x {half}>")
+        return rounded if half == "half" else self.text.fresh(f"bitcast <2 x bfloat> {rounded} to i32")
 
     def _half_rows(self, factor: Slice, first: int, depth: int) -> list[str]:
         """16 rows, 16 deep: four matrices of 8x8, the upper and lower rows of the first half of the depth, then of the

@@ -8,14 +8,43 @@ neighbouring threads too, and the statements for an element are written once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from tenfoldc.emit.scalar_types import register_type
 from tenfoldc.emit.statements import StatementText
 from tenfoldc.gpu.emit.tiles.fragments import Sums
 from tenfoldc.gpu.emit.tiles.words import Words
 from tenfoldc.gpu.tile_memory import PartLayout
-from tenfoldc.loops.ir import MultiplyTiles
-from tenfoldc.loops.tiles import WARP
+from tenfoldc.loops.ir import Axis, Local, Statement
+from tenfoldc.loops.tiles import WARP, Tiling
+
+
+class Handed(Protocol):
+    """What is done with sums: `body` for each row and column, `vector` neighbouring columns by one thread."""
+
+    @property
+    def tiling(self) -> Tiling: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def columns(self) -> int: ...
+
+    @property
+    def row(self) -> Axis: ...
+
+    @property
+    def column(self) -> Axis: ...
+
+    @property
+    def value(self) -> Local: ...
+
+    @property
+    def vector(self) -> int: ...
+
+    @property
+    def body(self) -> tuple[Statement, ...]: ...
 
 
 class HandingOn:
@@ -27,7 +56,7 @@ class HandingOn:
     def __init__(
         self,
         writer: StatementText,
-        statement: MultiplyTiles,
+        statement: Handed,
         sums: Sums,
         layout: PartLayout,
         *,

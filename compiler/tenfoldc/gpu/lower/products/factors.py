@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from tenfold_rt.dtypes import DType
 from tenfoldc.loops import scalar
 from tenfoldc.loops.evaluate import Array, evaluate
 from tenfoldc.loops.index_algebra import IndexAlgebra
-from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, Load, Local, Primitive, Store, TileFactor
-from tenfoldc.loops.traversal import expressions
+from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, Load, Local, Primitive, Statement, Store, TileFactor
+from tenfoldc.loops.traversal import expressions, walk_statements
 
 _ACCESS_BYTES = 16
 """The widest access of a thread."""
@@ -108,6 +108,13 @@ def adjoining(access: Load | Store, axis: Axis, extents: Mapping[Axis, int], mos
         else:
             count = math.gcd(count, coefficient)
     return count if step == 1 else 1
+
+
+def written_together(body: Sequence[Statement], column: Axis, columns: int) -> int:
+    """How many neighbouring columns are neighbours in all memory that `body` writes."""
+    stores = [statement for statement in walk_statements(body) if isinstance(statement, Store)]
+    widest = _ACCESS_BYTES // max((store.buffer.dtype.itemsize for store in stores), default=_ACCESS_BYTES)
+    return min((adjoining(store, column, {column: columns}, widest) for store in stores), default=1)
 
 
 def _divided(atom: Expr, axis: Axis) -> int:

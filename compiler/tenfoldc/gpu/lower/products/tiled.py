@@ -7,33 +7,28 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tenfold_rt import dtypes
-from tenfoldc.gpu.lower.products.factors import Lines, adjoining, half_behind, tile_factor
+from tenfoldc.gpu.lower.products.factors import Lines, half_behind, tile_factor, written_together
 from tenfoldc.gpu.lower.products.shared_sums import SharedSums
 from tenfoldc.gpu.lower.products.tilings import Cut, cut, multiprocessors
 from tenfoldc.gpu.tensor_maps import factor_map
 from tenfoldc.gpu.tile_memory import memory_bytes
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (
-    Axis,
     Buffer,
     Expr,
     Launch,
     Local,
     MultiplyTiles,
     Statement,
-    Store,
     TileFactor,
 )
 from tenfoldc.loops.tiles import Multiplier
-from tenfoldc.loops.traversal import walk_statements
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.products.product import Operand, Product
 from tenfoldc.target import Target
 
 _ROWS_TOGETHER = 8
 """Rows of tiles that blocks which run at one time walk along together, so that they find each other's factors in L2."""
-
-_ACCESS_BYTES = 16
 
 
 def lower_tiled(ctx: LoweringContext, product: Product, target: Target, multiplier: Multiplier) -> list[Statement]:
@@ -164,7 +159,7 @@ class _Tiled:
             row=row,
             column=column,
             value=value,
-            vector=_vector(body, column, product.columns),
+            vector=written_together(body, column, product.columns),
             body=body,
         )
         return Launch("product", block, scalar.index(blocks), thread, tiling.threads, (statement,), (memory,))
@@ -188,10 +183,3 @@ def _divided(number: Expr, size: int) -> tuple[Expr, Expr]:
     if size == 1:
         return scalar.index(0), number
     return scalar.rem(number, scalar.index(size)), scalar.div(number, scalar.index(size))
-
-
-def _vector(body: Sequence[Statement], column: Axis, columns: int) -> int:
-    """How many neighbouring columns are neighbours in all memory that `body` writes."""
-    stores = [statement for statement in walk_statements(body) if isinstance(statement, Store)]
-    widest = _ACCESS_BYTES // max((store.buffer.dtype.itemsize for store in stores), default=_ACCESS_BYTES)
-    return min((adjoining(store, column, {column: columns}, widest) for store in stores), default=1)
