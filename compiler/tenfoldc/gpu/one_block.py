@@ -27,6 +27,7 @@ from tenfoldc.loops.ir import (
     If,
     Launch,
     Mode,
+    MultiplyChain,
     MultiplyTiles,
     ReadTape,
     Statement,
@@ -114,7 +115,7 @@ def _is_joint(launch: Launch) -> bool:
     def joins(statement: Statement) -> bool:
         if isinstance(statement, Combine):
             return statement.threads * statement.stride > WARP or launch.threads % WARP != 0
-        return isinstance(statement, Barrier | MultiplyTiles)
+        return isinstance(statement, Barrier | MultiplyTiles | MultiplyChain)
 
     return bool(launch.shared) or any(map(joins, walk_statements(launch.body)))
 

@@ -123,6 +123,7 @@ class BufferReplacer:
         products = {p: replace(p, lhs=self._factor(p.lhs), rhs=self._factor(p.rhs)) for p in chain.products}
         return replace(
             chain,
+            thread=self._axis(chain.thread),
             first_row=self.expression(chain.first_row),
             first=self.expression(chain.first),
             end=self.expression(chain.end),

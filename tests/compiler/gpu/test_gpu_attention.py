@@ -179,6 +179,15 @@ def test_what_the_library_has_goes_the_same_way() -> None:
     assert names(run(library, arrays, (0,))) == ["rowchain"]
 
 
+def test_a_loop_goes_on_with_what_it_gives() -> None:
+    def repeated(x: Any) -> Any:
+        while tn.sum(x * x) > 1:
+            x = causal(x, x, x) / 2
+        return x
+
+    run(repeated, draw(tn.float32, (36, 16)), (0,))
+
+
 def test_weights_that_are_dropped() -> None:
     def dropped(q: Any, k: Any, v: Any, kept: Any) -> Any:
         return tn.where(kept, tn.softmax(q @ k.mT, -1) * 2, 0) @ v
