@@ -6,7 +6,7 @@ are quarters, of which sums and small products are exact in any order, so that r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,11 @@ def cases_of(record: Op[Any], rng: np.random.Generator) -> list[Case]:
     """The cases of a record; an assertion names a record that has none."""
     assert record.name in _CASES, f"{record.name} has no cases: register them with shows()"
     return list(_CASES[record.name](rng))
+
+
+def with_cases_of_their_own(records: Iterable[Op[Any]]) -> list[Op[Any]]:
+    """Of records that have the same cases, the first."""
+    return list({_CASES[record.name]: record for record in reversed(list(records))}.values())[::-1]
 
 
 def shows(*records: Op[Any]) -> Callable[[Cases], Cases]:

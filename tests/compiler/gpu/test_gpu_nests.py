@@ -19,7 +19,7 @@ from tenfoldc.ir.core import Module
 
 Function = Callable[[tn.Tensor], object]
 
-SIZES = ((1, 1), (3, 1), (1, 3), (5, 31), (33, 32), (2, 33), (7, 257), (40, 100), (3, 1030), (70, 5), (2, 9000))
+SIZES = ((1, 1), (1, 3), (5, 31), (33, 32), (2, 257), (40, 100), (70, 5), (2, 1030))
 CLOSE = close(f32=1e-5, f64=1e-13)
 
 
@@ -63,7 +63,12 @@ def program(function: Function, x: Array) -> Case:
 
 @pytest.mark.parametrize("function", [softmax, normalised, column_sums, totals, largest, are_positive])
 def test_every_size_gives_what_the_reference_gives(function: Function, rng: np.random.Generator) -> None:
-    check([program(function, rng.standard_normal(size, dtype=np.float32)) for size in SIZES])
+    check([program(function, rng.standard_normal(size, dtype=np.float32)) for size in SIZES], schedules=[1])
+
+
+@pytest.mark.parametrize("function", [softmax, totals])
+def test_long_rows_give_what_the_reference_gives(function: Function, rng: np.random.Generator) -> None:
+    check([program(function, rng.standard_normal((2, 17_001), dtype=np.float32))], schedules=[2])
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, np.int64, np.bool_])
