@@ -19,7 +19,7 @@ from tenfoldc.ir.groups import GroupKind, Plan
 from tenfoldc.loops.evaluate import evaluate
 from tenfoldc.loops.ir import Allocation, Axis, Buffer, For, If, Local, MultiplyPanels, Program, Statement
 from tenfoldc.loops.traversal import walk_statements
-from tenfoldc.lower import lower
+from tenfoldc.lower import cpu_rules, lower
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
 from tenfoldc.target import host
@@ -146,7 +146,7 @@ def planned(function: Function, *arguments: Any) -> tuple[Plan, Program, Allocat
     (name,) = module.entries
     simple = simplify(module, name)
     plan = fuse(simple)
-    program = schedule(lower(simple, plan, host()), host())
+    program = schedule(lower(simple, plan, cpu_rules(host())), host())
     return plan, program, allocate(program)
 
 
