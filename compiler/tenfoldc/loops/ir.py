@@ -465,13 +465,14 @@ class RowFold:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowSum:
-    """For each row and feature, the sum over columns of `element` * rhs(feature, column); then `body` with `value`.
+    """For each row and feature, the sum over columns of `elements` * rhs(feature, column); then `body` with `value`.
 
+    An element is the sum of `elements`, each of which is rounded to what is multiplied.
     Where there is a `factor`, what was added up before a stretch of columns is multiplied by it, a value for each row.
     `finished` is what `value` is, in terms of the `total` and of folds.  Each `vector` features are done by one thread.
     """
 
-    element: Expr
+    elements: tuple[Expr, ...]
     factor: Expr | None
     rhs: TileFactor
     features: int

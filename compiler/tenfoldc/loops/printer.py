@@ -257,7 +257,9 @@ class _KernelText:
     def _row_sum(self, row_sum: RowSum, depth: int) -> None:
         name = self._new_name(row_sum.total, row_sum.total.name)
         factor = "" if row_sum.factor is None else f", what was before by {self._text(row_sum.factor)}"
-        self._write(depth, f"{name} = sum of {self._text(row_sum.element)} by {row_sum.features}{factor}:")
+        self._write(
+            depth, f"{name} = sum of {', '.join(map(self._text, row_sum.elements))} by {row_sum.features}{factor}:"
+        )
         self._factor("rhs", row_sum.rhs, depth + 1)
         value = self._new_name(row_sum.value, row_sum.value.name)
         self._write(depth + 1, f"{value} = {self._text(row_sum.finished)} at {row_sum.feature.name}:")

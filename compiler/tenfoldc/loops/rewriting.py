@@ -112,7 +112,7 @@ class BufferReplacer:
     def _row_sum(self, row_sum: RowSum) -> RowSum:
         return replace(
             row_sum,
-            element=self.expression(row_sum.element),
+            elements=tuple(map(self.expression, row_sum.elements)),
             factor=None if row_sum.factor is None else self.expression(row_sum.factor),
             rhs=self._factor(row_sum.rhs),
             finished=self.expression(row_sum.finished),

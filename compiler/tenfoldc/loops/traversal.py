@@ -121,7 +121,7 @@ def _chain_roots(chain: MultiplyChain) -> Iterator[Expr]:
     for fold in chain.folds:
         yield from (fold.element, fold.neutral, fold.combined, fold.init, fold.next)
     for row_sum in chain.sums:
-        yield from (row_sum.element, row_sum.finished)
+        yield from (*row_sum.elements, row_sum.finished)
         if row_sum.factor is not None:
             yield row_sum.factor
 

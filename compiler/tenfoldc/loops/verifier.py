@@ -186,8 +186,9 @@ class _Verifier:
                     self._same(dtype, fold.result.dtype, f"the fold {fold.result.name}")
                 current |= {fold.current}
             for row_sum in each.sums:
-                self._expression(row_sum.element, wide | current)
-                self._same(row_sum.element.dtype, dtypes.f32, "an element of a sum")
+                for element in row_sum.elements:
+                    self._expression(element, wide | current)
+                    self._same(element.dtype, dtypes.f32, "an element of a sum")
                 if row_sum.factor is not None:
                     self._expression(row_sum.factor, rows | current | before)
             rows |= {fold.result for fold in each.folds}

@@ -250,7 +250,7 @@ class _Counter:
                 own = (row_sum.total, row_sum.value, row_sum.feature)
                 self.level |= dict.fromkeys(own, len(scopes) + 1)
                 self._factor(row_sum.rhs, count * chain.columns * row_sum.features, scopes)
-                self._values((row_sum.element,), inner)
+                self._values(row_sum.elements, inner)
                 features = [*scopes, _Scope(rows), _Scope(rows * row_sum.features)]
                 self._values((row_sum.finished,), features)
                 self.block(row_sum.body, features, known)

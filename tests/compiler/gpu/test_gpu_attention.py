@@ -102,12 +102,12 @@ def names(plan: Plan) -> list[str]:
     ("function", "dtype", "sizes"),
     [
         (causal, tn.float32, (33, 16)),
-        (attention, tn.float32, (70, 16)),
-        (attention, tn.float32, (81, 40)),
+        pytest.param(attention, tn.float32, (70, 16), marks=pytest.mark.slow),
+        pytest.param(attention, tn.float32, (81, 40), marks=pytest.mark.slow),
         (causal, tn.bfloat16, (33, 16)),
-        (attention, tn.bfloat16, (70, 16)),
+        pytest.param(attention, tn.bfloat16, (70, 16), marks=pytest.mark.slow),
         (causal, tn.bfloat16, (81, 40)),
-        (causal, tn.bfloat16, (130, 64)),
+        pytest.param(causal, tn.bfloat16, (130, 64), marks=pytest.mark.slow),
         (causal, tn.float16, (70, 16)),
     ],
 )
@@ -118,7 +118,7 @@ def test_forward_is_one_launch_without_memory(function: Function, sizes: tuple[i
     assert plan.entries[0].workspace_bytes == 0
 
 
-@pytest.mark.parametrize("sizes", [(1, 16), (5, 40), (33, 64)], ids=str)
+@pytest.mark.parametrize("sizes", [(1, 16), (5, 40), (33, 24)], ids=str)
 def test_scores_that_are_fewer_than_what_they_are_made_of_go_through_memory(sizes: tuple[int, int]) -> None:
     plan = run(causal, draw(tn.float32, *[(1, 2, *sizes)] * 3))
     assert "rowchain" not in names(plan)
@@ -158,7 +158,11 @@ def test_more_keys_than_queries_and_wider_values() -> None:
 
 @pytest.mark.parametrize(
     ("function", "dtype", "sizes"),
-    [(causal, tn.float32, (35, 16)), (attention, tn.bfloat16, (70, 16)), (causal, tn.bfloat16, (81, 16))],
+    [
+        (causal, tn.float32, (35, 16)),
+        pytest.param(attention, tn.bfloat16, (70, 16), marks=pytest.mark.slow),
+        pytest.param(causal, tn.bfloat16, (81, 16), marks=pytest.mark.slow),
+    ],
 )
 def test_gradients_are_two_launches(function: Function, dtype: Any, sizes: tuple[int, int]) -> None:
     is_small = sizes == (35, 16)
@@ -167,6 +171,7 @@ def test_gradients_are_two_launches(function: Function, dtype: Any, sizes: tuple
     assert plan.entries[0].workspace_bytes < 40 * sizes[0] * 4
 
 
+@pytest.mark.slow
 def test_gradients_with_a_mask_from_memory() -> None:
     q, k, v, scores, weight = draw(tn.float32, *[(35, 16)] * 3, (35, 35), (35, 16))
     mask = scores > -0.3
@@ -174,9 +179,25 @@ def test_gradients_with_a_mask_from_memory() -> None:
     run(gradients(chosen), [q, k, v, mask, weight], (0,))
 
 
-def test_what_the_library_has_goes_the_same_way() -> None:
-    arrays = draw(tn.float32, *[(2, 2, 40, 16)] * 3)
-    assert names(run(library, arrays, (0,))) == ["rowchain"]
+@pytest.mark.parametrize("dtype", [tn.bfloat16, tn.float16], ids=str)
+def test_what_the_library_has_is_multiplied_by_tensor_cores(dtype: Any) -> None:
+    arrays = draw(dtype, *[(1, 2, 40, 16)] * 3)
+    plan = run(library, arrays, (0,))
+    assert names(plan) == ["rowchain"]
+    assert "mma.sync" in plan.ptx
+
+
+def test_results_that_are_f32_are_as_exact_on_tensor_cores() -> None:
+    """What is multiplied with 16 bits and is not rounded to them itself is taken apart."""
+
+    def widened(q: Any, k: Any, v: Any) -> Any:
+        return causal(*(each.to(tn.float32) for each in (q, k, v)))
+
+    q, k, v, weight = draw(tn.bfloat16, *[(40, 16)] * 4)
+    plan = run(widened, [q, k, v], (0,))
+    assert "mma.sync" in plan.ptx
+    assert plan.entries[0].results[0].dtype.name == "f32"
+    assert "mma.sync" in run(gradients(library), [q, k, v, weight], (0,)).ptx
 
 
 def test_a_loop_goes_on_with_what_it_gives() -> None:
@@ -234,7 +255,13 @@ def test_scores_that_are_wanted_go_through_memory() -> None:
 @needs_assembler
 @pytest.mark.parametrize(
     ("features", "dtype", "architecture"),
-    [(64, tn.float32, "sm_80"), (64, tn.bfloat16, "sm_90a"), (128, tn.bfloat16, "sm_80"), (128, tn.bfloat16, "sm_90a")],
+    [
+        pytest.param(64, tn.float32, "sm_80", marks=pytest.mark.slow),
+        (64, tn.bfloat16, "sm_90a"),
+        pytest.param(128, tn.float32, "sm_90a", marks=pytest.mark.slow),
+        (128, tn.bfloat16, "sm_80"),
+        pytest.param(128, tn.bfloat16, "sm_90a", marks=pytest.mark.slow),
+    ],
 )
 def test_registers_hold_what_is_kept(features: int, dtype: Any, architecture: str) -> None:
     arrays = draw(dtype, *[(1, 320, features)] * 4)

@@ -380,7 +380,7 @@ class _Stretch:
     def _add(self, row_sum: RowSum, own: Fragments, rhs: Slice, sums: Sequence[str]) -> list[str]:
         """The sums with this stretch."""
         chain, found = self.chain, list(sums)
-        elements = self._elements(row_sum.element, literal(0, dtypes.f32))
+        parts = [self._elements(element, literal(0, dtypes.f32)) for element in row_sum.elements]
         if row_sum.factor is not None:
             factors: dict[int, str] = {}
             for row in chain.rows:
@@ -391,10 +391,12 @@ class _Stretch:
             found = [self.text.fresh(f"fmul float {x}, {factors[c.row]}") for c, x in zip(cells, found, strict=True)]
         if isinstance(own, WarpFragments):
             for depth in range(0, chain.tiling.columns, own.depth):
-                found = own.multiply_held(own.held(elements, depth), rhs, depth, found)
+                for elements in parts:
+                    found = own.multiply_held(own.held(elements, depth), rhs, depth, found)
             return found
         lhs = Slice(self.words.shared(chain.base, chain.memory.elements_at), chain.memory.elements)
         self.text.effect(_WARP_BARRIER)
+        (elements,) = parts
         self._keep(elements, lhs)
         self.text.effect(_WARP_BARRIER)
         return self._multiplied(own, lhs, rhs, found)

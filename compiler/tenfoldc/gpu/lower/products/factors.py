@@ -45,6 +45,15 @@ def half_behind(element: Expr) -> DType | None:
     return None
 
 
+def unscaled(element: Expr) -> tuple[Expr, Expr | None]:
+    """What a constant multiplies that `element` widens from 16 bits, and the constant; else `element`, and None."""
+    if isinstance(element, Apply) and element.primitive is Primitive.MUL:
+        for inner, scale in (element.operands, element.operands[::-1]):
+            if isinstance(scale, Constant) and half_behind(inner) is not None:
+                return inner, scale
+    return element, None
+
+
 def tile_factor(element: Expr, dtype: DType, places: Lines) -> TileFactor:
     """The factor whose `element`, in terms of the axes of `places`, is multiplied in `dtype`."""
     inside, element = _split_condition(element)

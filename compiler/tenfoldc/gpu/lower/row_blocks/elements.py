@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tenfold_rt import dtypes
+from tenfoldc.gpu.lower.products.factors import unscaled
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap, Group, Role, RowBlocks, Stage
 from tenfoldc.loops import scalar
@@ -112,7 +113,8 @@ class ChainElements:
         if stage.role is Role.SPREAD:
             value = Local("product", dtypes.f32)
             self.products[value] = stage
-            self.elements.let(anchor.results[0], self._index(stage.axes[2]), value)
+            product = self.scaled(stage, 1, self.scaled(stage, 0, value))
+            self.elements.let(anchor.results[0], self._index(stage.axes[2]), product)
             return
         (wide,) = [number for number in (0, 1) if blocks.is_wide(stage.axes[number])]
         element = self.elements.read(anchor.operands[wide], self._index(stage.axes[wide]))
@@ -155,7 +157,7 @@ class ChainElements:
     # Factors and results
 
     def operand(self, stage: Stage, number: int, at: Mapping[int, Expr], line: Expr, channel: Expr) -> Expr:
-        """An element of an operand of a contraction.
+        """An element of an operand of a contraction, without a constant by which all of them are `scaled`.
 
         `line` is where it is along free axes that are no axes of the space, `channel` the same of contracting ones.
         """
@@ -165,7 +167,14 @@ class ChainElements:
         for own, place in ((free, line), (contracting, channel)):
             for axis, part in zip(own, delinearise(place, [sizes[axis] for axis in own]), strict=True):
                 index[axis] = part
-        return self.elements.read(anchor_of(stage).operands[number], index)
+        return unscaled(self.elements.read(anchor_of(stage).operands[number], index))[0]
+
+    def scaled(self, stage: Stage, number: int, total: Expr) -> Expr:
+        """A sum of products of elements of an operand, times the constant that these are without."""
+        operand = anchor_of(stage).operands[number]
+        index = [self.axis("anywhere", size) for size in operand.type.sizes]
+        _, scale = unscaled(self.elements.read(operand, index))
+        return total if scale is None else scalar.mul(total, scale)
 
     def own_axes(self, stage: Stage, number: int) -> tuple[list[int], list[int]]:
         """The free and the contracting axes of an operand that are no axes of the space."""

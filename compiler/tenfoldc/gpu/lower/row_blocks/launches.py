@@ -8,13 +8,13 @@ another block adds to, so that every sum is formed in one order.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfoldc.gpu.lower.products.factors import Lines, half_behind, tile_factor, written_together
-from tenfoldc.gpu.lower.row_blocks.elements import ChainElements, NoChainError, anchor_of
+from tenfoldc.gpu.lower.row_blocks.elements import ChainElements, NoChainError, Sum, anchor_of
 from tenfoldc.gpu.lower.row_blocks.passes import Passes, PlacedSum
 from tenfoldc.gpu.lower.row_blocks.tilings import chain_tiling
 from tenfoldc.gpu.tile_memory import ChainMemory
@@ -50,7 +50,7 @@ def chain_launches(chain: ChainElements, target: Target) -> tuple[list[Statement
     along_columns = [each for each in chain.sums if each.stage.role is Role.GATHER]
     along_rows = [each for each in chain.sums if each.stage.role is Role.ACCUMULATE]
     passes = Passes(chain, along_columns)
-    writer = _Launches(chain, target)
+    writer = _Launches(chain, target, {each.sum for own in passes.sums for each in own if each.factor is not None})
     statements: list[Statement] = []
     kept: Mapping[Local, Buffer] = writer.kept if along_rows else {}
     stores = [Store(buffer, (*chain.at[:-2], chain.row), fold) for fold, buffer in kept.items()]
@@ -82,10 +82,10 @@ class _Side:
 
 
 class _Launches:
-    """Writes the launches of one chain."""
+    """Writes the launches of one chain; the elements of `bounded` sums are at most 1."""
 
-    def __init__(self, chain: ChainElements, target: Target) -> None:
-        self.chain, self.target = chain, target
+    def __init__(self, chain: ChainElements, target: Target, bounded: Collection[Sum]) -> None:
+        self.chain, self.target, self.bounded = chain, target, bounded
         self.extents = chain.blocks.extents
         self.row_side = _Side("rowchain", chain.blocks.row, chain.blocks.column)
         self.column_side = _Side("columnchain", chain.blocks.column, chain.blocks.row)
@@ -96,18 +96,31 @@ class _Launches:
         }
 
     def _multiplier(self) -> Multiplier:
-        """Tensor cores for 16 bits where all that is multiplied is widened from those; else what is exact in f32."""
+        """Tensor cores for 16 bits where all that is read is widened from those; else what is exact in f32."""
         chain, nowhere = self.chain, scalar.index(0)
-        elements = [each.element for each in chain.sums]
+        elements: list[Expr] = []
         for each in chain.sums:
             elements.append(chain.operand(each.stage, each.other, {}, nowhere, nowhere))
         for stage in chain.products.values():
             elements += [chain.operand(stage, number, {}, nowhere, nowhere) for number in (0, 1)]
         halves: set[DType | None] = {half_behind(element) for element in elements}
         for multiplier in (Multiplier.BF16, Multiplier.F16):
-            if halves == {multiplier.factor(dtypes.f32)}:
+            if halves == {multiplier.factor(dtypes.f32)} and all(self._parts(each, multiplier) for each in chain.sums):
                 return multiplier
         return Multiplier.FMA
+
+    def _parts(self, each: Sum, multiplier: Multiplier) -> int:
+        """Of how many parts of 16 bits an element of a sum is made up; 0 where it cannot be.
+
+        One, where it has 16 bits, or the sum has in the end; three parts of bf16 are an f32.
+        """
+        half = multiplier.factor(dtypes.f32)
+        if multiplier is Multiplier.FMA or half_behind(each.element) == half:
+            return 1
+        ends_half = all(value.type.dtype == half for value in each.stage.group.results)
+        if multiplier is Multiplier.BF16:
+            return 1 if ends_half else 3
+        return 1 if ends_half and each in self.bounded else 0
 
     # Launches
 
@@ -228,14 +241,25 @@ class _Launches:
         context = AnchorContext(stage.group, anchor_of(stage), chain.storage, chain.algebra)
         body = tuple(context.write(chain.result_index(stage, feature), value))
         return RowSum(
-            element=placed.element,
+            elements=_in_parts(placed.element, self._parts(placed.sum, self.multiplier)),
             factor=placed.factor,
             rhs=tile_factor(element, self.multiplier.factor(dtypes.f32), places),
             features=features,
             total=placed.total,
-            finished=placed.finished,
+            finished=chain.scaled(stage, other, placed.finished),
             feature=feature,
             value=value,
             vector=written_together(body, feature, features),
             body=body,
         )
+
+
+def _in_parts(element: Expr, count: int) -> tuple[Expr, ...]:
+    """`element` as a sum of so many numbers: what is left when those before are rounded to bf16."""
+    found = [element]
+    while len(found) < count:
+        rounded = scalar.convert(scalar.convert(found[-1], dtypes.bf16), dtypes.f32)
+        is_infinite = scalar.equal(scalar.abs_(found[-1]), scalar.constant(math.inf, dtypes.f32))
+        rest = scalar.select(is_infinite, scalar.constant(0, dtypes.f32), scalar.sub(found[-1], rounded))
+        found.append(rest)
+    return tuple(found)

@@ -40,8 +40,11 @@ def _registers(tiling: Tiling, passes: Sequence[ColumnPass]) -> int:
     """What a thread holds at one time: sums, products, and elements that are multiplied again."""
     memory = ChainMemory(tiling, tuple(passes))
     return max(
-        _WARP_ROWS
-        * (sum(memory.of_sum(s).columns for s in each.sums) + (len(each.products) + 1) * tiling.columns)
-        // WARP
+        _WARP_ROWS * (sum(memory.of_sum(s).columns for s in each.sums) + _held(each) * tiling.columns) // WARP
         for each in passes
     )
+
+
+def _held(each: ColumnPass) -> int:
+    """How many numbers a thread has for each of its rows and columns."""
+    return len(each.products) + max((len(row_sum.elements) for row_sum in each.sums), default=1)
