@@ -124,7 +124,7 @@ def test_scores_that_are_fewer_than_what_they_are_made_of_go_through_memory(size
     assert "rowchain" not in names(plan)
 
 
-@pytest.mark.parametrize("dtype", [tn.float32, tn.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [pytest.param(tn.float32, marks=pytest.mark.slow), tn.bfloat16], ids=str)
 def test_masks_from_memory(dtype: Any) -> None:
     *arrays, scores = draw(dtype, *[(2, 1, 40, 16)] * 3, (40, 40))
     assert names(run(added, [*arrays, scores], (0,))) == ["rowchain"]
@@ -147,7 +147,6 @@ def test_rows_that_are_masked_whole_are_what_the_reference_has() -> None:
 def test_large_scores_do_not_overflow() -> None:
     q, k, v = draw(tn.float32, *[(1, 40, 16)] * 3)
     run(attention, [300 * q, 300 * k, v], (0,))
-    run(causal, [-300 * np.abs(q), 300 * np.abs(k), v], (0,))
     run(causal, [1e20 * q, 1e20 * k, v], (0,))
 
 
@@ -209,6 +208,20 @@ def test_a_loop_goes_on_with_what_it_gives() -> None:
     run(repeated, draw(tn.float32, (36, 16)), (0,))
 
 
+@pytest.mark.parametrize(
+    "shapes",
+    [((2, 40, 16), (2, 40, 16), (2, 40, 0)), ((2, 40, 0),) * 2 + ((2, 40, 16),), ((0, 40, 16),) * 3],
+    ids=["no features", "no channels", "no heads"],
+)
+def test_nothing_to_multiply(shapes: tuple[tuple[int, ...], ...]) -> None:
+    run(attention, draw(tn.float32, *shapes), (0,))
+
+
+def test_single_features_and_channels() -> None:
+    assert names(run(attention, draw(tn.float32, (40, 3), (40, 3), (40, 1)), (0,))) == ["rowchain"]
+    assert names(run(attention, draw(tn.bfloat16, (40, 1), (40, 1), (40, 5)), (0,))) == ["rowchain"]
+
+
 def test_weights_that_are_dropped() -> None:
     def dropped(q: Any, k: Any, v: Any, kept: Any) -> Any:
         return tn.where(kept, tn.softmax(q @ k.mT, -1) * 2, 0) @ v
@@ -259,7 +272,7 @@ def test_scores_that_are_wanted_go_through_memory() -> None:
         pytest.param(64, tn.float32, "sm_80", marks=pytest.mark.slow),
         (64, tn.bfloat16, "sm_90a"),
         pytest.param(128, tn.float32, "sm_90a", marks=pytest.mark.slow),
-        (128, tn.bfloat16, "sm_80"),
+        pytest.param(128, tn.bfloat16, "sm_80", marks=pytest.mark.slow),
         pytest.param(128, tn.bfloat16, "sm_90a", marks=pytest.mark.slow),
     ],
 )
