@@ -21,6 +21,7 @@ from tenfoldc.gpu.assemble import Assembled, KernelUse, assemble, assembler_name
 from tenfoldc.target import gpu
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_90a")
+NEWEST = "sm_90a"
 MOST_REGISTERS = 255
 
 needs_assembler = pytest.mark.skipif(
@@ -38,7 +39,10 @@ def assembled(program: str, architecture: str) -> Assembled:
 
 
 @needs_assembler
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture",
+    [NEWEST, *(pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES if name != NEWEST)],
+)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_kernels_assemble_and_fit_their_registers(program: str, architecture: str) -> None:
     made = assembled(program, architecture)

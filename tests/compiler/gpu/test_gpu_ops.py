@@ -20,7 +20,7 @@ REGISTERED = (cases_compound, cases_control, cases_elementwise, cases_linear_alg
 """The modules that register cases as they are imported."""
 
 RECORDS = with_cases_of_their_own(record for _, record in sorted(OPS.items()))
-SAMPLE = 2
+SAMPLE = 1
 """How many of a record's cases run each time; the seed that draws them is printed, and the slow test runs all."""
 
 

@@ -13,6 +13,18 @@ from interpreting_device import InterpretingDevice
 from tenfold import program
 
 
+SWEEPS = frozenset({"test_cuda_modules", "test_cuda_training"})
+"""Modules whose tests take seconds each, so that a run draws some."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in a sweep as slow."""
+    for item in items:
+        if item.path.stem in SWEEPS:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def gpus(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory

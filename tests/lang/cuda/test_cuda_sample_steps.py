@@ -68,7 +68,10 @@ def draw_characters(rng: np.random.Generator) -> Batch:
     return codes[:, :-1].copy(), codes[:, 1:].copy()
 
 
-@pytest.mark.parametrize(("network", "draw"), [(digits, draw_digits), (characters, draw_characters)])
+@pytest.mark.parametrize(
+    ("network", "draw"),
+    [(digits, draw_digits), pytest.param(characters, draw_characters, marks=pytest.mark.slow)],
+)
 def test_a_sample_learns_as_on_the_cpu(
     network: Callable[[], nn.Module],
     draw: Callable[[np.random.Generator], Batch],
