@@ -12,7 +12,6 @@ from interpreting_device import InterpretingDevice
 
 from tenfold import program
 
-
 SWEEPS = frozenset({"test_cuda_modules", "test_cuda_training"})
 """Modules whose tests take seconds each, so that a run draws some."""
 
