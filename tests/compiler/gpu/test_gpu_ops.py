@@ -20,8 +20,8 @@ REGISTERED = (cases_compound, cases_control, cases_elementwise, cases_linear_alg
 """The modules that register cases as they are imported."""
 
 RECORDS = with_cases_of_their_own(record for _, record in sorted(OPS.items()))
-SAMPLE = 1
-"""How many of a record's cases run each time; the seed that draws them is printed, and the slow test runs all."""
+SAMPLE, MANY = 1, 12
+"""How many of a record's cases run each time, and in the slow test; the seed that draws them is printed."""
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.mnemonic)
@@ -33,5 +33,7 @@ def test_kernels_give_what_the_reference_gives(record: Op[Any], rng: np.random.G
 
 @pytest.mark.slow
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.mnemonic)
-def test_kernels_give_what_the_reference_gives_in_all_cases(record: Op[Any], rng: np.random.Generator) -> None:
-    check(cases_of(record, rng))
+def test_kernels_give_what_the_reference_gives_in_many_cases(record: Op[Any], rng: np.random.Generator) -> None:
+    cases = cases_of(record, rng)
+    drawn = rng.permutation(len(cases))[:MANY]
+    check([cases[number] for number in sorted(drawn)])
