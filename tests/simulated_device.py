@@ -15,7 +15,8 @@ from ptx_machine import TensorMap as Descriptor
 from stand_in_device import StandInDevice
 
 from tenfold_rt import dtypes
-from tenfold_rt.cuda.plan import ALIGNMENT, Plan, TensorMap
+from tenfold_rt.cuda.alignment import ALIGNMENT
+from tenfold_rt.cuda.plan import Plan, TensorMap
 
 
 class SimulatedDevice(StandInDevice):

@@ -41,8 +41,6 @@ from tenfold.tree import Tree
 from tenfold_rt.cache import Cache, default_directory
 from tenfold_rt.cuda import devices
 from tenfold_rt.cuda.memory import DeviceArray
-from tenfold_rt.cuda.plan import Plan
-from tenfold_rt.cuda.run import LoadedPlan
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, DTypeError, SpecError, TenfoldError, TraceError, UnsupportedError
 from tenfold_rt.load import Library, load
@@ -58,6 +56,7 @@ from tenfoldc.tuning_store import keep, known
 
 if TYPE_CHECKING:
     from tenfold.captures import Effects, Recorder
+    from tenfold_rt.cuda.run import LoadedPlan
 
 COMPILING = threading.RLock()
 """Held while a program is made: LLVM works for one thread at a time, and a fork waits until it is in order."""
@@ -271,12 +270,13 @@ def compiled_plan(module: Module, device: Device) -> LoadedPlan:
     machine = gpu_target(device)
     key, cache = cache_key(module, machine), _cache(default_directory())
     stored = cache.read(key, ".plan")
-    plan = None if stored is None else Plan.from_bytes(stored)
+    running = importlib.import_module("tenfold_rt.cuda.run")  # which a program without a GPU never needs
+    plan = None if stored is None else running.Plan.from_bytes(stored)
     if plan is None:
         with COMPILING:
             plan = gpu_compiler().compile_plan(module, target=machine, library=module.entries[0])
         cache.write(key, plan.to_bytes(), ".plan")
-    return LoadedPlan(plan, gpu(device))
+    return running.LoadedPlan(plan, gpu(device))
 
 
 _ARCHITECTURES = {(8, 6): "sm_86", (8, 7): "sm_86", (8, 9): "sm_89", (9, 0): "sm_90a"}

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from tenfold_rt.cuda.plan import Plan, TensorMap
+if TYPE_CHECKING:
+    from tenfold_rt.cuda.plan import Plan, TensorMap
 
 Kernel: TypeAlias = Any
 """A kernel that was loaded, as the device knows it."""

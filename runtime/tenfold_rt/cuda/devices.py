@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from tenfold_rt.cuda.device import Device
 from tenfold_rt.cuda.driver import Driver, open_driver
-from tenfold_rt.cuda.driver_device import DriverDevice
 from tenfold_rt.errors import DeviceError
 
 
@@ -73,8 +73,13 @@ def device(index: int) -> Device:
     with _DEVICES.lock:
         found = _DEVICES.opened.get(index)
         if found is None:
-            found = _DEVICES.opened[index] = DriverDevice(_DEVICES.of_driver(), index)
+            found = _DEVICES.opened[index] = _opened(index)
         return found
+
+
+def _opened(index: int) -> Device:
+    """GPU number `index` of the driver's; what it takes to work with one is loaded with the first."""
+    return importlib.import_module("tenfold_rt.cuda.driver_device").DriverDevice(_DEVICES.of_driver(), index)
 
 
 @contextmanager

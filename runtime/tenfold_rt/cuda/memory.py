@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tenfold_rt import dtypes
+from tenfold_rt.cuda.alignment import ALIGNMENT
 from tenfold_rt.cuda.device import Device
-from tenfold_rt.cuda.plan import ALIGNMENT
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import DTypeError
 

@@ -9,8 +9,8 @@
           | Copy(target, source, bytes)
           | WriteTape(tape, place, source, bytes) | ReadTape(tape, place, target, bytes)
 
-All sizes are known; every buffer is dense and row-major, and begins at a multiple of 16 bytes.  The compiler makes
-plans, and nothing else describes a program for a GPU.  `to_bytes` and `from_bytes` write and read them as files.
+All sizes are known; every buffer is dense and row-major, and begins at a multiple of `ALIGNMENT` bytes.  The compiler
+makes plans, and nothing else describes a program for a GPU.  `to_bytes` and `from_bytes` write and read them as files.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ from tenfold_rt import dtypes
 from tenfold_rt.manifest import Buffer
 
 PLAN_VERSION = 1
-
-ALIGNMENT = 16
-"""Kernels take memory from multiples of this many bytes on, and may read it up to such a multiple, for nothing."""
 
 
 class Region(Enum):

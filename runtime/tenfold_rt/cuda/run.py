@@ -12,10 +12,11 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from tenfold_rt.cuda.alignment import ALIGNMENT
 from tenfold_rt.cuda.device import Device
 from tenfold_rt.cuda.graphs import Recordings
 from tenfold_rt.cuda.memory import Allocation, Array, DeviceArray
-from tenfold_rt.cuda.plan import ALIGNMENT, Plan, PlanEntry, Region, TensorMap
+from tenfold_rt.cuda.plan import Plan, PlanEntry, Region, TensorMap
 from tenfold_rt.cuda.steps import Execution
 from tenfold_rt.cuda.walking import work_count
 from tenfold_rt.errors import ArtifactError

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenfold_rt.c_names import EntryNames
-from tenfold_rt.cuda.plan import ALIGNMENT, PlanEntry
+from tenfold_rt.cuda.alignment import ALIGNMENT
+from tenfold_rt.cuda.plan import PlanEntry
 from tenfold_rt.manifest import Entry
 from tenfoldc.artifact.gpu.context_text import CALL_BYTES
 from tenfoldc.artifact.gpu.driver_text import HostText

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tenfold_rt.c_names import EntryNames, library_names
-from tenfold_rt.cuda.plan import ALIGNMENT, Launch, Plan, PlanEntry
+from tenfold_rt.cuda.alignment import ALIGNMENT
+from tenfold_rt.cuda.plan import Launch, Plan, PlanEntry
 from tenfold_rt.cuda.walking import all_steps
 from tenfold_rt.manifest import Entry, Manifest
 from tenfold_rt.status import GpuStatus, Status

@@ -32,9 +32,7 @@ def compile_ptx(text: str, target: Target) -> str:
 
     `VerificationError`, a defect of this compiler, where LLVM refuses the text or its back end would not write it.
     """
-    unknown = sorted({name for name in _INTRINSIC.findall(text) if not _KNOWN.fullmatch(name)})
-    if unknown:
-        raise VerificationError(f"the back end for GPUs cannot write {', '.join(unknown)}")
+    _refuse_unknown(text, "")
     initialise_all()
     machine = llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=",".join(f"+{feature}" for feature in target.features), opt=3
@@ -49,7 +47,12 @@ def compile_ptx(text: str, target: Target) -> str:
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    left = sorted({name for name in _INTRINSIC.findall(str(module)) if not _KNOWN.fullmatch(name)})
-    if left:
-        raise VerificationError(f"the back end for GPUs cannot write {', '.join(left)}, which LLVM makes of the code")
+    _refuse_unknown(str(module), ", which LLVM makes of the code")
     return machine.emit_assembly(module)
+
+
+def _refuse_unknown(text: str, why: str) -> None:
+    """`VerificationError` for a module that calls what the back end would not write."""
+    unknown = sorted({name for name in _INTRINSIC.findall(text) if not _KNOWN.fullmatch(name)})
+    if unknown:
+        raise VerificationError(f"the back end for GPUs cannot write {', '.join(unknown)}{why}")

@@ -84,10 +84,15 @@ class SpatialAxis:
 
 def images_axis(images: int) -> SpatialAxis:
     """The images of a batch as an axis along which the window does not reach."""
+    return plain_axis(images, images, taps=1)
+
+
+def plain_axis(size: int, outputs: int, *, taps: int) -> SpatialAxis:
+    """An axis of the input's `size` without strides, dilation or padding, all of whose outputs and taps count."""
     return SpatialAxis(
-        size=images,
-        outputs=images,
-        taps=1,
+        size=size,
+        outputs=outputs,
+        taps=taps,
         stride=1,
         dilation=1,
         low=0,

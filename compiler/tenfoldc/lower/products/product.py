@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from tenfold_rt.dtypes import DType
@@ -78,6 +78,23 @@ class Product:
         """What, beside the sizes, says how long it takes: where its elements lie and where they go."""
         end = "consumed" if self.place is None else "stored"
         return f"{self.batch} products over {self.positions} places, {self.lhs.kind} by {self.rhs.kind}, {end}"
+
+
+def transposed(product: Product) -> Product:
+    """The same product with rows and columns exchanged."""
+
+    def write(b: Expr, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
+        return product.write(b, j, i, value)
+
+    return replace(
+        product,
+        rows=product.columns,
+        columns=product.rows,
+        lhs=product.rhs,
+        rhs=product.lhs,
+        write=write,
+        place=None,
+    )
 
 
 def delinearise(number: Expr, sizes: Sequence[int]) -> list[Expr]:

@@ -16,7 +16,7 @@ from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.products.blocking import blocking
 from tenfoldc.lower.products.contraction import dot_product
 from tenfoldc.lower.products.packing import DepthSpan, Span, for_each_panel, pack
-from tenfoldc.lower.products.product import Operand, Product
+from tenfoldc.lower.products.product import Operand, transposed
 from tenfoldc.lower.row_blocks.block import Block, StageContext, padded
 from tenfoldc.ops.contraction import DotGeneralAttributes
 from tenfoldc.target import Target
@@ -80,7 +80,7 @@ class BlockProduct:
         self.lhs = _Factor(self.product.lhs, sizes[0], stage.axes[0], batching[0], lhs_free)
         self.rhs = _Factor(self.product.rhs, sizes[1], stage.axes[1], batching[1], rhs_free)
         if not self._is_ordered():
-            self.lhs, self.rhs, self.product = self.rhs, self.lhs, _swapped(self.product)
+            self.lhs, self.rhs, self.product = self.rhs, self.lhs, transposed(self.product)
         self.batch = self.lhs.position(self.lhs.batching, block.at)
         product = self.product
         tile = blocking(target, max(1, min(block.size, product.rows)), product.columns, product.depth, product.dtype)
@@ -272,23 +272,6 @@ class BlockProduct:
 
     def _pack(self, operand: Operand, lines: Span, depth: DepthSpan, panels: _Panels) -> list[Statement]:
         return pack(self.context, operand, self.batch, lines, depth, self.product.channels, panels.buffer, _ZERO)
-
-
-def _swapped(product: Product) -> Product:
-    """The transposed product."""
-
-    def write(batch: Expr, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
-        return product.write(batch, j, i, value)
-
-    return replace(
-        product,
-        rows=product.columns,
-        columns=product.rows,
-        lhs=product.rhs,
-        rhs=product.lhs,
-        write=write,
-        place=None,
-    )
 
 
 def _lines(first: Expr, count: int, width: int) -> Span:

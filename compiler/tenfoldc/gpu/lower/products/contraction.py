@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tenfoldc.gpu.lower.products.convolution import convolution_products
 from tenfoldc.gpu.lower.products.factors import is_nearer
@@ -11,12 +10,12 @@ from tenfoldc.gpu.lower.products.plain import lower_plain
 from tenfoldc.gpu.lower.products.thin import MOST_VECTORS, lower_thin
 from tenfoldc.gpu.lower.products.tiled import lower_tiled, multiplier_of
 from tenfoldc.ir.core import Operation
-from tenfoldc.loops.ir import Expr, Local, Statement, Store
+from tenfoldc.loops.ir import Local, Statement, Store
 from tenfoldc.loops.tiles import Multiplier
 from tenfoldc.loops.traversal import walk_statements
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.products.contraction import dot_product
-from tenfoldc.lower.products.product import Product
+from tenfoldc.lower.products.product import Product, transposed
 from tenfoldc.ops.contraction import DotGeneralAttributes
 from tenfoldc.ops.convolution import ConvolutionAttributes
 from tenfoldc.target import Target
@@ -58,11 +57,11 @@ def _lower_product(ctx: LoweringContext, product: Product, single: Multiplier, t
     if 0 in (product.batch, product.rows, product.columns):
         return []
     if _rows_adjoin(ctx, product):
-        product = _exchanged(product)
+        product = transposed(product)
     if product.rows * product.columns * product.depth < _SMALLEST_SHARED:
         return lower_plain(ctx, product)
     if product.rows <= MOST_VECTORS < product.columns:
-        product = _exchanged(product)
+        product = transposed(product)
     if product.columns <= MOST_VECTORS and product.depth >= _SMALLEST_DEPTH:
         return lower_thin(ctx, product, target)
     if not product.dtype.is_float or product.columns <= MOST_VECTORS:
@@ -79,20 +78,3 @@ def _rows_adjoin(ctx: LoweringContext, product: Product) -> bool:
         if isinstance(statement, Store):
             return is_nearer(statement, row, column, {row: product.rows, column: product.columns})
     return False
-
-
-def _exchanged(product: Product) -> Product:
-    """The same product with rows and columns exchanged."""
-
-    def write(b: Expr, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
-        return product.write(b, j, i, value)
-
-    return replace(
-        product,
-        rows=product.columns,
-        columns=product.rows,
-        lhs=product.rhs,
-        rhs=product.lhs,
-        write=write,
-        place=None,
-    )

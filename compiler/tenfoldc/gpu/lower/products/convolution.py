@@ -13,7 +13,7 @@ from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Expr, Statement
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.convolutions.axes import SpatialAxis, phases
+from tenfoldc.lower.convolutions.axes import SpatialAxis, phases, plain_axis
 from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.products.product import Operand, Product, delinearise
 
@@ -33,21 +33,7 @@ def convolution_products(operation: Operation, ctx: LoweringContext) -> list[Pro
 
 def _without_taps(windows: Windows) -> tuple[SpatialAxis, ...]:
     """All outputs, none of which meets any tap."""
-    return tuple(
-        SpatialAxis(
-            size=1,
-            outputs=outputs,
-            taps=0,
-            stride=1,
-            dilation=1,
-            low=0,
-            first_output=0,
-            output_step=1,
-            first_tap=0,
-            tap_step=1,
-        )
-        for outputs in windows.output_sizes
-    )
+    return tuple(plain_axis(1, outputs, taps=0) for outputs in windows.output_sizes)
 
 
 def _product(windows: Windows, axes: Sequence[SpatialAxis]) -> Product:
