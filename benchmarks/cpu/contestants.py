@@ -1,4 +1,7 @@
-"""Tenfold and its peers: how each prepares a case and runs it, one call at a time, until its result is there."""
+"""Tenfold and its peers: how each prepares a case and runs it, one call at a time, until its result is there.
+
+`tenfold_calls`, `torch_calls` and `xla_calls` take inputs wherever they lie, and serve the benchmarks of GPUs too.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,15 @@ _RATE = 1e-3
 """How far a training step moves the state."""
 
 
+Calls = Callable[[int], Tree]
+"""Computes with one of the sets of inputs in turn, by number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A case made ready: `call(turn)` computes with one of the sets of inputs in turn, and waits for the result."""
 
-    call: Callable[[int], Tree]
+    call: Calls
 
 
 Prepare = Callable[[Case, Sequence[tuple[Tree, ...]]], Run]
@@ -51,20 +58,7 @@ def leaves(tree: Tree) -> list[NDArray[Any]]:
 
 def tenfold(case: Case, inputs: Sequence[tuple[Tree, ...]]) -> Run:
     """Compiled by Tenfold, called with NumPy arrays."""
-    function = case.functions["tenfold"]
-    match case.mode:
-        case Mode.CALL:
-            return _rotating(tn.compile(function), inputs)
-        case Mode.GRADIENT:
-            numbers = tuple(range(len(inputs[0])))
-            return _rotating(tn.compile(lambda *arguments: tn.grad(function, numbers)(*arguments)), inputs)
-        case Mode.STEP:
-
-            def step(state: Tree, *batch: Tree) -> Tree:
-                loss, gradients = tn.value_and_grad(function)(state, *batch)
-                return {name: state[name] - _RATE * gradients[name] for name in state}, loss
-
-            return _stepping(tn.compile(step, donate=("state",)), inputs)
+    return Run(tenfold_calls(case, tree_map(np.copy, list(inputs))))
 
 
 def eager(case: Case, inputs: Sequence[tuple[Tree, ...]]) -> Run:
@@ -78,13 +72,32 @@ def compiled(case: Case, inputs: Sequence[tuple[Tree, ...]]) -> Run:
     return _torch(case, inputs, torch.compile(case.functions["torch"], dynamic=False))
 
 
-def _tensor(array: NDArray[Any]) -> torch.Tensor:
-    """A tensor over the memory of `array`; PyTorch takes bfloat16 through DLPack."""
-    return torch.from_dlpack(tn.tensor(array)) if array.dtype == tn.bf16.dtype else torch.from_numpy(array)
+def xla(case: Case, inputs: Sequence[tuple[Tree, ...]]) -> Run:
+    """JAX through jax.jit."""
+    jax.config.update("jax_enable_x64", any(leaf.dtype == np.float64 for leaf in leaves(list(inputs))))
+    calls = xla_calls(case, tree_map(jax.numpy.array, list(inputs)))
+    return Run(lambda turn: jax.block_until_ready(calls(turn)))
 
 
-def _torch(case: Case, inputs: Sequence[tuple[Tree, ...]], function: Computation) -> Run:
-    tensors = tree_map(_tensor, tree_map(np.copy, list(inputs)))
+CONTESTANTS: dict[str, Prepare] = {"tenfold": tenfold, "torch": eager, "compile": compiled, "jax": xla}
+
+
+def tenfold_calls(case: Case, inputs: Sequence[tuple[Tree, ...]]) -> Calls:
+    """Compiled by Tenfold for where the inputs are; a training step takes the memory of its state."""
+    function = case.functions["tenfold"]
+    match case.mode:
+        case Mode.CALL:
+            return _rotating(tn.compile(function), inputs)
+        case Mode.GRADIENT:
+            numbers = tuple(range(len(inputs[0])))
+            return _rotating(tn.compile(lambda *arguments: tn.grad(function, numbers)(*arguments)), inputs)
+        case Mode.STEP:
+            step = _descent(tn.value_and_grad(function))
+            return _stepping(tn.compile(step, donate=("state",)), inputs)
+
+
+def torch_calls(case: Case, tensors: Sequence[tuple[Tree, ...]], function: Computation) -> Calls:
+    """PyTorch's `function` with its autograd; a training step changes its state in place."""
     if case.mode is Mode.CALL:
         return _rotating(torch.inference_mode()(function), tensors)
     if case.mode is Mode.GRADIENT:
@@ -100,44 +113,48 @@ def _torch(case: Case, inputs: Sequence[tuple[Tree, ...]], function: Computation
             torch._foreach_add_(parameters, gradients, alpha=-_RATE)
         return state, loss
 
-    return Run(step)
+    return step
 
 
-def xla(case: Case, inputs: Sequence[tuple[Tree, ...]]) -> Run:
-    """JAX through jax.jit."""
+def xla_calls(case: Case, arrays: Sequence[tuple[Tree, ...]]) -> Calls:
+    """JAX through jax.jit where the arrays are, without waiting; a training step takes the memory of its state."""
     function = case.functions["jax"]
-    jax.config.update("jax_enable_x64", any(leaf.dtype == np.float64 for leaf in leaves(list(inputs))))
-    arrays = tree_map(jax.numpy.asarray, list(inputs))
     match case.mode:
         case Mode.CALL:
-            return _rotating(_ready(jax.jit(function)), arrays)
+            return _rotating(jax.jit(function), arrays)
         case Mode.GRADIENT:
-            numbers = tuple(range(len(inputs[0])))
-            return _rotating(_ready(jax.jit(jax.grad(function, numbers))), arrays)
+            return _rotating(jax.jit(jax.grad(function, tuple(range(len(arrays[0]))))), arrays)
         case Mode.STEP:
-
-            def step(state: Tree, *batch: Tree) -> Tree:
-                loss, gradients = jax.value_and_grad(function)(state, *batch)
-                return {name: state[name] - _RATE * gradients[name] for name in state}, loss
-
-            return _stepping(_ready(jax.jit(step, donate_argnums=0)), arrays)
+            return _stepping(jax.jit(_descent(jax.value_and_grad(function)), donate_argnums=0), arrays)
 
 
-CONTESTANTS: dict[str, Prepare] = {"tenfold": tenfold, "torch": eager, "compile": compiled, "jax": xla}
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    """A tensor over the memory of `array`; PyTorch takes bfloat16 through DLPack."""
+    return torch.from_dlpack(tn.tensor(array)) if array.dtype == tn.bf16.dtype else torch.from_numpy(array)
 
 
-def _ready(function: Computation) -> Computation:
-    return lambda *arguments: jax.block_until_ready(function(*arguments))
+def _torch(case: Case, inputs: Sequence[tuple[Tree, ...]], function: Computation) -> Run:
+    return Run(torch_calls(case, tree_map(_tensor, tree_map(np.copy, list(inputs))), function))
 
 
-def _rotating(function: Computation, inputs: Sequence[tuple[Tree, ...]]) -> Run:
+def _descent(value_and_gradients: Computation) -> Computation:
+    """A step of gradient descent, given the loss and its gradients by the state."""
+
+    def step(state: Tree, *batch: Tree) -> Tree:
+        loss, gradients = value_and_gradients(state, *batch)
+        return {name: state[name] - _RATE * gradients[name] for name in state}, loss
+
+    return step
+
+
+def _rotating(function: Computation, inputs: Sequence[tuple[Tree, ...]]) -> Calls:
     count = len(inputs)
-    return Run(lambda turn: function(*inputs[turn % count]))
+    return lambda turn: function(*inputs[turn % count])
 
 
-def _stepping(step: Computation, inputs: Sequence[tuple[Tree, ...]]) -> Run:
-    """Steps that hand the state on; the function may reuse its memory."""
-    state = tree_map(lambda array: array.copy(), inputs[0][0])
+def _stepping(step: Computation, inputs: Sequence[tuple[Tree, ...]]) -> Calls:
+    """Steps that hand the state on; the function may reuse the memory of the first set's state."""
+    state = inputs[0][0]
     batches = [arguments[1:] for arguments in inputs]
 
     def call(turn: int) -> Tree:
@@ -145,4 +162,4 @@ def _stepping(step: Computation, inputs: Sequence[tuple[Tree, ...]]) -> Run:
         state, loss = step(state, *batches[turn % len(batches)])
         return state, loss
 
-    return Run(call)
+    return call

@@ -21,6 +21,9 @@ _SEED = 20
 _PATIENCE = 0.05
 """The share of a sample that the process may spend without a core before another process is held to have taken it."""
 
+_SLOW = 1.0
+"""Seconds of a call above which a contestant is timed once: the others' samples need not wait for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -80,15 +83,18 @@ def run_case(case: Case, names: Sequence[str], effort: Effort) -> Result:
 
 
 def alternate(runs: Mapping[str, Run], effort: Effort) -> dict[str, list[float]]:
-    """Seconds per call, sample by sample: each round takes one of every contestant, and begins with another one."""
-    calls = {name: _calls_per_sample(run, effort) for name, run in runs.items()}
-    samples: dict[str, list[float]] = {name: [] for name in runs}
+    """Seconds per call, sample by sample, of runs that have been called before.
+
+    Each round takes one of every contestant, and begins with another one.
+    """
+    once = {name: _once(run) for name, run in runs.items()}
+    samples = {name: [seconds] if seconds > _SLOW else list[float]() for name, seconds in once.items()}
     start = time.perf_counter()
     turn = 1
-    for order in _rotations(list(runs)):
+    for order in _rotations([name for name, seconds in once.items() if seconds <= _SLOW]):
         for name in order:
-            run, count = runs[name], calls[name]
-            samples[name].append(_sample(run, turn, count))
+            count = max(1, min(10_000, round(effort.sample_seconds / max(once[name], 1e-7))))
+            samples[name].append(_sample(runs[name], turn, count))
         turn += 1
         enough = turn > effort.samples
         if enough and time.perf_counter() - start > effort.seconds * len(runs):
@@ -116,12 +122,11 @@ def _rotations(names: list[str]) -> Iterator[list[str]]:
         names = [*names[1:], names[0]]
 
 
-def _calls_per_sample(run: Run, effort: Effort) -> int:
-    run.call(0)
+def _once(run: Run) -> float:
+    """Seconds of one call."""
     begin = time.perf_counter()
     run.call(1)
-    once = time.perf_counter() - begin
-    return max(1, min(10_000, round(effort.sample_seconds / max(once, 1e-7))))
+    return time.perf_counter() - begin
 
 
 def _disagreements(case: Case, answers: Mapping[str, Sequence[np.ndarray]]) -> dict[str, str]:

@@ -16,7 +16,7 @@ if importlib.util.find_spec("torch") is None or importlib.util.find_spec("jax") 
 from benchmarks import memory
 from benchmarks.cpu.case import Case, Mode, everywhere
 from benchmarks.cpu.cases import CASES
-from benchmarks.cpu.contestants import CONTESTANTS, leaves
+from benchmarks.cpu.contestants import CONTESTANTS, Run, leaves
 from benchmarks.cpu.run import Effort, Result, alternate, run_case
 from benchmarks.cpu.table import CpuTable, geometric_mean
 from benchmarks.peak_memory import forget_peak, resident
@@ -113,7 +113,15 @@ def test_each_round_begins_with_another_contestant() -> None:
 
     samples = alternate({name: Noted(name) for name in "ab"}, TINY)
     assert [len(values) for values in samples.values()] == [2, 2]
-    assert "".join(name for name, before in zip(calls[4:], ["", *calls[4:]], strict=False) if name != before) == "aba"
+    assert "".join(name for name, before in zip(calls[2:], ["", *calls[2:]], strict=False) if name != before) == "aba"
+
+
+def test_a_contestant_that_takes_seconds_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr("benchmarks.cpu.run._SLOW", 0.0)
+    samples = alternate({"slow": Run(calls.append)}, TINY)
+    assert calls == [1]
+    assert len(samples["slow"]) == 1
 
 
 def test_the_table_gives_rates_shares_and_ratios() -> None:

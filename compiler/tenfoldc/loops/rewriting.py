@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import TypeAlias, cast
 
 from tenfoldc.loops.ir import (
     Apply,
@@ -15,11 +16,13 @@ from tenfoldc.loops.ir import (
     ChainProduct,
     ColumnPass,
     Combine,
+    Constant,
     Expr,
     For,
     If,
     Launch,
     Load,
+    Local,
     MultiplyChain,
     MultiplyPanels,
     MultiplyStrip,
@@ -37,6 +40,8 @@ from tenfoldc.loops.ir import (
     WriteTape,
 )
 from tenfoldc.loops.traversal import operands_of
+
+_Leaf: TypeAlias = Prefetch | WriteTape | ReadTape | RequestMatrixUnit | MultiplyPanels | MultiplyStrip | TransposeTile
 
 
 class BufferReplacer:
@@ -148,15 +153,6 @@ class BufferReplacer:
             case Store():
                 index = tuple(self.expression(position) for position in statement.index)
                 return Store(self.buffer(statement.buffer), index, self.expression(statement.value))
-            case Prefetch():
-                index = tuple(self.expression(position) for position in statement.index)
-                return Prefetch(self.buffer(statement.buffer), index)
-            case WriteTape():
-                tape, source = self.buffer(statement.tape), self.buffer(statement.source)
-                return WriteTape(tape, self.expression(statement.place), source)
-            case ReadTape():
-                tape, target = self.buffer(statement.tape), self.buffer(statement.target)
-                return ReadTape(tape, self.expression(statement.place), target)
             case Launch():
                 blocks, body = self.expression(statement.blocks), self.statements(statement.body)
                 own = (tuple(map(self.buffer, buffers)) for buffers in (statement.shared, statement.private))
@@ -181,43 +177,30 @@ class BufferReplacer:
                 )
             case MultiplyChain():
                 return self._chain(statement)
-            case MultiplyPanels():
-                return replace(
-                    statement,
-                    target=self.buffer(statement.target),
-                    row=self.expression(statement.row),
-                    column=self.expression(statement.column),
-                    lhs=self.buffer(statement.lhs),
-                    lhs_panel=self.expression(statement.lhs_panel),
-                    rhs=self.buffer(statement.rhs),
-                    rhs_panel=self.expression(statement.rhs_panel),
-                    depth=self.expression(statement.depth),
-                    lhs_first=self.expression(statement.lhs_first),
-                    rhs_first=self.expression(statement.rhs_first),
-                    packed=None if statement.packed is None else self.buffer(statement.packed),
-                )
-            case RequestMatrixUnit():
-                return RequestMatrixUnit(self.buffer(statement.granted))
-            case MultiplyStrip():
-                return replace(
-                    statement,
-                    target=self.buffer(statement.target),
-                    row=self.expression(statement.row),
-                    column=self.expression(statement.column),
-                    lhs=self.buffer(statement.lhs),
-                    lhs_panel=self.expression(statement.lhs_panel),
-                    rhs=self.buffer(statement.rhs),
-                    rhs_panel=self.expression(statement.rhs_panel),
-                    steps=self.expression(statement.steps),
-                    rows=self.expression(statement.rows),
-                )
-            case TransposeTile():
-                return replace(
-                    statement,
-                    target=self.buffer(statement.target),
-                    target_first=self.expression(statement.target_first),
-                    source=self.buffer(statement.source),
-                    source_first=self.expression(statement.source_first),
-                    rows=self.expression(statement.rows),
-                    columns=self.expression(statement.columns),
-                )
+            case (
+                Prefetch()
+                | WriteTape()
+                | ReadTape()
+                | RequestMatrixUnit()
+                | MultiplyPanels()
+                | MultiplyStrip()
+                | TransposeTile()
+            ):
+                return self._field_by_field(statement)
+
+    def _field_by_field(self, statement: _Leaf) -> _Leaf:
+        """A statement without statements inside, whose fields each say by their values what is to be rewritten."""
+        return replace(
+            statement, **{each.name: self._field(getattr(statement, each.name)) for each in fields(statement)}
+        )
+
+    def _field(self, value: object) -> object:
+        match value:
+            case Buffer():
+                return self.buffer(value)
+            case Constant() | Axis() | Local() | Load() | Apply() | Call():
+                return self.expression(value)
+            case tuple():
+                return tuple(map(self._field, cast(tuple[object, ...], value)))
+            case _:
+                return value

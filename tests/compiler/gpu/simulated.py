@@ -37,8 +37,9 @@ def plan_of(modules: Iterable[Module], architecture: str = "sm_90a") -> Plan:
     return compile_plan(Module(functions, tuple(entries)), target=gpu(architecture), library="tested")
 
 
-def call(plan: Plan, arrays: Sequence[Array], entry: str = "main0", schedule: int = 0) -> list[Array]:
-    """The results of an entry on a new device."""
+def call(plan: Plan, arrays: Sequence[Array], entry: str | None = None, schedule: int = 0) -> list[Array]:
+    """The results of an entry, or of the first, on a new device."""
+    entry = plan.entries[0].name if entry is None else entry
     device = SimulatedDevice()
     device.schedule = schedule
     given = [DeviceArray.of_host(device, np.asarray(array, order="C")) for array in arrays]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gpu_references import assert_product, draw
-from interpreted_plans import run_plan
+from simulated import call
 
 import tenfold as tn
 from tenfold_rt.cuda.plan import Launch, Plan, TensorMap
@@ -63,7 +63,7 @@ def test_every_layout(dtype: Any, turned: tuple[bool, bool]) -> None:
     arrays = draw(dtype, *shapes)
     plan = plan_of(product, *(dtype[shape] for shape in shapes))
     assert len(maps(plan)) == 2
-    (found,) = run_plan(plan, arrays)
+    (found,) = call(plan, arrays)
     assert_product(found, *(x.T if is_turned else x for x, is_turned in zip(arrays, turned, strict=True)))
 
 
@@ -75,7 +75,7 @@ def test_more_tiles_than_blocks_and_stages_under_schedules(seed: int) -> None:
     (step,) = plan.entries[0].steps
     assert isinstance(step, Launch)
     assert step.grid <= 2
-    (found,) = run_plan(plan, [a, b], seed)
+    (found,) = call(plan, [a, b], schedule=seed)
     for number in range(2):
         assert_product(found[number], a[number], b[number])
 
@@ -90,7 +90,7 @@ def test_batches_of_two_axes_and_what_follows() -> None:
     (bias,) = draw(tn.float32, (72,))
     plan = plan_of(product, tn.bf16[2, 40, 3, 64], tn.bf16[2, 72, 3, 64], tn.f32[72])
     assert [len(own.shape) for own in maps(plan)] == [4, 4]
-    (found,) = run_plan(plan, [q, k, bias])
+    (found,) = call(plan, [q, k, bias])
     wide_q, wide_k = (x.astype(np.float64).transpose(0, 2, 1, 3) for x in (q, k))
     scores = wide_q @ wide_k.swapaxes(2, 3)
     np.testing.assert_allclose(found, np.maximum(scores * 0.5 + bias, 0), rtol=1e-2, atol=1e-1)
@@ -106,7 +106,7 @@ def test_tf32_where_depths_adjoin(turned: bool, count: int) -> None:
     given = b.T.copy() if turned else b
     plan = plan_of(product, tn.f32[72, 44], tn.f32[given.shape])
     assert len(maps(plan)) == count
-    assert_product(run_plan(plan, [a, given], seed=1)[0], a, b, rounded=2.0**-10)
+    assert_product(call(plan, [a, given], schedule=1)[0], a, b, rounded=2.0**-10)
 
 
 @pytest.mark.usefixtures("only_bulk")
@@ -115,7 +115,7 @@ def test_rows_at_no_multiple_of_sixteen_bytes_take_another_way(width: int) -> No
     arrays = draw(tn.bfloat16, (40, width), (width, 64))
     plan = plan_of(lambda a, b: a @ b, tn.bf16[40, width], tn.bf16[width, 64])
     assert not maps(plan)
-    assert_product(run_plan(plan, arrays)[0], *arrays)
+    assert_product(call(plan, arrays)[0], *arrays)
 
 
 def test_large_products_take_the_copy_engine_and_small_ones_do_not() -> None:

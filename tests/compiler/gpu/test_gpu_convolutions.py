@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gpu_references import draw
-from interpreted_plans import run_plan
+from simulated import call
 
 import tenfold as tn
 from tenfold import nn
@@ -41,7 +41,7 @@ def check(module: Module, arrays: list[Any], *, relative: float = 2e-6) -> Plan:
     """The plan of a module, whose results are held against the interpreter's, computed in f64."""
     plan = plan_of(module)
     wanted = interpret(module, arrays, module.entries[0])
-    for found, reference in zip(run_plan(plan, arrays), wanted, strict=True):
+    for found, reference in zip(call(plan, arrays), wanted, strict=True):
         wide = np.asarray(reference, np.float64)
         np.testing.assert_allclose(found.astype(np.float64), wide, rtol=relative, atol=relative * np.abs(wide).max())
     return plan

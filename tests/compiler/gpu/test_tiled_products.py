@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gpu_references import assert_product, draw
-from interpreted_plans import run_plan
 from numpy.typing import NDArray
+from simulated import call
 
 import tenfold as tn
 from tenfold_rt.cuda.plan import Launch, Plan
@@ -41,7 +41,7 @@ def test_products_of_any_sizes(dtype: Any, sizes: tuple[int, int, int], seed: in
     plan = plan_of(matmul, dtype[m, k], dtype[k, n])
     assert any("product" in kernel for kernel in kernels(plan))
     arrays = draw(dtype, (m, k), (k, n))
-    assert_product(run_plan(plan, arrays, seed)[0], *arrays)
+    assert_product(call(plan, arrays, schedule=seed)[0], *arrays)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -52,7 +52,7 @@ def test_operands_that_are_transposed(dtype: Any, transposed: tuple[bool, bool])
 
     shapes = [shape[::-1] if turned else shape for shape, turned in zip(((40, 56), (56, 72)), transposed, strict=True)]
     arrays = draw(dtype, *shapes)
-    (found,) = run_plan(plan_of(product, *(dtype[shape] for shape in shapes)), arrays)
+    (found,) = call(plan_of(product, *(dtype[shape] for shape in shapes)), arrays)
     assert_product(found, *(x.T if turned else x for x, turned in zip(arrays, transposed, strict=True)))
 
 
@@ -62,7 +62,7 @@ def test_batches_whose_axis_lies_in_the_middle(dtype: Any) -> None:
         return a.transpose(0, 1) @ b.transpose(0, 1)
 
     a, b = draw(dtype, (20, 3, 48), (48, 3, 40))
-    (found,) = run_plan(plan_of(product, dtype[20, 3, 48], dtype[48, 3, 40]), [a, b])
+    (found,) = call(plan_of(product, dtype[20, 3, 48], dtype[48, 3, 40]), [a, b])
     for number in range(3):
         assert_product(found[number], a[:, number], b[:, number])
 
@@ -76,7 +76,7 @@ def test_factors_that_are_computed_and_sums_that_are_used(seed: int) -> None:
     plan = plan_of(product, tn.f32[33, 70], tn.f32[70, 40], tn.f32[40], tn.f32[33, 40])
     assert len(kernels(plan)) == 1
     wanted = np.maximum(2 * a.astype(np.float64) @ b + bias, 0) + residual
-    np.testing.assert_allclose(run_plan(plan, [a, b, bias, residual], seed)[0], wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(call(plan, [a, b, bias, residual], schedule=seed)[0], wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture
@@ -91,26 +91,26 @@ def test_a_long_sum_is_shared_by_blocks(seed: int) -> None:
     arrays = draw(tn.float32, (17, 290), (290, 33))
     plan = plan_of(matmul, tn.f32[17, 290], tn.f32[290, 33])
     assert len(kernels(plan)) == 2
-    assert_product(run_plan(plan, arrays, seed)[0], *arrays)
+    assert_product(call(plan, arrays, schedule=seed)[0], *arrays)
 
 
 @pytest.mark.usefixtures("eager_to_share")
 def test_the_same_bits_under_every_schedule() -> None:
     arrays = draw(tn.float32, (17, 290), (290, 33))
     plan = plan_of(matmul, tn.f32[17, 290], tn.f32[290, 33])
-    results = [run_plan(plan, arrays, seed)[0].tobytes() for seed in (0, 2)]
+    results = [call(plan, arrays, schedule=seed)[0].tobytes() for seed in (0, 2)]
     assert set(results) == {results[0]}
 
 
 def test_nothing_is_summed_up_to_zeros() -> None:
-    (found,) = run_plan(plan_of(matmul, tn.f32[40, 0], tn.f32[0, 70]), draw(tn.float32, (40, 0), (0, 70)))
+    (found,) = call(plan_of(matmul, tn.f32[40, 0], tn.f32[0, 70]), draw(tn.float32, (40, 0), (0, 70)))
     np.testing.assert_array_equal(found, np.zeros((40, 70), np.float32))
 
 
 def test_infinities_and_nans_stay_in_their_rows_and_columns() -> None:
     a, b = draw(tn.float32, (33, 65), (65, 35))
     a[3, 7], b[64, 34] = np.inf, np.nan
-    (found,) = run_plan(plan_of(matmul, tn.f32[33, 65], tn.f32[65, 35]), [a, b])
+    (found,) = call(plan_of(matmul, tn.f32[33, 65], tn.f32[65, 35]), [a, b])
     is_odd = np.zeros(found.shape, bool)
     is_odd[3], is_odd[:, 34] = True, True
     np.testing.assert_array_equal(~np.isfinite(found), is_odd)
@@ -136,7 +136,7 @@ def test_every_tiling(tiling: Any, is_turned: bool, monkeypatch: pytest.MonkeyPa
     m, k, n = tiling.rows + 8, 2 * tiling.depth + 8, tiling.columns + 16
     shapes = ((k, m), (n, k)) if is_turned else ((m, k), (k, n))
     arrays = draw(dtype, *shapes)
-    (found,) = run_plan(plan_of(product, *(dtype[shape] for shape in shapes)), arrays)
+    (found,) = call(plan_of(product, *(dtype[shape] for shape in shapes)), arrays)
     factors: list[NDArray[Any]] = [x.T for x in arrays] if is_turned else arrays
     assert_product(found, *factors, rounded=2.0**-11 if precision == "tf32" else 0.0)
 
@@ -146,7 +146,7 @@ def test_less_precision_only_where_it_is_asked_for(precision: str, name: str, ro
     a, b = draw(tn.float32, (40, 64), (64, 72))
     plan = plan_of(lambda a, b: tn.matmul(a, b, precision=precision), tn.f32[40, 64], tn.f32[64, 72])
     assert f"{name}.{name}.f32" in plan.ptx
-    (found,) = run_plan(plan, [a, b])
+    (found,) = call(plan, [a, b])
     assert_product(found, a, b, rounded=rounded)
     assert np.abs(found - a.astype(np.float64) @ b).max() > 1e-5
     assert "mma.sync" not in plan_of(matmul, tn.f32[40, 64], tn.f32[64, 72]).ptx
