@@ -1,12 +1,13 @@
 """The rules of the loop IR, checked: what a pass must leave intact.
 
 Indices have one i64 per axis of their buffer, types agree, and nothing is used outside the loop that binds it or
-before the statement that does.
+before the statement that does.  What the turns of a parallel loop write is private to a turn, or its place is computed
+from the turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
@@ -46,7 +47,7 @@ from tenfoldc.loops.ir import (
     WriteTape,
 )
 from tenfoldc.loops.matrix_unit import TILE_LINES, TILE_WORDS
-from tenfoldc.loops.traversal import expressions, loaded, roots_of, shared_buffers, stored
+from tenfoldc.loops.traversal import expressions, loaded, roots_of, shared_buffers, stored, walk_statements
 
 _FREE_TYPES = frozenset({Primitive.CONVERT, Primitive.BITCAST, Primitive.SELECT})
 """Primitives whose operands' types differ from each other or from the result's."""
@@ -95,6 +96,7 @@ class _Verifier:
                 self._index((statement.extent,), bound, "an extent")
                 if statement.mode is Mode.PARALLEL:
                     self.require(not statement.carries, f"the parallel loop over {statement.axis.name} has carries")
+                    self._turns_are_apart(statement)
                 for buffer in statement.private:
                     self.require(buffer in self._kernel.scratch, f"{buffer.name} is private, but is no scratch memory")
                 return self._loop(statement.body, statement.carries, bound, bound | {statement.axis})
@@ -140,6 +142,16 @@ class _Verifier:
             case MultiplyChain():
                 self._chain(statement, bound)
         return bound
+
+    def _turns_are_apart(self, loop: For) -> None:
+        """Whether a parallel loop may be one: places that are read from memory, or folded, are not looked into."""
+        private = {buffer.storage for buffer in loop.private}
+        for buffer, place in _written_places(loop.body):
+            if buffer.storage not in private and 0 not in buffer.shape and not _is_one(loop.extent):
+                parts = expressions(place)
+                is_apart = any(part is loop.axis or isinstance(part, Local | Load) for part in parts)
+                what = f"all turns of the parallel loop over {loop.axis.name} write one place of {buffer.name}"
+                self.require(is_apart, what)
 
     def _combine(self, combine: Combine, bound: frozenset[Axis | Local]) -> frozenset[Axis | Local]:
         self.require(combine.threads.bit_count() == 1, f"{combine.threads} threads combine, which is no power of two")
@@ -283,3 +295,31 @@ class _Verifier:
 
     def _same(self, given: DType, wanted: DType, what: str) -> None:
         self.require(given == wanted, f"{what} is {given}, not {wanted}")
+
+
+def _is_one(extent: Expr) -> bool:
+    return isinstance(extent, Constant) and extent.value == 1
+
+
+def _written_places(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, Sequence[Expr]]]:
+    """What `statements` write, each with what the place there is computed from."""
+    for statement in walk_statements(statements):
+        match statement:
+            case Store():
+                yield statement.buffer, statement.index
+            case MultiplyPanels():
+                yield statement.target, (statement.row, statement.column)
+                if statement.packed is not None:
+                    yield statement.packed, ()
+            case MultiplyStrip():
+                yield statement.target, (statement.row, statement.column)
+            case TransposeTile():
+                yield statement.target, (statement.target_first,)
+            case RequestMatrixUnit():
+                yield statement.granted, ()
+            case WriteTape():
+                yield statement.tape, ()
+            case ReadTape():
+                yield statement.target, ()
+            case _:
+                pass

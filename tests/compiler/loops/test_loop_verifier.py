@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tenfold_rt import dtypes
 from tenfold_rt.errors import VerificationError
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Buffer, For, Kernel, Load, Local, Program, Statement, Store
+from tenfoldc.loops.ir import Axis, Buffer, For, Kernel, Load, Local, Mode, Program, Statement, Store
 from tenfoldc.loops.verifier import verify_program
 
 X = Buffer("x", dtypes.f32, (4,))
 Y = Buffer("y", dtypes.f32, (4,))
+Z = Buffer("z", dtypes.f32, (1,))
 I = Axis("i")  # noqa: E741 - the field's name
 
 
@@ -46,6 +49,18 @@ def test_a_sound_program_passes() -> None:
 def test_a_broken_rule_is_named(statement: Statement, message: str) -> None:
     with pytest.raises(VerificationError, match=message):
         verify_program(program(statement))
+
+
+@pytest.mark.parametrize("private", [(), (Z,)])
+def test_turns_of_a_parallel_loop_write_to_places_of_their_own(private: tuple[Buffer, ...]) -> None:
+    written = Store(Z, (scalar.index(0),), Load(X, (I,)))
+    turns = For(I, scalar.index(4), (written, Store(Y, (I,), Load(Z, (scalar.index(0),)))), (), Mode.PARALLEL, private)
+    shared = replace(program(turns), kernels=(Kernel("k", (turns,), (Z,)),))
+    if private:
+        verify_program(shared)
+    else:
+        with pytest.raises(VerificationError, match="all turns of the parallel loop over i write one place of z"):
+            verify_program(shared)
 
 
 def test_a_buffer_of_another_program_is_refused() -> None:

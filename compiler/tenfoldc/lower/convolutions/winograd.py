@@ -158,7 +158,7 @@ class _Winograd:
             transformed = For(lane, scalar.index(self.nr), tuple(stored), mode=Mode.VECTOR)
             return [For(channel, scalar.index(self.channels), (*copied, transformed))]
 
-        return for_each_panel(self.ctx, "panel", tiles, panel)
+        return for_each_panel(self.ctx, "panel", tiles, panel, [self.tile])
 
     def _panel(self, product: Expr | int, panels: int, t: Expr, number: Expr) -> Expr:
         """The place of a panel among those of all products and depth blocks, `panels` of each."""
