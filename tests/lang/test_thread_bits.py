@@ -62,6 +62,8 @@ KERNELS: dict[str, tuple[Shape, Shape, Callable[[tn.Tensor, tn.Tensor], tn.Tenso
     "attention": ((2, 3, 200, 64), (2, 3, 200, 64), attention),
     "x + y.T": ((700, 900), (900, 700), lambda x, y: x + y.T),
     "scan": ((400, 600), (400, 600), lambda x, y: tn.cumsum(x, 0) + tn.cumsum(y, 1)),
+    "sort": ((3, 50_000), (1,), lambda x, y: tn.sort(x, dim=-1)[0] + y),
+    "column sums": ((300, 900), (300, 900), lambda x, y: tn.sum(tn.exp(x), 0) * tn.sum(x * y, 0)),
     "pool": ((4, 32, 61, 61), (1,), lambda x, y: tn.nn.functional.max_pool2d(x, 3, 2, 1) + y),
 }
 

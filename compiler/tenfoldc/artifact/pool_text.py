@@ -9,7 +9,7 @@ none.  So a worker that comes late, or never, costs nothing, and one that is int
 where a thread is free, which is all that a team needs.  A *ticket* holds the number of the job, the next index and how
 many there are; a thread that wants work raises the index by compare-and-exchange.  The caller, once done, closes the
 ticket and waits for those that got an index, never for those that are still asleep.  A thread that finds no work
-looks again some thousand times, then sleeps on a futex, which is the upper half of the ticket.
+looks again for a while, then sleeps on a futex, which is the upper half of the ticket.
 
 One caller has the pool at a time; what others want done meanwhile they do themselves.  After a fork the child has
 none of the threads: it starts afresh, as it sees from its process id.  Threads end when the library is closed.
@@ -22,8 +22,11 @@ from tenfold_rt.manifest import Manifest
 from tenfold_rt.python_abi import Slot
 
 MOST_THREADS = 256
-TURNS = 4000
-"""How often a thread looks for work before it sleeps: some 50 to 150 microseconds."""
+LOOKS = 20_000
+"""How often a thread looks for work before it sleeps: some 300 to 500 microseconds, longer than the parts of a program
+that one thread does alone, after which to wake it would take 50."""
+WAITS = 4000
+"""How often a caller looks whether the others are done before it offers its core to them."""
 
 _FUTEX = {"x86_64": 202, "aarch64": 98}
 _PAUSE = {"x86_64": "@llvm.x86.sse2.pause()", "aarch64": "@llvm.aarch64.isb(i32 15)"}
@@ -118,7 +121,7 @@ idle:
   %leaves = icmp ne i32 %stopped, 0
   br i1 %leaves, label %leave, label %wait
 wait:
-  %tired = icmp uge i32 %turns, {TURNS}
+  %tired = icmp uge i32 %turns, {LOOKS}
   br i1 %tired, label %sleep, label %spin
 spin:
   call void PAUSE
@@ -247,7 +250,7 @@ test:
   %complete = icmp eq i32 %finished, %expected
   br i1 %complete, label %unlock, label %wait
 wait:
-  %long = icmp uge i32 %turns, {TURNS}
+  %long = icmp uge i32 %turns, {WAITS}
   br i1 %long, label %yield, label %spin
 spin:
   call void PAUSE

@@ -188,7 +188,7 @@ class Columns(Nest):
         """How many turns of the outermost loop over rows make a chunk; None where tiles are enough to share."""
         folded = self.passes.reductions.get(1, [])
         tiles = math.prod(self.space.extent(loop) for loop in self.space.rows[:-1]) * -(-self.extent // _WIDTH)
-        simple = self.passes.count == 1 and not self._stores_in(1) and all(map(has_neutral, folded))
+        simple = self.passes.count == 1 and not self.passes.kept.get(1) and all(map(has_neutral, folded))
         height = math.prod(self.space.extent(loop) for loop in self.space.folded)
         first = self.space.extent(self.space.folded[0])
         if tiles >= ENOUGH_ROWS or len(self.space.rows) > 1 or height * self.extent == 0 or not simple:

@@ -1,7 +1,8 @@
 """Lowering of `sort` and `top_k`.
 
 A line along the sorted axis is copied into scratch memory, sorted there, and written out.  `sort` is a stable merge
-sort from the bottom up: runs of `RUN` by insertion, then merges from one half of the scratch memory into the other.
+sort from the bottom up: runs of `RUN` by insertion, then merges from one half of the scratch memory into the other,
+those of a long line block by block.
 `top_k` keeps the best few in order while it reads the line, or, where k is large, sorts.
 """
 
@@ -23,6 +24,12 @@ Before: TypeAlias = Callable[[Sequence[Expr], Sequence[Expr]], Expr]
 
 RUN = 8
 """Runs of this length are sorted by insertion."""
+
+LONG = 1 << 14
+"""Lines up to this length are sorted by one thread."""
+
+MOST_BLOCKS = 16
+"""Blocks that a line is cut into at most; their merges are loops of their own."""
 
 FEW = 32
 """Up to so many of the largest are found by insertion."""
@@ -159,22 +166,58 @@ def _chosen(condition: Expr, on_true: Expr, on_false: Expr) -> Expr:
 def _merge_runs(
     context: LoweringContext, buffers: Sequence[Buffer], size: int, before: Before
 ) -> tuple[Sequence[Statement], Expr]:
-    """Merge sorted runs until one is left; also gives the half that it is in."""
-    if size <= RUN:
-        return (), scalar.index(0)
-    width, width_carry = _carry("width", scalar.index(RUN))
-    source, source_carry = _carry("source", scalar.index(0))
-    end, two = scalar.index(size), scalar.index(2)
-    pair = context.axis("pair")
-    stride = scalar.mul(width, two)
-    low = scalar.mul(pair, stride)
+    """Merge sorted runs until one is left; also gives the half that it is in.
+
+    A long line is sorted in blocks that fit into a cache, each by one thread, before the blocks are merged.
+    """
+    block = _block(size)
+    half = _rounds(block) % 2
+
+    def sort_block(index: tuple[Expr, ...]) -> Sequence[Statement]:
+        first = scalar.mul(index[0], scalar.index(block))
+        end = scalar.minimum(scalar.add(first, scalar.index(block)), scalar.index(size))
+        width, width_carry = _carry("width", scalar.index(RUN))
+        source, source_carry = _carry("source", scalar.index(0))
+        pair, stride = context.axis("pair"), scalar.mul(width, scalar.index(2))
+        low = scalar.add(first, scalar.mul(pair, stride))
+        pairs = scalar.div(scalar.add(scalar.sub(end, first), scalar.sub(stride, scalar.index(1))), stride)
+        merge = _merge_pair(context, buffers, source, _bounds(low, width, end), size, before)
+        carries = (width_carry(stride), source_carry(scalar.sub(scalar.index(1), source)))
+        return (While(carries, scalar.less(width, scalar.index(block)), loop(pair, pairs, merge)),)
+
+    statements = list(nest(context, [-(-size // block)], sort_block, "block", private=()) if block > RUN else ())
+    end = scalar.index(size)
+    while block < size:
+        width, source = scalar.index(block), scalar.index(half)
+
+        def merge_pair(index: tuple[Expr, ...], width: Expr = width, source: Expr = source) -> Sequence[Statement]:
+            low = scalar.mul(index[0], scalar.mul(width, scalar.index(2)))
+            return _merge_pair(context, buffers, source, _bounds(low, width, end), size, before)
+
+        block, half = 2 * block, 1 - half
+        statements += nest(context, [-(-size // block)], merge_pair, "pair", private=())
+    return statements, scalar.index(half)
+
+
+def _block(size: int) -> int:
+    """How many elements of a line are sorted before anything else: all, or runs that have doubled in length."""
+    if size <= LONG:
+        return max(size, RUN)
+    block = RUN
+    while block < max(LONG // 2, size // MOST_BLOCKS):
+        block *= 2
+    return block
+
+
+def _rounds(length: int) -> int:
+    """In how many rounds of merges runs become this long."""
+    return (-(-length // RUN) - 1).bit_length()
+
+
+def _bounds(low: Expr, width: Expr, end: Expr) -> tuple[Expr, Expr, Expr]:
+    """Where the first run of a pair begins, where the second does, and where that ends."""
     middle = scalar.minimum(scalar.add(low, width), end)
-    high = scalar.minimum(scalar.add(low, stride), end)
-    pairs = scalar.div(scalar.add(stride, scalar.index(size - 1)), stride)
-    merge = _merge_pair(context, buffers, source, (low, middle, high), size, before)
-    carries = (width_carry(stride), source_carry(scalar.sub(scalar.index(1), source)))
-    rounds = While(carries, scalar.less(width, end), loop(pair, pairs, merge))
-    return (rounds,), carries[1].result
+    return low, middle, scalar.minimum(scalar.add(middle, width), end)
 
 
 def _sort_line(
@@ -188,9 +231,9 @@ def _sort_line(
 ) -> Sequence[Statement]:
     """Sort the line of `size` elements that `read` gives and `write` the first `taken`."""
     zero = scalar.index(0)
-    filled = nest(context, [size], lambda index: _store_all(buffers, (zero, *index), read(index[0])))
+    filled = nest(context, [size], lambda index: _store_all(buffers, (zero, *index), read(index[0])), private=())
     merged, half = _merge_runs(context, buffers, size, before)
-    written = nest(context, [taken], lambda index: write(index[0], _load_all(buffers, half, *index)))
+    written = nest(context, [taken], lambda index: write(index[0], _load_all(buffers, half, *index)), private=())
     return [*filled, *_sort_runs(context, buffers, size, before), *merged, *written]
 
 

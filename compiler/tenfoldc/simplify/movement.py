@@ -72,6 +72,15 @@ def transpose_of_broadcast(match: Match[TransposeAttributes]) -> Var | None:
     return ops.broadcast_in_dim(inner.operand, match.type.shape, dimensions)
 
 
+@MOVEMENT.rule(ops.ADD)
+def add_of_transposes(match: Match[Attributes]) -> Var | None:
+    """The gradients of one transposed weight, used in several places, are added before they are transposed."""
+    first, second = match.made_by(0, ops.TRANSPOSE), match.made_by(1, ops.TRANSPOSE)
+    if first is None or second is None or first.attributes != second.attributes:
+        return None
+    return ops.transpose(ops.add(first.operand, second.operand), first.attributes.permutation)
+
+
 @MOVEMENT.rule(ops.BROADCAST_IN_DIM)
 def broadcast_to_own_type(match: Match[BroadcastInDimAttributes]) -> Var | None:
     in_order = match.attributes.broadcast_dimensions == tuple(range(match.type.rank))

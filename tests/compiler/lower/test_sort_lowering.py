@@ -23,6 +23,17 @@ def test_lines_of_any_length(size: int, descending: bool):
     assert_lowered(lambda x: ops.sort_with_indices(x, 1, descending), [x], lower_sort)
 
 
+@pytest.mark.parametrize("size", [15, 16, 17, 31, 32, 33, 64, 100, 127, 129])
+@pytest.mark.parametrize("blocks", [2, 16])
+def test_lines_in_blocks(size: int, blocks: int, monkeypatch: pytest.MonkeyPatch):
+    """Blocks of 8 elements or more, in one to five rounds, the last block of any length; equal elements keep order."""
+    monkeypatch.setattr(sort, "LONG", 14)
+    monkeypatch.setattr(sort, "MOST_BLOCKS", blocks)
+    x = np.random.default_rng(86).integers(0, 9, (2, size)).astype(np.float64)
+    x[:, ::5] = np.nan
+    assert_lowered(lambda x: ops.sort_with_indices(x, 1), [x], lower_sort)
+
+
 @pytest.mark.parametrize("dimension", [0, 1, 2])
 def test_any_axis(dimension: int, load_program: LoadProgram):
     x = np.random.default_rng(82).integers(0, 4, (11, 3, 10))

@@ -158,25 +158,32 @@ class _ImplicitGemm:
         self, b: Expr, chunk: Expr, t: Expr, columns: Span, origin: Expr, first_panel: Expr
     ) -> list[Statement]:
         block = self.depth.block(t)
+        panels = scalar.add(first_panel, scalar.mul(t, scalar.index(self.row_panels)))
+        height = max(self.mr, _KERNEL_BYTES // (self.depth.kc * self.dtype.itemsize) // self.mr * self.mr)
+        row_blocks = -(-self.rows // height)
 
         def pack(panel: Expr, count: int) -> list[Statement]:
             first = scalar.add(columns.first, scalar.mul(panel, scalar.index(self.nr)))
             return self.input.pack(self.depth, block, origin, first, count, self.rhs, panel)
 
-        panels = scalar.add(first_panel, scalar.mul(t, scalar.index(self.row_panels)))
-        height = max(self.mr, _KERNEL_BYTES // (self.depth.kc * self.dtype.itemsize) // self.mr * self.mr)
-
-        def rows(v: Expr) -> list[Statement]:
+        def rows(v: Expr) -> Callable[[Expr, int], list[Statement]]:
             part = span(self.rows, height, self.mr, v)
             first = scalar.add(panels, scalar.mul(v, scalar.index(height // self.mr)))
             return self._tiles(b, part, columns, first, block.depth, _is_first(chunk, t))
 
+        if row_blocks == 1:
+            tiles = rows(_ZERO)
+            return for_each_panel(self.ctx, "column_panel", columns, lambda p, w: [*pack(p, w), *tiles(p, w)])
         packed = for_each_panel(self.ctx, "column_panel", columns, pack)
-        return [*packed, *self._loop("v", -(-self.rows // height), rows)]
+        return [
+            *packed,
+            *self._loop("v", row_blocks, lambda v: for_each_panel(self.ctx, "tile_column", columns, rows(v))),
+        ]
 
     def _tiles(
         self, b: Expr, rows: Span, columns: Span, first_panel: Expr, depth: Expr, is_first: Expr | None
-    ) -> list[Statement]:
+    ) -> Callable[[Expr, int], list[Statement]]:
+        """The tiles of some rows, by the panel of columns that they are in and its width."""
         matrix, top, left = self._sums_of(b, columns)
 
         def column_panel(panel: Expr, width: int) -> list[Statement]:
@@ -202,7 +209,7 @@ class _ImplicitGemm:
 
             return for_each_panel(self.ctx, "row_panel", rows, row_panel)
 
-        return for_each_panel(self.ctx, "tile_column", columns, column_panel)
+        return column_panel
 
     def _sums_of(self, b: Expr, columns: Span) -> tuple[Buffer, Expr, Expr]:
         """Where the sums of a block are held, and the row and column of their first."""

@@ -143,9 +143,10 @@ class _Winograd:
         ]
 
     def _transform_input(self, tiles: Span) -> list[Statement]:
+        channel = self.ctx.axis("channel", self.channels)
+        origin = scalar.mul(channel, scalar.index(self.layout.plane))
+
         def panel(number: Expr, count: int) -> list[Statement]:
-            channel = self.ctx.axis("channel", self.channels)
-            origin = scalar.mul(channel, scalar.index(self.layout.plane))
             first = scalar.add(tiles.first, scalar.mul(number, scalar.index(self.nr)))
             copied = self.input.pack(self.taps, self.taps.block(_ZERO), origin, first, count, self.tile, _ZERO)
             lane = self.ctx.axis("lane", self.nr)
@@ -155,10 +156,10 @@ class _Winograd:
                 Store(self.rhs, (self._panel(product, self.block_panels, t, number), turn, lane), value)
                 for product, value in enumerate(_along_axes(_INPUT, inputs, len(self.axes)))
             ]
-            transformed = For(lane, scalar.index(self.nr), tuple(stored), mode=Mode.VECTOR)
-            return [For(channel, scalar.index(self.channels), (*copied, transformed))]
+            return [*copied, For(lane, scalar.index(self.nr), tuple(stored), mode=Mode.VECTOR)]
 
-        return for_each_panel(self.ctx, "panel", tiles, panel, [self.tile])
+        panels = for_each_panel(self.ctx, "panel", tiles, panel, [self.tile])
+        return [turns(channel, scalar.index(self.channels), panels, [self.tile])]
 
     def _panel(self, product: Expr | int, panels: int, t: Expr, number: Expr) -> Expr:
         """The place of a panel among those of all products and depth blocks, `panels` of each."""
