@@ -73,6 +73,11 @@ class Target:
         return 32 if "avx512f" in self.features or self.triple.startswith("aarch64") else 16
 
     @property
+    def streams(self) -> bool:
+        """Whether stores that pass the cache by are known to gain where results are large."""
+        return self.triple == _X86_64_TRIPLE
+
+    @property
     def has_f16(self) -> bool:
         """Whether instructions convert between f16 and f32."""
         return "f16c" in self.features or self.triple.startswith("aarch64") or self.is_gpu

@@ -42,6 +42,7 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    StreamCopy,
     TransposeTile,
     While,
     WriteTape,
@@ -134,6 +135,8 @@ class _Interpreter:
                     self.multiply_strip(statement, scopes)
                 case TransposeTile():
                     self.transpose_tile(statement, scopes)
+                case StreamCopy():
+                    self.stream_copy(statement, scopes)
                 case WriteTape():
                     self.write_tape(statement, scopes)
                 case ReadTape():
@@ -218,6 +221,11 @@ class _Interpreter:
         for i, j in itertools.product(range(rows), range(columns)):
             element = self.load(tile.source, (source + j * tile.source_stride + i,))
             self.store(tile.target, (target + i * tile.target_stride + j,), element)
+
+    def stream_copy(self, copy: StreamCopy, scopes: list[Scope]) -> None:
+        first, count = self.index((copy.target_first, copy.count), scopes)
+        for i in range(count):
+            self.store(copy.target, (first + i,), self.load(copy.source, (i,)))
 
     # Memory
 

@@ -27,6 +27,7 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    StreamCopy,
     TransposeTile,
     WriteTape,
 )
@@ -144,6 +145,9 @@ def _accesses(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, Terms]]
                 yield from strip_terms(statement)
             case TransposeTile():
                 yield statement.source, ((statement.source_first, 1),)
+                yield statement.target, ((statement.target_first, 1),)
+            case StreamCopy():
+                yield statement.source, ()
                 yield statement.target, ((statement.target_first, 1),)
             case WriteTape(tape=tape, source=moved) | ReadTape(tape=tape, target=moved):
                 yield from ((tape, ()), (moved, ()))

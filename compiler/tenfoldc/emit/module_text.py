@@ -122,10 +122,14 @@ class ModuleText:
             self.append(text)
         return symbol
 
+    def node(self, text: str) -> str:
+        """The number of a new node."""
+        self.metadata.append(text)
+        return f"!{len(self.metadata) - 1}"
+
     def access_group(self) -> str:
         """A new group of accesses to memory, which `llvm.loop.parallel_accesses` names."""
-        self.metadata.append("distinct !{}")
-        return f"!{len(self.metadata) - 1}"
+        return self.node("distinct !{}")
 
     def loop_metadata(self, properties: list[str]) -> str:
         """What follows a loop's last branch to give it `properties`, each the inside of a metadata node."""

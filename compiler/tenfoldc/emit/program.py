@@ -156,7 +156,7 @@ class _ProgramText:
         writer = StatementText(self.module, FunctionText(), pointers, least, self.program.name, surroundings)
         often = {function for function, count in _calls([kernel]).items() if count > MOST_INLINED_CALLS}
         with self.module.calling(frozenset(often & self.called_by_many)):
-            writer.statements(kernel.body)
+            writer.function_body(kernel.body)
         writer.text.effect("ret void")
         symbol = self.module.symbol(name)
         signature = ", ".join(["ptr %team", *(f"ptr {about} {local}" for local, about in attributes.items())])

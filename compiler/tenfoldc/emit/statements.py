@@ -12,6 +12,7 @@ from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.outlined import lanes_properties
 from tenfoldc.emit.parallel import Surroundings, write_parallel_loop
 from tenfoldc.emit.scalar_types import register_type
+from tenfoldc.emit.stream_copy import end_streams, stream_copy
 from tenfoldc.emit.tapes import read_tape, write_tape
 from tenfoldc.emit.tile_strip import multiply_strip, request_matrix_unit
 from tenfoldc.emit.transpose_tile import transpose_tile
@@ -38,6 +39,7 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    StreamCopy,
     TransposeTile,
     While,
     WriteTape,
@@ -49,7 +51,7 @@ _LONG_BODY = 12
 turns side by side then overlap, worth more than the constants and values that 16 registers cannot hold."""
 
 
-_CALLS = (MultiplyPanels, MultiplyStrip, TransposeTile, WriteTape, ReadTape)
+_CALLS = (MultiplyPanels, MultiplyStrip, TransposeTile, StreamCopy, WriteTape, ReadTape)
 """Statements that are calls of functions that do much: a loop of them gains nothing by being unrolled."""
 
 _NOT_UNROLLED = '!"llvm.loop.unroll.disable"'
@@ -79,6 +81,11 @@ class StatementText(ExpressionText):
         for statement in statements:
             self._statement(statement)
 
+    def function_body(self, statements: Sequence[Statement]) -> None:
+        """All that one function does but for its return."""
+        self.statements(statements)
+        end_streams(self.text, statements)
+
     def _statement(self, statement: Statement) -> None:
         match statement:
             case Store():
@@ -99,6 +106,8 @@ class StatementText(ExpressionText):
                 multiply_strip(self, statement, self.prefix)
             case TransposeTile():
                 transpose_tile(self, statement)
+            case StreamCopy():
+                stream_copy(self, statement)
             case WriteTape():
                 write_tape(self, statement)
             case ReadTape():
@@ -121,7 +130,7 @@ class StatementText(ExpressionText):
         """A loop whose turns threads share."""
 
         def write_body(text: FunctionText, pointers: Mapping[Buffer, str], statements: Sequence[Statement]) -> None:
-            StatementText(self.module, text, pointers, self.origins, self.prefix).statements(statements)
+            StatementText(self.module, text, pointers, self.origins, self.prefix).function_body(statements)
 
         count = self.value(loop.extent)
         write_parallel_loop(self.module, self.text, loop, self.pointers, surroundings, count, write_body)

@@ -19,7 +19,7 @@ from tenfoldc.emit.outlined import kept_alive, names_in_calls, vector_forms_in
 
 _SYMBOL = re.compile(r'@(?:"[^"]*"|[-\w$.]+)')
 _DEFINED = re.compile(rf"^(?:define [^@]*)?({_SYMBOL.pattern})(?: =|\()", re.MULTILINE)
-_ATTACHED = re.compile(r"(!llvm\.[\w.]+ )!(\d+)")
+_ATTACHED = re.compile(r"(!(?:llvm\.[\w.]+|nontemporal) )!(\d+)")
 _NODE = re.compile(r"!(\d+)")
 _ESCAPE = re.compile(r"\\([0-9A-F]{2})")
 _OF_LIBRARY = {

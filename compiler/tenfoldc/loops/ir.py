@@ -11,6 +11,7 @@
                | MultiplyPanels(...)                         the register-tiled inner kernel of a contraction
                | RequestMatrixUnit(granted) | MultiplyStrip(...)  the same on the tiles of a matrix unit
                | TransposeTile(...)                          a tile of memory, transposed in registers
+               | StreamCopy(...)                             a copy that leaves the cache alone
                | WriteTape(tape, place, source) | ReadTape(tape, place, target)
                | Launch(name, block, blocks, thread, threads, body, shared)     a kernel of a GPU
                | Combine(values, results, ...) | Barrier                        what the threads of a block do together
@@ -42,6 +43,8 @@ from tenfoldc.loops.chains import ColumnPass as ColumnPass
 from tenfoldc.loops.chains import MultiplyChain as MultiplyChain
 from tenfoldc.loops.chains import RowFold as RowFold
 from tenfoldc.loops.chains import RowSum as RowSum
+from tenfoldc.loops.moves import StreamCopy as StreamCopy
+from tenfoldc.loops.moves import TransposeTile as TransposeTile
 from tenfoldc.loops.primitive import COMPARISONS as COMPARISONS
 from tenfoldc.loops.primitive import Primitive as Primitive
 from tenfoldc.loops.tiles import Tiling
@@ -297,23 +300,6 @@ class MultiplyStrip:
     accumulate: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TransposeTile:
-    """`target[target_first + i * target_stride + j] = source[source_first + j * source_stride + i]`.
-
-    That for i < rows and j < columns.  Both buffers have one axis, one dtype, and different memory.
-    """
-
-    target: Buffer
-    target_first: Expr
-    target_stride: int
-    source: Buffer
-    source_first: Expr
-    source_stride: int
-    rows: Expr
-    columns: Expr
-
-
 TAPE_WORDS = 3
 """What is known of a tape, in words of i64: the address of its elements, how many bytes there is room for, and whether
 memory has run out."""
@@ -445,6 +431,7 @@ Statement: TypeAlias = (
     | RequestMatrixUnit
     | MultiplyStrip
     | TransposeTile
+    | StreamCopy
     | WriteTape
     | ReadTape
     | Launch

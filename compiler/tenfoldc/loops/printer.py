@@ -40,6 +40,7 @@ from tenfoldc.loops.ir import (
     RowSum,
     Statement,
     Store,
+    StreamCopy,
     TileFactor,
     TransposeTile,
     While,
@@ -163,6 +164,8 @@ class _KernelText:
                 self._write(depth, self._strip(statement))
             case TransposeTile():
                 self._write(depth, self._transposed(statement))
+            case StreamCopy():
+                self._write(depth, self._streamed(statement))
             case WriteTape():
                 self._write(depth, f"{statement.tape.name}[{self._text(statement.place)}] = {statement.source.name}")
             case ReadTape():
@@ -284,6 +287,10 @@ class _KernelText:
         target = f"{tile.target.name}[{self._text(tile.target_first)}: {rows} by {tile.target_stride}, {columns}]"
         source = f"{tile.source.name}[{self._text(tile.source_first)}: {columns} by {tile.source_stride}, {rows}]"
         return f"{target} = transpose {source}"
+
+    def _streamed(self, copy: StreamCopy) -> str:
+        target = f"{copy.target.name}[{self._text(copy.target_first)}:+{self._text(copy.count)}]"
+        return f"{target} = stream {copy.source.name}"
 
     def _text(self, root: Expr) -> str:
         """An expression as text; long chains are written without recursion."""

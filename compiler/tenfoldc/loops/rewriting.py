@@ -34,6 +34,7 @@ from tenfoldc.loops.ir import (
     RowSum,
     Statement,
     Store,
+    StreamCopy,
     TileFactor,
     TransposeTile,
     While,
@@ -41,7 +42,9 @@ from tenfoldc.loops.ir import (
 )
 from tenfoldc.loops.traversal import operands_of
 
-_Leaf: TypeAlias = Prefetch | WriteTape | ReadTape | RequestMatrixUnit | MultiplyPanels | MultiplyStrip | TransposeTile
+_Leaf: TypeAlias = (
+    Prefetch | WriteTape | ReadTape | RequestMatrixUnit | MultiplyPanels | MultiplyStrip | TransposeTile | StreamCopy
+)
 
 
 class BufferReplacer:
@@ -185,6 +188,7 @@ class BufferReplacer:
                 | MultiplyPanels()
                 | MultiplyStrip()
                 | TransposeTile()
+                | StreamCopy()
             ):
                 return self._field_by_field(statement)
 

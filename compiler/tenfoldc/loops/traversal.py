@@ -25,6 +25,7 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    StreamCopy,
     TransposeTile,
     While,
     WriteTape,
@@ -110,6 +111,8 @@ def roots_of(statement: Statement) -> tuple[Expr, ...]:
             return tuple(_chain_roots(statement))
         case TransposeTile():
             return (statement.target_first, statement.source_first, statement.rows, statement.columns)
+        case StreamCopy():
+            return (statement.target_first, statement.count)
 
 
 def _chain_roots(chain: MultiplyChain) -> Iterator[Expr]:
@@ -150,7 +153,7 @@ def loaded(statements: Iterable[Statement]) -> Iterator[Buffer]:
             yield from (statement.lhs, statement.rhs)
             if statement.accumulate:
                 yield statement.target
-        elif isinstance(statement, TransposeTile):
+        elif isinstance(statement, TransposeTile | StreamCopy):
             yield statement.source
         elif isinstance(statement, WriteTape | ReadTape):
             yield statement.tape
@@ -168,7 +171,7 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
             yield statement.buffer
         elif isinstance(statement, RequestMatrixUnit):
             yield statement.granted
-        elif isinstance(statement, MultiplyPanels | MultiplyStrip | TransposeTile | ReadTape):
+        elif isinstance(statement, MultiplyPanels | MultiplyStrip | TransposeTile | StreamCopy | ReadTape):
             yield statement.target
             if isinstance(statement, MultiplyPanels) and statement.packed is not None:
                 yield statement.packed

@@ -41,6 +41,7 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    StreamCopy,
     TileFactor,
     TransposeTile,
     While,
@@ -128,6 +129,11 @@ class _Verifier:
                 self._same(statement.source.dtype, statement.target.dtype, f"the tile {statement.source.name}")
                 for buffer in (statement.source, statement.target):
                     self.require(len(buffer.shape) == 1, f"{buffer.name}, which holds a tile, has more than one axis")
+            case StreamCopy():
+                self._index(roots_of(statement), bound, "a copy's place")
+                self._same(statement.source.dtype, statement.target.dtype, f"the copy {statement.source.name}")
+                for buffer in (statement.source, statement.target):
+                    self.require(len(buffer.shape) == 1, f"{buffer.name}, which is streamed, has more than one axis")
             case WriteTape() | ReadTape():
                 self._index((statement.place,), bound, "a place on a tape")
             case Launch():
@@ -313,7 +319,7 @@ def _written_places(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, S
                     yield statement.packed, ()
             case MultiplyStrip():
                 yield statement.target, (statement.row, statement.column)
-            case TransposeTile():
+            case TransposeTile() | StreamCopy():
                 yield statement.target, (statement.target_first,)
             case RequestMatrixUnit():
                 yield statement.granted, ()

@@ -45,6 +45,7 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    StreamCopy,
     TileFactor,
     TransposeTile,
     While,
@@ -189,6 +190,10 @@ class _Counter:
                 self._strip(statement, times, known)
             case TransposeTile():
                 moved = self._number(statement.rows, known) * self._number(statement.columns, known) * times
+                self.tally.read[statement.source.storage] += moved
+                self.tally.written[statement.target.storage] += moved
+            case StreamCopy():
+                moved = self._number(statement.count, known) * times
                 self.tally.read[statement.source.storage] += moved
                 self.tally.written[statement.target.storage] += moved
             case WriteTape(source=moved) | ReadTape(target=moved):
@@ -430,6 +435,8 @@ def _controls(statement: Statement) -> tuple[Expr, ...]:
             return (statement.rows, statement.steps)
         case TransposeTile():
             return (statement.rows, statement.columns)
+        case StreamCopy():
+            return (statement.count,)
         case Launch():
             return (statement.blocks,)
         case _:
@@ -464,7 +471,7 @@ def _touched(statements: Sequence[Statement]) -> Iterator[tuple[Buffer, bool]]:
             case MultiplyPanels() | MultiplyStrip():
                 yield from ((statement.lhs, False), (statement.rhs, False))
                 yield statement.target, not statement.accumulate
-            case TransposeTile():
+            case TransposeTile() | StreamCopy():
                 yield from ((statement.source, False), (statement.target, True))
             case RequestMatrixUnit():
                 yield statement.granted, True

@@ -31,6 +31,7 @@ from tenfoldc.loops.ir import (
     RequestMatrixUnit,
     Statement,
     Store,
+    StreamCopy,
     TransposeTile,
     While,
     WriteTape,
@@ -55,9 +56,10 @@ class Costs:
     def __init__(self) -> None:
         self._functions: dict[Function, float] = {}
 
-    def of(self, statements: Sequence[Statement]) -> float:
-        """What it costs to run `statements` once."""
-        return sum(self._statement(statement, []) for statement in statements)
+    def of(self, statements: Sequence[Statement], known: Iterable[Expr] = ()) -> float:
+        """What it costs to run `statements` once, where the expressions `known` have been computed."""
+        scopes = [set(known)]
+        return sum(self._statement(statement, scopes) for statement in statements)
 
     def _statement(self, statement: Statement, scopes: list[set[Expr]]) -> float:
         inner = [*scopes, set[Expr]()]
@@ -88,6 +90,9 @@ class Costs:
             case TransposeTile():
                 element = _OPERATION + (_BYTE_READ + _BYTE_WRITTEN) * statement.source.dtype.itemsize
                 return element * turns_of(statement.rows) * turns_of(statement.columns)
+            case StreamCopy():
+                moved = (_BYTE_READ + _BYTE_WRITTEN) * statement.source.dtype.itemsize
+                return moved * turns_of(statement.count)
             case Launch() | Combine() | Barrier() | MultiplyTiles() | MultiplyChain():
                 raise VerificationError("threads of a CPU do not share what a GPU is to do")
 

@@ -35,7 +35,7 @@ def whole_vectors(loop: For, lanes: int) -> tuple[For, ...] | None:
     if not isinstance(loop.extent, Constant):
         return None
     extent = int(loop.extent.value)
-    if extent % lanes == 0 or not lanes < extent < _LONG or not _is_plain(loop):
+    if extent % lanes == 0 or not lanes < extent < _LONG or not is_plain(loop):
         return None
     folds = [_fold_of(carry) for carry in loop.carries]
     values = [fold[1] for fold in folds if fold is not None]
@@ -127,7 +127,7 @@ def _uses_carries(loop: For, values: Sequence[Expr]) -> bool:
     return any(isinstance(e, Local) and e in carried for e in expressions(roots))
 
 
-def _is_plain(loop: For) -> bool:
+def is_plain(loop: For) -> bool:
     """Whether the loop walks through memory element by element, and reads nothing that it writes."""
     if not all(isinstance(statement, Store) for statement in loop.body):
         return False

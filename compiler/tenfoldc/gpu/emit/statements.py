@@ -33,6 +33,7 @@ from tenfoldc.loops.ir import (
     Prefetch,
     ReadTape,
     Statement,
+    StreamCopy,
     TransposeTile,
     WriteTape,
 )
@@ -60,7 +61,7 @@ class ThreadText(StatementText):
                 self._combine(statement)
             case Barrier():
                 self.barrier()
-            case Launch() | MultiplyPanels() | TransposeTile() | WriteTape() | ReadTape():
+            case Launch() | MultiplyPanels() | TransposeTile() | StreamCopy() | WriteTape() | ReadTape():
                 raise VerificationError(f"{type(statement).__name__} is nothing that a thread of a GPU does")
             case Prefetch():
                 pass
