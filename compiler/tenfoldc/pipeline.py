@@ -39,7 +39,7 @@ from tenfoldc.loops.ir import Allocation, Kernel, Program, RequestMatrixUnit
 from tenfoldc.loops.printer import print_program
 from tenfoldc.loops.traversal import parallel_loops, walk_statements
 from tenfoldc.loops.work import work
-from tenfoldc.lower import cpu_rules, lower
+from tenfoldc.lower import cpu_rules, lower, with_common_panels
 from tenfoldc.run import Observer, Run, function_text
 from tenfoldc.schedule import schedule
 from tenfoldc.simplify import simplify
@@ -122,7 +122,7 @@ def _loops(run: Run, module: Module, name: str, target: Target, tuning: Tuning) 
     check_sizes(function)
     groups = run.stage("fuse", name, lambda: fuse(function), str)
     rules = cpu_rules(target, Decisions(tuning))
-    program = run.stage("lower", name, lambda: lower(function, groups, rules), print_program)
+    program = run.stage("lower", name, lambda: with_common_panels(lower(function, groups, rules)), print_program)
     program = run.stage("schedule", name, lambda: schedule(program, target, tuning), print_program)
     allocation = run.stage("allocate", name, lambda: allocate(program), lambda a: print_program(program, a))
     return program, allocation

@@ -24,7 +24,7 @@ from tenfoldc.tuning import Decisions
 REGION = 30_000.0
 """Nanoseconds of work from which sharing pays: threads that sleep take 50,000 to wake, one that waits 500 to start."""
 
-TASK = 8_000.0
+TASK = 4_000.0
 """Nanoseconds of work that a task should have at least."""
 
 MOST_TASKS = 64

@@ -107,6 +107,12 @@ MOVES = [
         lambda x: ops.transpose(ops.broadcast_in_dim(x, (2, 6, 3, 4), (3, 1)), (1, 3, 0, 2)),
         ("broadcast_in_dim",),
     ),
+    Case(
+        "add_of_transposes",
+        COMPUTED,
+        lambda x: ops.add(ops.transpose(x, (1, 0)), ops.transpose(ops.add(x, x), (1, 0))),
+        ("add", "add", "transpose"),
+    ),
     Case("broadcast_to_own_type", COMPUTED, lambda x: ops.broadcast_in_dim(x, (4, 6), (0, 1))),
     Case(
         "broadcast_of_broadcast",
