@@ -20,7 +20,7 @@ REGISTERED = (cases_compound, cases_control, cases_elementwise, cases_linear_alg
 """The modules that register cases as they are imported."""
 
 RECORDS = with_cases_of_their_own(record for _, record in sorted(OPS.items()))
-SAMPLE, MANY = 1, 12
+SAMPLE, MANY = 1, 6
 """How many of a record's cases run each time, and in the slow test; the seed that draws them is printed."""
 
 
