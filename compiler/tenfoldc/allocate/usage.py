@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -49,4 +48,4 @@ def usage(program: Program, allocation: Allocation) -> Usage:
 
 
 def _bytes(buffers: Iterable[Buffer]) -> int:
-    return sum(math.prod(buffer.shape) * buffer.dtype.itemsize for buffer in buffers)
+    return sum(buffer.nbytes for buffer in buffers)

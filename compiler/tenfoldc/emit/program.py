@@ -111,7 +111,7 @@ class _ProgramText:
         copied, taken = text.label("copied"), text.label("taken")
         text.branch_if(text.fresh(f"icmp eq ptr {source}, {target}"), taken, copied)
         text.start(copied)
-        text.effect(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {_bytes(parameter)}, i1 false)")
+        text.effect(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {parameter.nbytes}, i1 false)")
         text.branch(taken)
         text.start(taken)
         self.arguments[parameter.storage] = target
@@ -186,7 +186,7 @@ class _ProgramText:
             start = self.allocation.offsets[first]
             for second in placed[number + 1 :]:
                 offset = self.allocation.offsets[second]
-                if offset >= start + _bytes(first):
+                if offset >= start + first.nbytes:
                     break
                 if offset != start:
                     overlapping |= {first, second}
@@ -212,8 +212,4 @@ def _common_origin(buffers: Sequence[Buffer], least: Mapping[Buffer, int]) -> in
 def _bytes_from(buffer: Buffer, first: int) -> int:
     """How much of a buffer lies from byte `first` on, as far as that is the same for all rows."""
     rows = max(1, buffer.shape[0]) if buffer.shape else 1
-    return min(_bytes(buffer) - first, _bytes(buffer) // rows) if first else _bytes(buffer)
-
-
-def _bytes(buffer: Buffer) -> int:
-    return math.prod(buffer.shape) * buffer.dtype.itemsize
+    return min(buffer.nbytes - first, buffer.nbytes // rows) if first else buffer.nbytes

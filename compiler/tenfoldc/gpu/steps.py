@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -93,9 +92,9 @@ class StepWriter:
                 branches = (tuple(self._block(b, kernel)) for b in (statement.then, statement.otherwise))
                 return plan.Choose(self._place(flag), *branches)
             case WriteTape(place=Load(buffer=cell), source=moved):
-                return plan.WriteTape(self._tapes[statement.tape], self._place(cell), self._place(moved), _bytes(moved))
+                return plan.WriteTape(self._tapes[statement.tape], self._place(cell), self._place(moved), moved.nbytes)
             case ReadTape(place=Load(buffer=cell), target=moved):
-                return plan.ReadTape(self._tapes[statement.tape], self._place(cell), self._place(moved), _bytes(moved))
+                return plan.ReadTape(self._tapes[statement.tape], self._place(cell), self._place(moved), moved.nbytes)
             case _:
                 raise VerificationError(f"{kernel.name}: {type(statement).__name__} is nothing that a host does")
 
@@ -129,7 +128,3 @@ def _number(blocks: Expr, kernel: Kernel) -> int:
     if not isinstance(blocks, Constant):
         raise VerificationError(f"{kernel.name}: how many blocks a launch has is not known")
     return int(blocks.value)
-
-
-def _bytes(buffer: Buffer) -> int:
-    return math.prod(buffer.shape) * buffer.dtype.itemsize

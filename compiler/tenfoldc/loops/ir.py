@@ -29,6 +29,7 @@ Loops run from 0 to extent - 1; an extent of 0 runs nothing.  Nothing here depen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -64,6 +65,11 @@ class Buffer:
     def storage(self) -> Buffer:
         """The buffer that owns the memory."""
         return self if self.base is None else self.base.storage
+
+    @property
+    def nbytes(self) -> int:
+        """What its elements take."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -181,6 +181,11 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
             yield statement.memory
 
 
+def owners(buffers: Iterable[Buffer]) -> set[Buffer]:
+    """The buffers that own the memory of `buffers`."""
+    return {buffer.storage for buffer in buffers}
+
+
 def parallel_loops(statements: Iterable[Statement]) -> Iterator[For]:
     """The loops of `statements` that threads share."""
     for statement in walk_statements(statements):

@@ -9,7 +9,7 @@ where the constants that are made take the place of those that they are made of,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from tenfoldc.ir.op import Array
 from tenfoldc.loops.execute import NotExecutableError, execute, is_reproducible
 from tenfoldc.loops.ir import Buffer, Kernel, Program, Statement
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import loaded, stored
+from tenfoldc.loops.traversal import loaded, owners, stored
 from tenfoldc.lower.storage import Storage
 
 
@@ -28,8 +28,8 @@ def with_constants_made(kernel: Kernel, storage: Storage) -> Kernel:
         return kernel
     moved = _on_constants(kernel, storage)
     kept = tuple(statement for statement in kernel.body if statement not in moved)
-    needed = _owners(loaded(kept)) & _owners(stored(moved))
-    read = _owners(loaded(moved)) - _owners(stored(moved))
+    needed = owners(loaded(kept)) & owners(stored(moved))
+    read = owners(loaded(moved)) - owners(stored(moved))
     size = sum(math.prod(buffer.shape) * buffer.dtype.itemsize for buffer in needed)
     if not moved or not storage.pays_ahead(read, size):
         return kernel
@@ -38,19 +38,19 @@ def with_constants_made(kernel: Kernel, storage: Storage) -> Kernel:
         return kernel
     constants = {buffer: storage.constant(array, buffer.dtype) for buffer, array in made.items()}
     body = BufferReplacer(constants).statements(kept)
-    left = _owners([*loaded(body), *stored(body)])
+    left = owners([*loaded(body), *stored(body)])
     return replace(kernel, body=body, scratch=tuple(buffer for buffer in kernel.scratch if buffer in left))
 
 
 def without_unread(program: Program) -> Program:
     """`program` with the constants that its kernels read."""
-    read = _owners(buffer for kernel in program.kernels for buffer in loaded(kernel.body))
+    read = owners(buffer for kernel in program.kernels for buffer in loaded(kernel.body))
     return replace(program, constants={b: array for b, array in program.constants.items() if b in read})
 
 
 def _on_constants(kernel: Kernel, storage: Storage) -> list[Statement]:
     """The statements that fill scratch memory which depends on constants alone."""
-    accesses = [(s, _owners(loaded((s,))), _owners(stored((s,)))) for s in kernel.body]
+    accesses = [(s, owners(loaded((s,))), owners(stored((s,)))) for s in kernel.body]
     if not any(reads & storage.constants.keys() for _, reads, _ in accesses):
         return []
     filled = {buffer for buffer in kernel.scratch if any(reads and buffer in writes for _, reads, writes in accesses)}
@@ -69,14 +69,10 @@ def _made(
 ) -> dict[Buffer, Array] | None:
     """What `statements` leave in the `needed` memory; None where they cannot be run."""
     memory = {buffer: np.ascontiguousarray(storage.constants[buffer]).reshape(-1) for buffer in read}
-    for buffer in _owners(stored(statements)):
+    for buffer in owners(stored(statements)):
         memory[buffer] = np.zeros(math.prod(buffer.shape), buffer.dtype.numpy)
     try:
         execute(statements, memory)
     except NotExecutableError:
         return None
     return {buffer: memory[buffer].reshape(buffer.shape) for buffer in needed}
-
-
-def _owners(buffers: Iterable[Buffer]) -> set[Buffer]:
-    return {buffer.storage for buffer in buffers}

@@ -17,7 +17,7 @@ from itertools import islice
 from tenfoldc.loops.alike import form_of
 from tenfoldc.loops.ir import Buffer, Kernel, Program, Statement
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import all_expressions, loaded, stored
+from tenfoldc.loops.traversal import all_expressions, loaded, owners, stored
 
 _MOST_EXPRESSIONS = 200
 """What makes panels is short; longer statements are not compared."""
@@ -68,16 +68,16 @@ def _packings(program: Program) -> Iterator[_Packing]:
     for number, kernel in enumerate(program.kernels):
         for panels in kernel.scratch:
             statements = _fill(kernel, panels)
-            sources = list(_owners(loaded(statements)) - {panels})
+            sources = list(owners(loaded(statements)) - {panels})
             if len(sources) == 1 and parameters.issuperset(sources) and _is_short(statements):
                 yield _Packing(number, panels, sources[0], statements)
 
 
 def _fill(kernel: Kernel, panels: Buffer) -> Sequence[Statement]:
     """The statements that write `panels` and nothing else, where all that read them come later; else none."""
-    writers = [statement for statement in kernel.body if panels in _owners(stored((statement,)))]
-    readers = [statement for statement in kernel.body if panels in _owners(loaded((statement,)))]
-    only = _owners(stored(writers)) == {panels}
+    writers = [statement for statement in kernel.body if panels in owners(stored((statement,)))]
+    readers = [statement for statement in kernel.body if panels in owners(loaded((statement,)))]
+    only = owners(stored(writers)) == {panels}
     in_order = [*writers, *(statement for statement in readers if statement not in writers)]
     return writers if only and in_order == [s for s in kernel.body if s in in_order] else []
 
@@ -91,7 +91,3 @@ def _on_given(kernel: Kernel, given: Mapping[Buffer, Buffer], moved: Set[Stateme
     kept = [statement for statement in kernel.body if statement not in moved]
     scratch = tuple(buffer for buffer in kernel.scratch if buffer not in given)
     return replace(kernel, body=BufferReplacer(given).statements(kept), scratch=scratch)
-
-
-def _owners(buffers: Iterator[Buffer]) -> set[Buffer]:
-    return {buffer.storage for buffer in buffers}

@@ -64,8 +64,8 @@ class Streaming:
         read = {buffer.storage for kernel in program.kernels for buffer in loaded(kernel.body)}
         results = {buffer.storage for buffer in program.results} - donated
         temporaries = {buffer.storage for buffer in program.temporaries}
-        self._large = {b for b in results - read if _bytes(b) >= _RESULT_BYTES}
-        self._large |= {b for b in temporaries | results if _bytes(b) >= _READ_BYTES}
+        self._large = {b for b in results - read if b.nbytes >= _RESULT_BYTES}
+        self._large |= {b for b in temporaries | results if b.nbytes >= _READ_BYTES}
 
     def kernel(self, kernel: Kernel) -> Kernel:
         """`kernel` with the copies that gain."""
@@ -226,7 +226,3 @@ def _most_turns(extent: Expr) -> int | None:
         bounds = [bound for bound in map(_most_turns, extent.operands) if bound is not None]
         return min(bounds, default=None)
     return None
-
-
-def _bytes(buffer: Buffer) -> int:
-    return math.prod(buffer.shape) * buffer.dtype.itemsize

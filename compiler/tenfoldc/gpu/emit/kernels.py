@@ -174,7 +174,7 @@ def _shared_memory(module: ModuleText, text: FunctionText, number: int, size: in
 
 
 def _bytes(buffer: Buffer) -> int:
-    return max(1, math.prod(buffer.shape) * buffer.dtype.itemsize)
+    return max(1, buffer.nbytes)
 
 
 def _outer_axes(launch: Launch) -> Sequence[Axis]:
