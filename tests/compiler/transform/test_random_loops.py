@@ -16,7 +16,7 @@ from tenfoldc.interpret import interpret_region
 from tenfoldc.ir.builder import Var, build_region
 from tenfoldc.transform import vmap
 
-BATCHES, PER_BATCH = 30, 10
+BATCHES, PER_BATCH = 20, 10
 """Programs are compiled a batch at a time, as one library."""
 
 GRADIENTS = 1
