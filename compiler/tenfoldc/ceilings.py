@@ -12,10 +12,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 
 import numpy as np
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.artifact import elf
 from tenfoldc.emit import compile_text
 from tenfoldc.target import Target, host
@@ -29,7 +30,7 @@ _ATTEMPTS = 40
 """The best of many short attempts: others may be using the machine."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ceilings:
     """Floating-point operations a second in f32 and f64, and bytes a second."""
 

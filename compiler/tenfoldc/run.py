@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from tenfold_rt.frozen import frozen
 from tenfold_rt.settings import Settings, settings
 from tenfoldc.ir.core import Function, Module
 from tenfoldc.ir.printer import print_module
@@ -18,7 +18,7 @@ from tenfoldc.loops.verifier import verify_program
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StageReport:
     """A stage that has ended: its name, the entry it worked on (or the library), its time, and its output as text."""
 

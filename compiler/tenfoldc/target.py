@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
 
 from tenfold_rt import cpu
 from tenfold_rt.errors import RequestError
+from tenfold_rt.frozen import frozen
 
 _X86_64_TRIPLE = "x86_64-unknown-linux-gnu"
 _AARCH64_TRIPLE = "aarch64-unknown-linux-gnu"
@@ -25,7 +25,7 @@ EMULATED_TILES = "amx-emulated"
 _TILES = frozenset({"amx-tile", "amx-bf16"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """A CPU or a GPU.  `cpu` and `features` are LLVM's names; `features` are those present, sorted, no `+`."""
 

@@ -12,13 +12,13 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold_rt.frozen import frozen
 from tenfold_rt.kernel_times import kernel_times
 from tenfold_rt.load import Library, load
 from tenfold_rt.threads import get_num_threads
@@ -41,7 +41,7 @@ _TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-12}
 _HALF_TOLERANCE = 2e-2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tuned:
     """A decision that was measured: the kernel that asked, and seconds before and with the best answer.
 

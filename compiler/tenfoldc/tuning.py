@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import TypeAlias
+
+from tenfold_rt.frozen import frozen
 
 Choice: TypeAlias = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """A question with its answer so far, and the other answers that are worth trying.
 
@@ -29,7 +31,7 @@ class Decision:
     for_threads: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tuning:
     """Answers by the name of the question; `settled` are questions to which the compiler's own answer is the best."""
 

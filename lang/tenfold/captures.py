@@ -27,6 +27,7 @@ from tenfold.threads import threads
 from tenfold.tracing import Number, Reference, TensorValue, Trace
 from tenfold.values import OVERLAY, Edged, Storage, Value, rebound
 from tenfold.views import whole
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Var
 
 Source = Callable[[], Any]
@@ -167,7 +168,7 @@ def _is_made_inside(storage: Storage) -> bool:
     return OVERLAY.edges.get(storage) is not None and storage.edge is not storage.outer_edge
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """A storage that a trace has changed, its value in the end, and whether gradients flow through that."""
 
@@ -176,7 +177,7 @@ class Change:
     has_gradient: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Effects:
     """What calls of a compiled function read and change beside their arguments and results.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
@@ -39,6 +38,7 @@ from tenfold.signature import Request, Signature, array_kinds, example_types, op
 from tenfold.tracing import Placing, TensorValue, here, is_tracing
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, SpecError
+from tenfold_rt.frozen import frozen
 from tenfold_rt.threads import checked
 from tenfoldc import target as targets
 from tenfoldc.ir.core import Module
@@ -50,7 +50,7 @@ R = TypeVar("R")
 STAGES = ("tensor", "loops", "llvm", "asm")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Latest:
     """The program of the latest call with some structure, and what the structure says about such calls."""
 

@@ -45,6 +45,7 @@ from tenfold.tree import Tree
 from tenfold.values import Value
 from tenfold.views import views_of
 from tenfold_rt.errors import ArgumentError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.types import TensorType
 
 P = ParamSpec("P")
@@ -95,7 +96,7 @@ _CALLS = 1024
 """Kinds of calls that are remembered of a function."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Traceable:
     """A routine made of a function's body, and how its results are arranged."""
 

@@ -7,11 +7,11 @@ elements of its result lie, and `put_through` is the region that puts other elem
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Operation, Region, Value
@@ -20,7 +20,7 @@ from tenfoldc.ops.movement import RESHAPE, TRANSPOSE
 from tenfoldc.ops.slicing import SLICE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """Sizes, strides and the place of the first element, counted in elements of the storage."""
 

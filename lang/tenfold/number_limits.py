@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from tenfold.default_dtype import get_default_dtype
 from tenfold.specs import ElementType
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import DTypeError
+from tenfold_rt.frozen import frozen
 
 # IEEE 754 binary formats, and bfloat16: bits of the significand with the hidden one, and the least normal exponent.
 _FORMATS: dict[DType, tuple[int, int]] = {
@@ -21,7 +21,7 @@ _FORMATS: dict[DType, tuple[int, int]] = {
 _PARTS: dict[DType, DType] = {dtypes.c64: dtypes.f32, dtypes.c128: dtypes.f64}
 
 
-@dataclass(frozen=True)
+@frozen
 class FloatLimits:
     """The limits of a float type.
 
@@ -45,7 +45,7 @@ class FloatLimits:
         return f"finfo({limits}, dtype={self.dtype})"
 
 
-@dataclass(frozen=True)
+@frozen
 class IntegerLimits:
     """The limits of an integer type: its width in `bits`, the least and the largest number, and its name."""
 

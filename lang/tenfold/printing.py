@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -21,12 +21,13 @@ from tenfold.tracing import Array
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError
+from tenfold_rt.frozen import frozen
 
 Number: TypeAlias = "bool | int | float | complex"
 _OPENING = "tensor("
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrintOptions:
     """How tensors are written.
 

@@ -6,14 +6,15 @@ native code, from the disk cache where it is known, and `Program` calls that.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import hashlib
 import importlib
 import os
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
@@ -43,6 +44,7 @@ from tenfold_rt.cuda import devices
 from tenfold_rt.cuda.memory import DeviceArray
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, DTypeError, SpecError, TenfoldError, TraceError, UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfold_rt.load import Library, load
 from tenfoldc import target
 from tenfoldc.ir.builder import Var
@@ -63,6 +65,23 @@ COMPILING = threading.RLock()
 
 FORK_LOCKS: list[Any] = [COMPILING]
 """What a fork waits for, in the order in which threads take them."""
+
+
+@contextlib.contextmanager
+def _compiling() -> Generator[None]:
+    """Hold `COMPILING`, and look for no cycles of garbage meanwhile.
+
+    Compiling makes many objects and next to no garbage, but their number alone would have the collector walk through
+    all that the process holds, which takes longer than compiling a small program where that is much.
+    """
+    with COMPILING:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
 
 
 class _Hold:
@@ -96,7 +115,7 @@ Entry: TypeAlias = Callable[..., Any]
 """A compiled entry: dense arrays in, an array or a tuple of arrays out; NotImplemented for what does not fit."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Traced:
     """A traced function: its module with one entry, and the tree of its results."""
 
@@ -110,7 +129,7 @@ class Traced:
         return self.module[self.module.entries[0]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Argument:
     """One array argument of a program: its name in messages and in the manifest, its type, whether it is donated."""
 
@@ -134,7 +153,7 @@ def trace_function(
     `TraceError` where the value of a traced tensor is asked for or something other than tensors is returned.
     """
     _refuse_open_sizes(name, arguments)
-    with nullcontext() if recorder is None else recorder.tracing(), Trace(recorder, placing) as trace:
+    with contextlib.nullcontext() if recorder is None else recorder.tracing(), Trace(recorder, placing) as trace:
         parameters = [trace.builder.parameter(argument.type) for argument in arguments]
         leaves, tree = pytree.flatten(call([wrap(parameter) for parameter in parameters]))
         result_names = _result_names(tree)
@@ -186,7 +205,7 @@ def _donations(arguments: Sequence[Argument], results: Sequence[TensorType]) -> 
     return tuple(pairs)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Program:
     """A compiled function: `entry` on arrays, its results arranged as `traced.results`."""
 
@@ -273,7 +292,7 @@ def compiled_plan(module: Module, device: Device) -> LoadedPlan:
     running = importlib.import_module("tenfold_rt.cuda.run")  # which a program without a GPU never needs
     plan = None if stored is None else running.Plan.from_bytes(stored)
     if plan is None:
-        with COMPILING:
+        with _compiling():
             plan = gpu_compiler().compile_plan(module, target=machine, library=module.entries[0])
         cache.write(key, plan.to_bytes(), ".plan")
     return running.LoadedPlan(plan, gpu(device))
@@ -316,7 +335,7 @@ def _library_file(module: Module, recording: Recording | None = None) -> Path:
     if path is None:
         name = module.entries[0]
         observe = None if recording is None else recording.ended
-        with COMPILING:
+        with _compiling():
             code, _ = compiler().compile_module(
                 module,
                 target=machine,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -22,10 +21,11 @@ from tenfold.tracing import ON_CPU, Array, Placing, TensorValue, array_from, is_
 from tenfold.tree import Tree
 from tenfold_rt.cuda.memory import DeviceArray
 from tenfold_rt.errors import SpecError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.types import Symbol, TensorType
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What one program is compiled for: parameter names with their trees, leaf types, and static values."""
 
@@ -42,7 +42,7 @@ class Request:
         return [name for parameter, tree in self.trees for name in pytree.names(tree, parameter)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parts:
     """Arguments taken apart: leaves in order, which are arrays, numbers or specs."""
 

@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeAlias, cast
@@ -29,6 +28,7 @@ from tenfold.values import Kind, Storage, Value
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, TraceError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Location, Region
@@ -97,7 +97,7 @@ class Trace:
         return known[1]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placing:
     """The device of a trace, and who chose it: the user or a tensor of the call ("given"), tensors of the CPU among the
     arguments ("arguments"), or nobody yet ("open")."""

@@ -12,19 +12,20 @@ import dataclasses
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from tenfold.size import Size
+from tenfold_rt.frozen import frozen
 
 T = TypeVar("T")
 U = TypeVar("U")
 IsLeaf: TypeAlias = Callable[[object], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tree:
     """How leaves are arranged: a leaf, or a container with a tree for each of its `keys`.
 
@@ -109,7 +110,7 @@ _LEAF_KINDS: set[type[Any]] = {np.ndarray}
 """Types that have been found to be no containers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Fields:
     """The names of what a namedtuple or a dataclass holds; the `static` ones are no leaves."""
 

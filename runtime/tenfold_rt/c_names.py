@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfold_rt.manifest import Entry, Manifest
 
 
@@ -63,7 +63,7 @@ _FUNCTIONS = frozenset(name + suffix for name in _MATH.split() for suffix in (""
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntryNames:
     """One entry's functions: with pointers alone, with a context, and the size of its workspace.
 
@@ -81,7 +81,7 @@ class EntryNames:
         return frozenset({self.plain, self.with_context, self.workspace} | ({self.device} if self.device else set()))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LibraryNames:
     """The names that a library exports; `entries` are in the manifest's order, `times` is None where none are kept."""
 

@@ -9,10 +9,11 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+
+from tenfold_rt.frozen import frozen
 
 
 class DTypeKind(Enum):
@@ -25,7 +26,7 @@ class DTypeKind(Enum):
     COMPLEX = "complex"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DType:
     """An element type.  `bits` is its width in memory, where a bool takes 8; `numpy_name` is NumPy's name for it."""
 

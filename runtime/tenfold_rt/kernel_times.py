@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 
 from tenfold_rt.c_names import library_names
+from tenfold_rt.frozen import frozen
 from tenfold_rt.load import Library
 from tenfold_rt.manifest import Kernel
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KernelTime:
     """A kernel of `entry`, how often it was called since the library was loaded, and the seconds that took."""
 

@@ -7,11 +7,12 @@ command line read it back.  Nothing else describes an artifact.
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 
 ABI_VERSION = 1
 
@@ -20,7 +21,7 @@ ABI_VERSION = 1
 NOTE_OWNER, NOTE_TYPE = b"Tenfold", ABI_VERSION
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Buffer:
     """One dense, row-major tensor that an entry reads or writes.  A `str` in `shape` is a symbolic size."""
 
@@ -29,7 +30,7 @@ class Buffer:
     shape: tuple[int | str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kernel:
     """One timed kernel of an entry: its name, the user's line, and what one call of it does, where that is known.
 
@@ -44,7 +45,7 @@ class Kernel:
     bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One C function: `parameters` in, `results` out, in that order.
 
@@ -62,7 +63,7 @@ class Entry:
     kernels: tuple[Kernel, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuKernel:
     """A kernel of a library for GPUs: its name, the user's line, and what the assembler says that it takes.
 
@@ -77,7 +78,7 @@ class GpuKernel:
     spilled_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GpuCode:
     """The kernels of a library for GPUs.  `forms` says how it holds them: `cubin`, `ptx` or both."""
 
@@ -86,7 +87,7 @@ class GpuCode:
     kernels: tuple[GpuKernel, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manifest:
     """The contents of one library.  `cpu` and `features` are LLVM's names for what it was compiled for.
 

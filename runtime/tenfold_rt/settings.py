@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from tenfold_rt.errors import ArgumentError
+from tenfold_rt.frozen import frozen
 
 MOST_THREADS = 256
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """What the environment asks for, read once per use so that a test or a program may change it."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.allocate.arena import aligned_bytes, demands
 from tenfoldc.allocate.placement import live_bytes
 from tenfoldc.loops.ir import Allocation, Buffer, Program
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """Bytes of one entry.  Results that are donated take their parameter's memory and are not counted.
 

@@ -34,11 +34,11 @@ So calls from many threads never wait, and one block is kept, until the library 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tenfold_rt.c_names import EntryNames, LibraryNames, library_names
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArtifactError, UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfold_rt.manifest import NOTE_OWNER, NOTE_TYPE, Entry, Manifest
 from tenfold_rt.status import Status
 from tenfoldc.artifact import abi_text, pool_text, python_entry, tiles_text
@@ -47,7 +47,7 @@ from tenfoldc.artifact.llvm_text import array_constant, bytes_literal, joined, s
 DECLARED = frozenset({"aligned_alloc", "free", "madvise"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Needs:
     """What an entry's implementation must be given: a workspace, so much more of it for each thread after the first,
     a team where its loops are shared between threads, and permission where it has code for a matrix unit."""

@@ -6,8 +6,9 @@ Names and layouts are those of the System V ABI (gABI 4.1) and its x86-64 and AA
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+
+from tenfold_rt.frozen import frozen
 
 HEADER_BYTES, SEGMENT_HEADER_BYTES, SECTION_HEADER_BYTES = 64, 56, 64
 SYMBOL_BYTES, RELA_BYTES, DYNAMIC_BYTES = 24, 24, 16
@@ -100,7 +101,7 @@ class DynamicTag(IntEnum):
 BIND_NOW_FLAG, BIND_NOW_FLAG_1 = 8, 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SegmentHeader:
     """One program header; `address` is also the physical address."""
 

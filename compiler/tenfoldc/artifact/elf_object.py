@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tenfold_rt.errors import ArtifactError
+from tenfold_rt.frozen import frozen
 from tenfoldc.artifact.elf_format import (
     HEADER_BYTES,
     RELA_BYTES,
@@ -24,7 +25,7 @@ from tenfoldc.artifact.elf_format import (
 _SPECIAL_SECTIONS = 0xFF00
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Section:
     """One section; `content` is empty for NOBITS, which has only a `size`."""
 
@@ -42,7 +43,7 @@ class Section:
         return bool(self.flags & flag)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Symbol:
     """One symbol; `section` is the index of the section that defines it, `value` an offset in that."""
 
@@ -58,7 +59,7 @@ class Symbol:
         return self.section == UNDEFINED_SECTION
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Relocation:
     """At `offset` in `section` goes the address of symbol number `symbol` plus `addend`, as `type` says."""
 
@@ -69,7 +70,7 @@ class Relocation:
     addend: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectFile:
     """What one object holds.  Only relocations of sections that are loaded are listed."""
 

@@ -7,13 +7,13 @@ A relocation's `type` is the number in the processor's ELF supplement; the names
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from tenfold_rt.errors import ArtifactError
+from tenfold_rt.frozen import frozen
 from tenfoldc.artifact.elf_format import Machine
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Processor:
     """What differs between processors.  `page` is the largest page that their kernels use."""
 

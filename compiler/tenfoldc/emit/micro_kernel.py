@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.accesses import panel_terms
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
@@ -35,7 +35,7 @@ _ROWS_AHEAD = 8
 """Turns of k ahead of which rows of an rhs in place are fetched."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Tile:
     """All that a tile's function depends on.  Strides count elements; that of the target's rows is an argument.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.ir import Function
 from tenfoldc.target import Target
 
@@ -28,7 +28,7 @@ LIBRARY = "library"
 """The unit of what calls the kernels."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """A top-level definition, the unit that it belongs to, and whether it is a tile's function."""
 

@@ -14,7 +14,6 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from tenfold_rt.errors import RequestError, VerificationError
+from tenfold_rt.frozen import frozen
 from tenfold_rt.version import __version__
 from tenfoldc.emit.units import Effort, Unit
 from tenfoldc.target import Target
@@ -62,7 +62,7 @@ class ObjectStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectCode:
     """The machine code of a unit, and the names of the symbols that are numbered in it."""
 
@@ -70,7 +70,7 @@ class ObjectCode:
     names: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompiledText:
     """One module after optimisation, as an object file and as LLVM IR."""
 

@@ -13,8 +13,8 @@ team is null.  A worker's private memory lies `stride` bytes after that of the o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.accesses import varying_index
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
@@ -23,7 +23,7 @@ from tenfoldc.loops.ir import Buffer, Constant, Expr, For, Statement
 from tenfoldc.loops.traversal import loaded, operands_of, roots_of, stored, walk_statements
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surroundings:
     """What parallel loops must know of their kernel: its name, its pointers with their attributes, and the stride."""
 
@@ -32,7 +32,7 @@ class Surroundings:
     stride: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Argument:
     """An argument of the body's function: its type, attributes, the caller's name for it, and whether it is private."""
 

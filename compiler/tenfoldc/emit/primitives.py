@@ -7,12 +7,12 @@ its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit import halves
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.scalar_types import literal, overload, register_type
@@ -20,7 +20,7 @@ from tenfoldc.loops.ir import Apply, Primitive
 from tenfoldc.target import Target
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Site:
     """One primitive to write: where, for which target, its node and its operands' names."""
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.accesses import origins
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText, Part
@@ -34,7 +34,7 @@ from tenfoldc.loops.traversal import all_expressions
 from tenfoldc.target import Target
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LlvmText:
     """LLVM IR text, and the bytes of the hidden symbols that it declares but leaves to the object writer."""
 

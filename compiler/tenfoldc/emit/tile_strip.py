@@ -14,8 +14,8 @@ So neither the stores nor the additions to the target wait for the unit, and it 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.accesses import strip_terms
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
@@ -36,7 +36,7 @@ _PRODUCTS_WITHOUT_STORE = 12
 """Products of four tiles after which a store, if there was none meanwhile, takes the unit some hundred cycles more."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Strip:
     """All that a strip's function depends on."""
 

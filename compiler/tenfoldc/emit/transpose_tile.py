@@ -9,8 +9,7 @@ such a block is moved element by element.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
@@ -19,7 +18,7 @@ from tenfoldc.loops.ir import TransposeTile
 _LANE_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Tile:
     """All that a tile's function depends on.  Strides count elements, which are `itemsize` bytes of any type."""
 

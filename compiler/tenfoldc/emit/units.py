@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.module_text import LIBRARY, SHARED, Part
 from tenfoldc.emit.outlined import kept_alive, names_in_calls, vector_forms_in
 
@@ -46,7 +46,7 @@ class Effort(Enum):
     """Nothing, and code generation in linear time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unit:
     """The text of a unit, the names of the symbols that are numbered in it, and what LLVM is to do with it."""
 

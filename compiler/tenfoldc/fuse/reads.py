@@ -7,10 +7,10 @@ drops axes, that map is recorded; any other way of reading is opaque.  So fusion
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation
 from tenfoldc.ir.groups import AxisMap
 from tenfoldc.ir.op import Kind
@@ -33,7 +33,7 @@ class Read(NamedTuple):
     axes: AxisMap | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reads:
     """What one element of an operation's result takes: reads of operands, and `weight` scalar operations.
 

@@ -15,17 +15,17 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tenfold_rt.errors import VerificationError
+from tenfold_rt.frozen import frozen
 
 _WHEEL_FILES = ("*/bin/ptxas",)
 """Where the wheel has it within the package `nvidia`: `cu13/bin`, or `cuda_nvcc/bin` in older ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KernelUse:
     """What one kernel takes: registers of a thread, bytes of shared memory of a block known at compile time, bytes of
     a thread's stack, and bytes of registers that did not fit and are stored and loaded."""
@@ -38,7 +38,7 @@ class KernelUse:
     spill_loads: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assembled:
     """An ELF file of machine code, and what its kernels take, by name."""
 

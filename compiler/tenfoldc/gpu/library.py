@@ -6,9 +6,8 @@ tensor IR  ── `compile_plan` ──  PTX and steps  ── assemble ──  
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tenfold_rt.cuda.plan import Plan
+from tenfold_rt.frozen import frozen
 from tenfold_rt.manifest import Entry, GpuCode, GpuKernel, Manifest
 from tenfoldc.artifact.gpu import Images, interface
 from tenfoldc.artifact.library import library as link
@@ -43,7 +42,7 @@ def library_of_plan(plan: Plan, observe: Observer | None = None) -> tuple[bytes,
     return run.stage("link", name, lambda: link([code.object_code], manifest, images.data), lambda _: ""), manifest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntryUse:
     """How many bytes of a GPU's memory one entry takes; the constants are shared by all entries of a library."""
 
@@ -54,7 +53,7 @@ class EntryUse:
     workspace: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inspected:
     """What a program takes of a GPU."""
 

@@ -8,9 +8,8 @@ What comes before `lower` is the CPU's; lowering takes the rules of `tenfoldc.gp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tenfold_rt.cuda.plan import KernelInfo, Plan, PlanEntry
+from tenfold_rt.frozen import frozen
 from tenfold_rt.manifest import Buffer as ManifestBuffer
 from tenfold_rt.version import __version__
 from tenfoldc.allocate import allocate
@@ -32,7 +31,7 @@ from tenfoldc.target import Target
 from tenfoldc.widen import widen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Emitted:
     """LLVM text of all kernels, with the entries that launch them."""
 

@@ -5,8 +5,7 @@ a[b, i, k] of [8, 512, 1024]   →   axes k, i, b; boxes of 64 depths, 128 lines
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.index_algebra import Affine, IndexAlgebra
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Expr, Load, MultiplyTiles, TileFactor
 from tenfoldc.loops.traversal import expressions
@@ -18,7 +17,7 @@ _MOST_AXES = 5
 _ALIGNMENT = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FactorMap:
     """A factor as a tensor with axes from the innermost; strides are in elements, that of the first axis being 1.
 

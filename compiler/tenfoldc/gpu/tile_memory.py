@@ -9,10 +9,11 @@ place.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.ir import ChainProduct, ColumnPass, RowSum
 from tenfoldc.loops.tiles import Multiplier, Tiling
 
@@ -35,7 +36,7 @@ _GAP = 8
 """Elements between two rows of sums, so that threads that write rows side by side meet different banks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SliceLayout:
     """The layout of one factor's slices; `pitch` elements lie between the starts of two runs."""
 
@@ -64,7 +65,7 @@ def slice_layout(tiling: Tiling, lines: int, dtype: DType, along_depth: bool) ->
     return SliceLayout(dtype, lines, tiling.depth, lines_adjoin, run + gap)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartLayout:
     """The layout of the sums of a warp's part of a tile, row by row."""
 
@@ -89,7 +90,7 @@ def part_layout(tiling: Tiling, total: DType) -> PartLayout:
     return PartLayout(total, tiling.part_rows, columns)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BulkMemory:
     """The memory of a block whose slices the copy engine brings: a ring of stages, sums, a full and an empty barrier
     for each stage.
@@ -137,7 +138,7 @@ def memory_bytes(tiling: Tiling, total: DType, *, lhs_along_depth: bool, rhs_alo
     return max(tiling.stages * slices, tiling.warps * part_layout(tiling, total).bytes)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChainMemory:
     """The memory of a block that multiplies a chain of products.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import VerificationError
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (
     Axis,
@@ -31,7 +32,7 @@ from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import all_expressions, walk_statements
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Memory:
     """The buffers of a program and of one of its kernels, which scheduling adds to."""
 
@@ -119,7 +120,7 @@ def _is_one(extent: Expr) -> bool:
     return isinstance(extent, Constant) and int(extent.value) <= 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Turns:
     """All turns of parallel loops that are nested with nothing beside them."""
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Attributes, DeferredRegions
 from tenfoldc.ir.dense_text import parse_dense, print_dense
 from tenfoldc.ir.type_text import parse_type, print_type
@@ -42,7 +43,7 @@ class SymbolName(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dense:
     """`dense<text> : type` before its elements are read."""
 
@@ -50,14 +51,14 @@ class Dense:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dialect:
     """A dialect's own attribute, `#stablehlo.gather<...>`, whole."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FieldText:
     """How one field of an attributes dataclass is spelled."""
 

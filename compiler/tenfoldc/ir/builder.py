@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import TenfoldError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import NO_ATTRIBUTES, Attributes, Location, Operation, Region, Value
 from tenfoldc.ir.types import Dim, TensorType
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tenfoldc.ir.op import Op
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Var:
     """A value of a program under construction."""
 

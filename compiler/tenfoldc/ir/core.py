@@ -13,16 +13,17 @@ that give ops their meaning are in `tenfoldc.ops`; an operation holds its record
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.types import FunctionType, TensorType
 
 if TYPE_CHECKING:
     from tenfoldc.ir.op import Op
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Location:
     """A place in the user's source."""
 
@@ -33,7 +34,7 @@ class Location:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attributes:
     """Base of the frozen dataclasses that hold an op's attributes; fields are named as StableHLO names them."""
 
@@ -41,14 +42,14 @@ class Attributes:
 NO_ATTRIBUTES = Attributes()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Value:
     """A tensor that the program computes or is given."""
 
     type: TensorType
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Operation:
     """One application of an op.  `attributes` is an instance of `op.attributes`."""
 
@@ -60,7 +61,7 @@ class Operation:
     location: Location | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Region:
     """A block of operations: what a function, a loop body or a reducer computes."""
 
@@ -86,7 +87,7 @@ class DeferredRegions:
         return self._made
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     """A named region.  `donated` lists (parameter, result) pairs: the result may reuse the parameter's memory."""
 
@@ -102,7 +103,7 @@ class Function:
         return self.body.type
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Module:
     """Functions by name.  `entries` are those that a caller may call; the others are called by them."""
 

@@ -10,10 +10,11 @@ memory.  A cheap operation may be part of several groups.  Constants belong to n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TypeAlias
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation, Region, Value
 
 AxisMap: TypeAlias = tuple[int | None, ...]
@@ -35,7 +36,7 @@ class GroupKind(Enum):
     ROW_BLOCKS = "row blocks"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Group:
     """Operations that become one kernel.
 
@@ -73,7 +74,7 @@ class Role(Enum):
     ACCUMULATE = "accumulate"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Stage:
     """One group's work on a block.
 
@@ -86,7 +87,7 @@ class Stage:
     axes: tuple[AxisMap, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class RowBlocks:
     """Groups that share their rows, so that all of them can be computed for some rows before the next are begun.
 
@@ -113,7 +114,7 @@ class RowBlocks:
         return len(self.extents) - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Plan:
     """The groups of one region, and the plans of the regions nested in it."""
 

@@ -17,12 +17,12 @@ construction, so a rule is written with the same functions that build any progra
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from numpy.typing import NDArray
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import NO_ATTRIBUTES, Attributes, Region
 from tenfoldc.ir.types import TensorType
@@ -53,7 +53,7 @@ class ElementReader(Protocol):
     def __call__(self, operand: int, index: Sequence[Expr], /) -> Expr: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Site(Generic[A]):
     """One application of an op as a rule sees it.  `results` is empty in batching rules."""
 

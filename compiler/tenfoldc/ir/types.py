@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ShapeError
+from tenfold_rt.frozen import frozen
 
 ADDRESSABLE_BYTES = 2**63
 """Offsets are signed and of 64 bits."""
@@ -16,7 +16,7 @@ MOST_AXES = 64
 """As many as a NumPy array can have."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Symbol:
     """A size that is known only at run time; two symbols of one name are one size."""
 
@@ -29,7 +29,7 @@ class Symbol:
 Dim: TypeAlias = int | Symbol
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TensorType:
     """An element type and a shape; rank 0 is a scalar."""
 
@@ -61,7 +61,7 @@ class TensorType:
         return f"{self.dtype.name}[{', '.join(str(dim) for dim in self.shape)}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FunctionType:
     """Types of a function's parameters and results."""
 

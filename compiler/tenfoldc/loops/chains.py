@@ -6,16 +6,16 @@ ColumnPass    = products: ChainProduct*, folds: RowFold*, sums: RowSum*
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.tiles import Tiling
 
 if TYPE_CHECKING:
     from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, Local, Statement, TileFactor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class ChainProduct:
     """`value`, for a row and a column: the sum over `channels` of lhs(row, channel) * rhs(column, channel)."""
 
@@ -25,7 +25,7 @@ class ChainProduct:
     value: Local
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class RowFold:
     """A value for each row that is folded along the columns, some columns at a time.
 
@@ -48,7 +48,7 @@ class RowFold:
     result: Local
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class RowSum:
     """For each row and feature, the sum over columns of `elements` * rhs(feature, column); then `body` with `value`.
 
@@ -69,7 +69,7 @@ class RowSum:
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class ColumnPass:
     """What is done in one pass over the columns: products, in terms of which elements are folded and added up."""
 
@@ -78,7 +78,7 @@ class ColumnPass:
     sums: tuple[RowSum, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class MultiplyChain:
     """Inside a launch, some rows of products that are folded and multiplied again, without going through memory.
 

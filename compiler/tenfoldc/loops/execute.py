@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.evaluate import evaluate
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Call, Expr, For, If, Load, Local, Primitive, Statement, Store
@@ -76,7 +77,7 @@ def _roots(statement: Statement) -> tuple[Expr, ...]:
             return ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Scope:
     """Where execution is: the turn of loops that are run turn by turn, the axes of others, and what must hold.
 

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -39,6 +38,7 @@ from numpy.typing import NDArray
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.chains import ChainProduct as ChainProduct
 from tenfoldc.loops.chains import ColumnPass as ColumnPass
 from tenfoldc.loops.chains import MultiplyChain as MultiplyChain
@@ -52,7 +52,7 @@ from tenfoldc.loops.tiles import Tiling
 from tenfoldc.tuning import Decision
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Buffer:
     """Dense row-major memory.  `base`, where given, is the buffer whose memory this one views in another shape."""
 
@@ -72,7 +72,7 @@ class Buffer:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Constant:
     """A scalar known at compile time."""
 
@@ -80,7 +80,7 @@ class Constant:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Axis:
     """The index of a loop."""
 
@@ -91,7 +91,7 @@ class Axis:
         return dtypes.i64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Local:
     """A value bound by a loop's carry or by a function's parameter."""
 
@@ -99,7 +99,7 @@ class Local:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Load:
     """The element of `buffer` at `index`, which must lie inside."""
 
@@ -111,7 +111,7 @@ class Load:
         return self.buffer.dtype
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Apply:
     """A primitive applied.  `reassociate` marks an accumulator's addition that may be done in any order."""
 
@@ -121,7 +121,7 @@ class Apply:
     reassociate: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Call:
     """A scalar function applied."""
 
@@ -136,7 +136,7 @@ class Call:
 Expr: TypeAlias = Constant | Axis | Local | Load | Apply | Call
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Function:
     """A scalar function with one result; `name` is unique, as in `exp.f32`.
 
@@ -149,7 +149,7 @@ class Function:
     rare: RareCase | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class RareCase:
     """Where `condition` holds, the `result` is that of another function, which is seldom computed at all."""
 
@@ -157,7 +157,7 @@ class RareCase:
     result: Function
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Carry:
     """A value handed from one turn of a loop to the next.
 
@@ -187,7 +187,7 @@ class Mode(Enum):
     PARALLEL = "parallel"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class For:
     """`for axis in range(extent): body`.
 
@@ -203,7 +203,7 @@ class For:
     private: tuple[Buffer, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class While:
     """Repeat `body` while `condition`, which sees the carried values, holds.
 
@@ -216,7 +216,7 @@ class While:
     turns: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class If:
     """Run `then` or `otherwise`."""
 
@@ -225,7 +225,7 @@ class If:
     otherwise: tuple[Statement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Store:
     """`buffer[index] = value`; `index` must lie inside."""
 
@@ -234,7 +234,7 @@ class Store:
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Prefetch:
     """Ask for the cache line of `buffer[index]`, which may lie outside: nothing is read, whatever is there."""
 
@@ -242,7 +242,7 @@ class Prefetch:
     index: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class MultiplyPanels:
     """`target[i, j] (+)= sum over k of lhs[lhs_panel, lhs_first + k, i] * rhs[rhs_panel, rhs_first + k, j]`.
 
@@ -272,14 +272,14 @@ class MultiplyPanels:
     packed: Buffer | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class RequestMatrixUnit:
     """`granted[0]` becomes whether this process may use the matrix unit, which only the running machine can say."""
 
     granted: Buffer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class MultiplyStrip:
     """`target[row + i, column + j] (+)= sum over k of x[i, k] * y[k, j]` for i < `rows`, j < `columns` <= 32.
 
@@ -311,7 +311,7 @@ TAPE_WORDS = 3
 memory has run out."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class WriteTape:
     """Element `place` of `tape` becomes a copy of `source`, whole; it is at most one behind the last element.
 
@@ -323,7 +323,7 @@ class WriteTape:
     source: Buffer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class ReadTape:
     """`target`, whole, becomes a copy of element `place` of `tape`, which has been written."""
 
@@ -332,7 +332,7 @@ class ReadTape:
     target: Buffer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Launch:
     """On a GPU, `body` for each `block` < `blocks` and each of its threads, `thread` < `threads`.
 
@@ -353,7 +353,7 @@ class Launch:
     private: tuple[Buffer, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Combine:
     """Inside a launch, one value for the `values` of `threads` neighbouring threads, known to all as `results`.
 
@@ -371,12 +371,12 @@ class Combine:
     stride: int = 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Barrier:
     """Inside a launch, all threads of the block wait for each other, and see what each has written."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class TileFactor:
     """One factor of products in tiles: its `element` in terms of a line (a row or a column), a position and a channel.
 
@@ -393,7 +393,7 @@ class TileFactor:
     along_depth: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class MultiplyTiles:
     """Inside a launch, a tile of a product of matrices: `body` for each of its rows and columns, and their `value`.
 
@@ -448,7 +448,7 @@ Statement: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Kernel:
     """One fused loop nest.  `scratch` buffers live only while it runs; `location` is the user's line.
 
@@ -462,7 +462,7 @@ class Kernel:
     decisions: tuple[Decision, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Program:
     """One entry as kernels in order.  `constants` gives the contents of read-only buffers.
 
@@ -480,7 +480,7 @@ class Program:
     tapes: tuple[Buffer, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Allocation:
     """Where temporaries and scratch live: byte offsets in one workspace, 64-byte aligned.
 

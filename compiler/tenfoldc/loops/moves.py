@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tenfold_rt.frozen import frozen
 
 if TYPE_CHECKING:
     from tenfoldc.loops.ir import Buffer, Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class TransposeTile:
     """`target[target_first + i * target_stride + j] = source[source_first + j * source_stride + i]`.
 
@@ -26,7 +27,7 @@ class TransposeTile:
     columns: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class StreamCopy:
     """`target[target_first + i] = source[i]` for i < count, written past the cache.
 

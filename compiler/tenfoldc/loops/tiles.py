@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 
 WARP = 32
 """Threads of a warp."""
@@ -30,7 +30,7 @@ class Multiplier(Enum):
         return {Multiplier.BF16: dtypes.bf16, Multiplier.F16: dtypes.f16}.get(self, total)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tiling:
     """A tile of `rows` x `columns`, of which each of `warp_rows` x `warp_columns` warps has an equal part.
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.evaluate import evaluate
 from tenfoldc.loops.ir import (
     Apply,
@@ -81,7 +82,7 @@ _MOST_STEPS = 100_000
 """Statements looked at, so that what has loops of many different lengths does not take long."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Work:
     """Floating-point operations by their width, and bytes read and written."""
 

@@ -11,9 +11,10 @@ runs, so what is made of them alone is as good before the first kernel that need
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.alike import form_of
 from tenfoldc.loops.ir import Buffer, Kernel, Program, Statement
 from tenfoldc.loops.rewriting import BufferReplacer
@@ -23,7 +24,7 @@ _MOST_EXPRESSIONS = 200
 """What makes panels is short; longer statements are not compared."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Packing:
     """The statements of a kernel that fill `panels`, scratch memory, from `parameter` alone."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap, Group
 from tenfoldc.loops import scalar
@@ -33,7 +33,7 @@ _MANY_OPERATIONS = 24
 """Group sizes from which values are computed in order, so that pulling one never runs deep."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoldLoop:
     """A loop of a pass.  `partial`: sums inside start anew in each turn and are added to the total after it."""
 

@@ -6,14 +6,13 @@ the first that computes it, if it is costly or written to memory anyway.  Rows a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap, Group
 from tenfoldc.ops.comparison import SELECT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Passes:
     """The work of a nest, pass by pass.
 

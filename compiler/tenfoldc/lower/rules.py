@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation
 from tenfoldc.ir.groups import Group, RowBlocks
 from tenfoldc.loops.ir import Buffer, Statement
@@ -37,7 +38,7 @@ Lowered: TypeAlias = tuple[Sequence[Statement], Sequence[Buffer]]
 """Statements, and the scratch memory that they use."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rules:
     """What a target does with nests, with row blocks, and by name with operations neither elementwise nor control."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.groups import Group
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import IndexAlgebra
@@ -24,7 +25,7 @@ _MIN_STRIDE = 8
 """Strides from which reading across rows is worth tiling."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Space:
     """`parts[a]` are the extents that group axis a is split into; `loops` lists the parts each loop merges.
 
@@ -103,7 +104,7 @@ class Space:
         return replace(self, loops=tuple(loops))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accesses:
     """How statements use the loops: strides of every access, loops used otherwise, and divisions of a loop's index."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.op import Array
 from tenfoldc.loops import scalar
@@ -21,7 +21,7 @@ _MOST_GROWTH = 2
 """A constant may be replaced by one in another layout that takes less than so many times its memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Destination:
     """Where a region is to leave one of its results; it need not be moved there if it is at `home` already."""
 
@@ -30,7 +30,7 @@ class Destination:
     home: Buffer | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Window:
     """A part of a tensor in a buffer of its own: of the tensor's index it keeps `axes`, counted from `origins` on."""
 

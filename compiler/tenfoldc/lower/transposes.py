@@ -8,9 +8,9 @@ there.  Whatever is computed between is then plain vector code, and each cache l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import Affine, IndexAlgebra
 from tenfoldc.loops.ir import Axis, Buffer, Expr, Load, Statement, Store, TransposeTile
@@ -24,7 +24,7 @@ _RUN_BYTES = 256
 _COLUMNS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TileLoop:
     """One of the two loops inside a tile: its extent there, which may be cut short, and the most that can be."""
 
@@ -33,7 +33,7 @@ class TileLoop:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Staging:
     """What staging needs of a nest: its algebra, memory of the kernel's own, and views of buffers with one axis."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Expr
 from tenfoldc.ops.window import WindowAxis
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Steps:
     """The steps of one window that meet an element: how many, at most how many, the element at each, and whether
     a step does meet one, where only a test at each step tells."""

@@ -6,11 +6,11 @@ It stands below the other ops because constants of symbolic shape are made with 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
@@ -20,7 +20,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BroadcastInDimAttributes(Attributes):
     """Axis i of the operand is axis `broadcast_dimensions[i]` of a result of `shape`."""
 

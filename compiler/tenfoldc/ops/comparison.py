@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
@@ -42,7 +42,7 @@ class CompareType(Enum):
     UNSIGNED = "UNSIGNED"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompareAttributes(Attributes):
     """The relation, and how to read the operands where that is not the way of their element type."""
 

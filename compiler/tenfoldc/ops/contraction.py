@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
@@ -26,7 +26,7 @@ PRECISIONS = ("DEFAULT", "HIGH", "HIGHEST", "TF32", "BF16")
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DotDimensionNumbers:
     """Axes that are paired: batching axes are kept, contracting axes are summed along."""
 
@@ -57,7 +57,7 @@ def _others(rank: int, *taken: Sequence[int]) -> tuple[int, ...]:
     return tuple(axis for axis in range(rank) if not any(axis in axes for axes in taken))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DotGeneralAttributes(Attributes):
     """Which axes are paired, the precision asked for, and the result's dtype where it is not the operands'."""
 
@@ -205,7 +205,7 @@ def _(site: Site[DotGeneralAttributes], cotangents: Sequence[Var | None]) -> Seq
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Axes:
     """What the axes of one operand are for."""
 

@@ -7,12 +7,12 @@ transforms, which rewrite regions and callees; the records hold types and refere
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Attributes, Region
 from tenfoldc.ir.op import Array, Kind, Op, RegionFunction
@@ -21,7 +21,7 @@ from tenfoldc.ir.types import FunctionType, TensorType
 # --- call -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallAttributes(Attributes):
     """`callee` names a function of the module; `callee_type` is its signature."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
 from tenfoldc.ir.op import Array, ElementReader, Kind, Op, RegionFunction, Site
@@ -20,7 +20,7 @@ from tenfoldc.loops.rounding import rounded_to_odd
 from tenfoldc.ops.elementwise import ALL_COMPILED, NUMBERS, UNARY_NAMES, Elementwise
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConvertAttributes(Attributes):
     """The element type of the result, which StableHLO writes as the result's type alone."""
 
@@ -96,7 +96,7 @@ def _(site: Site[ConvertAttributes], cotangents: Sequence[Var | None]) -> Sequen
     return (convert(cotangent, dtype) if cotangent is not None and dtype.is_float else None,)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BitcastConvertAttributes(Attributes):
     """The element type of the result, which StableHLO writes as the result's type alone."""
 

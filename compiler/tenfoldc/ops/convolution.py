@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
@@ -30,7 +31,7 @@ from tenfoldc.ops.slicing import pad_array
 Axes: TypeAlias = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConvDimensionNumbers:
     """What the axes of input, kernel and output are for."""
 
@@ -69,7 +70,7 @@ class ConvDimensionNumbers:
         return cls(lhs[0], lhs[1], lhs[2:], rhs[1], rhs[0], rhs[2:], out[0], out[1], out[2:])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConvolutionAttributes(Attributes):
     """All sequences have an entry per spatial axis; `padding` holds (low, high), which may be negative.
 
@@ -283,7 +284,7 @@ def _(site: Site[ConvolutionAttributes], cotangents: Sequence[Var | None]) -> Se
     return (converted(by_lhs, lhs.dtype), converted(by_rhs, rhs.dtype))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Extents:
     """Sizes along one spatial axis, with the gaps that dilation and strides make."""
 

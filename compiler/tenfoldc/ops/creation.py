@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Attributes, Region
 from tenfoldc.ir.op import Array, ElementReader, Kind, Op, RegionFunction, Site
@@ -20,7 +20,7 @@ from tenfoldc.loops.ir import Expr
 from tenfoldc.ops.broadcast import broadcast_in_dim
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class ConstantAttributes(Attributes):
     """A read-only array; where all elements are one, a broadcast view of that one with strides of 0."""
 
@@ -35,7 +35,7 @@ class ConstantAttributes(Attributes):
         return id(self)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IotaAttributes(Attributes):
     """Counts along `iota_dimension` of a result of `result_type`."""
 

@@ -12,9 +12,9 @@ for a rule may well call the function that it is the rule of.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tenfold_rt.errors import ArgumentError, UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Builder, Var, substitute
 from tenfoldc.ir.core import NO_ATTRIBUTES, Attributes, DeferredRegions, Region, Value, captured
 from tenfoldc.ir.op import Array, Kind, Op, RegionFunction
@@ -37,7 +37,7 @@ def _infer(types: Sequence[TensorType], _: Attributes, regions: Sequence[Region]
     return program.results
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CustomAttributes(Attributes):
     """The rule or rules of the derivative, as regions; None once they are lost, in text."""
 

@@ -7,12 +7,12 @@ start = clamp(0, start, size of operand - size of block).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.errors import DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
@@ -25,7 +25,7 @@ from tenfoldc.ops.creation import constant, zeros_like
 from tenfoldc.ops.slicing import all_hold, clamp_index
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DynamicSliceAttributes(Attributes):
     """The shape of the block that is read."""
 

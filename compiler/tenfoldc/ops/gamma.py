@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math as python_math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes
@@ -21,7 +21,7 @@ from tenfoldc.ops.elementwise import FLOATS, UNARY_NAMES, Elementwise, unary
 _TERMS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolygammaAttributes(Attributes):
     """Which derivative of digamma, 1 for the first."""
 

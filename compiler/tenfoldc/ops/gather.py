@@ -7,12 +7,12 @@ inside the operand.  The cotangent of a gather is a scatter: that rule is attach
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
 from tenfoldc.ir.op import Array, ElementReader, Kind, Op, RegionFunction, Site
@@ -22,7 +22,7 @@ from tenfoldc.loops.ir import Expr
 from tenfoldc.ops.broadcast import check_axes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GatherDimensionNumbers:
     """How the axes of operand, start indices and result of a gather correspond, named as in StableHLO."""
 
@@ -34,7 +34,7 @@ class GatherDimensionNumbers:
     index_vector_dim: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GatherAttributes(Attributes):
     dimension_numbers: GatherDimensionNumbers
     slice_sizes: tuple[int, ...]

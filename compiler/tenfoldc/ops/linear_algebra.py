@@ -7,13 +7,14 @@ matrix derivative results for forward and reverse mode algorithmic differentiati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.errors import DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
@@ -31,14 +32,14 @@ class Transpose(Enum):
     ADJOINT = "transposed and conjugated"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CholeskyAttributes(Attributes):
     """Which triangle is read, and written."""
 
     lower: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TriangularSolveAttributes(Attributes):
     """The side that the matrix stands on, the triangle that is read, and how."""
 

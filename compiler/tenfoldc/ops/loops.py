@@ -8,12 +8,12 @@ stack whose length only the running program knows is a tape; nothing but loops m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
 from tenfoldc.ir.op import Array, Kind, Op, RegionFunction
@@ -34,7 +34,7 @@ def is_tape(type_: TensorType) -> bool:
 # --- scan -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScanAttributes(Attributes):
     """`carries` says how many results are the carry; the others are stacks.
 
@@ -119,7 +119,7 @@ def scan(
 # --- record ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordAttributes(Attributes):
     """`types` are those of the results: the carry, the number of turns, the tapes."""
 

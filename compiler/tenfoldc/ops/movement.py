@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
 from tenfoldc.ir.op import Array, ElementReader, Kind, Op, RegionFunction, Site
@@ -38,7 +38,7 @@ from tenfoldc.ops.slicing import slice_ as slice_
 # reshape
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReshapeAttributes(Attributes):
     """The result's shape."""
 
@@ -147,7 +147,7 @@ def _(site: Site[ReshapeAttributes], batched: Sequence[bool], size: int) -> tupl
 # transpose
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransposeAttributes(Attributes):
     """Axis i of the result is axis `permutation[i]` of the operand."""
 
@@ -219,7 +219,7 @@ def _(site: Site[TransposeAttributes], batched: Sequence[bool], size: int) -> tu
 # reverse
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReverseAttributes(Attributes):
     """The axes to reverse."""
 

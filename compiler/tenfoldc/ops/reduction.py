@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ShapeError, UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Operation, Region
@@ -38,7 +38,7 @@ from tenfoldc.ops.reducer import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReduceAttributes(Attributes):
     """The axes along which elements are combined; the result lacks them."""
 
@@ -198,7 +198,7 @@ def _select_along(reducer: Reducer, x: Var, dimension: int, index_dtype: DType) 
 # are made with ops that have derivatives themselves, so that they are right to any order.
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Weights:
     """Derivatives of the first result by its elements and by its initial value; None stands for ones."""
 

@@ -8,12 +8,12 @@ replace one element the last wins.  Derivatives are in `tenfoldc.ops.indexed`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
@@ -26,7 +26,7 @@ from tenfoldc.ops.reducer import Body, build_body, check_body
 Selection: TypeAlias = tuple[int | slice, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScatterDimensionNumbers:
     """How the axes of inputs, indices and updates of a scatter correspond, named as in StableHLO."""
 
@@ -38,7 +38,7 @@ class ScatterDimensionNumbers:
     index_vector_dim: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScatterAttributes(Attributes):
     scatter_dimension_numbers: ScatterDimensionNumbers
     indices_are_sorted: bool = False

@@ -6,7 +6,6 @@ Each is the transpose of another: a slice's cotangent is padded, a pad's and a c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate, pairwise
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Attributes, Region
@@ -33,7 +33,7 @@ def clamp_index(index: Expr, last: int) -> Expr:
 # slice
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SliceAttributes(Attributes):
     """Per axis, the first index, the index to stop before, and the step.  A symbolic axis is taken whole."""
 
@@ -145,7 +145,7 @@ def _(site: Site[SliceAttributes], batched: Sequence[bool], size: int) -> tuple[
 # pad
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PadAttributes(Attributes):
     """Per axis, elements added before, after, and between neighbours; negative edges remove elements."""
 
@@ -311,7 +311,7 @@ def _(site: Site[PadAttributes], batched: Sequence[bool], size: int) -> tuple[Se
 # concatenate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConcatenateAttributes(Attributes):
     """The axis along which operands follow each other."""
 

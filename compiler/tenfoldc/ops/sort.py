@@ -7,7 +7,6 @@ ascending order has NaNs last, descending order first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var, build_region
 from tenfoldc.ir.core import Attributes, Region
@@ -32,7 +32,7 @@ Less: TypeAlias = Callable[[Array, Array], Array]
 # sort
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SortAttributes(Attributes):
     """The axis to sort along, counted from the end if negative, and whether equal elements keep their order."""
 
@@ -214,7 +214,7 @@ def argsort(x: Var, dimension: int, descending: bool = False, index_dtype: DType
 # top_k
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TopKAttributes(Attributes):
     """How many elements to take."""
 

@@ -8,11 +8,11 @@ piece of memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt.errors import ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Attributes, Region
 from tenfoldc.ir.op import Array, Kind, Op, RegionFunction
@@ -20,7 +20,7 @@ from tenfoldc.ir.types import TensorType
 from tenfoldc.ops.loops import COUNT, TURNS, is_tape
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EmptyStackAttributes(Attributes):
     """The stack's type, and a number by which it differs from all other stacks of the program."""
 

@@ -8,13 +8,13 @@ initial value form a monoid leaves room.  Derivatives are in `tenfoldc.ops.windo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var, build_region
 from tenfoldc.ir.core import Attributes, Region
@@ -39,7 +39,7 @@ Meeting: TypeAlias = tuple[list[int], list[int]]
 # Geometry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WindowAxis:
     """How windows lie along one axis of `size` elements.
 
@@ -79,7 +79,7 @@ class WindowAxis:
         return windows, elements
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReduceWindowAttributes(Attributes):
     """Per axis, the shape of windows, their steps, the dilations, and (low, high) padding, which may be negative.
 
@@ -116,7 +116,7 @@ class ReduceWindowAttributes(Attributes):
         return [self.axis(number, size) for number, size in enumerate(sizes)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SelectAndScatterAttributes(Attributes):
     """Per axis, the shape of windows, their steps, and (low, high) padding; left empty, ones and zeros."""
 
@@ -134,7 +134,7 @@ class SelectAndScatterAttributes(Attributes):
         return ReduceWindowAttributes(self.window_dimensions, self.window_strides, padding=self.padding)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunningAxis:
     """Windows that run along `dimension` from its first element, in `reverse` from its last, to their own."""
 

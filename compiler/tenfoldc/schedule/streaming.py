@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import Affine, IndexAlgebra
 from tenfoldc.loops.ir import (
@@ -77,7 +78,7 @@ class Streaming:
         return replace(kernel, body=body, scratch=(*kernel.scratch, *rewriting.scratch))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Stream:
     """A store that a loop does to one element after the other: `first` is where, in elements, it begins."""
 

@@ -7,11 +7,11 @@ listed by op in a `Table`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Attributes, Operation, Value
 from tenfoldc.ir.op import A, Array, Op
@@ -22,7 +22,7 @@ from tenfoldc.ops.movement import BROADCAST_IN_DIM, broadcast_in_dim
 B = TypeVar("B", bound=Attributes)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Match(Generic[A]):
     """An operation that a rule may replace.  Vars belong to the builder that takes the replacement."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeGuard
 
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Operation, Value
@@ -14,7 +14,7 @@ from tenfoldc.ops.slicing import SliceAttributes
 from tenfoldc.simplify.matching import is_static
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """Rows `start` to `limit` of axis `axis` of `source`, whole along all other axes.
 

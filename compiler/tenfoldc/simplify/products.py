@@ -11,8 +11,9 @@ same terms; in which order they are added is not the program's to say, as within
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, substitute
 from tenfoldc.ir.core import Operation, Region, Value, captured
@@ -33,7 +34,7 @@ def with_merged_products(region: Region) -> Region:
     return _Merging(region).region()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Sum:
     """A sum that is written anew: lists of products, each to become one, and other terms."""
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder
 from tenfoldc.ir.core import Operation, Region, Value, captured
@@ -41,7 +42,7 @@ def _is_counted(operation: Operation) -> bool:
     return isinstance(operation.attributes, ScanAttributes) and bool(operation.attributes.turns)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Product:
     """A product in the body, and the movements, in order, that make it a term of the sum."""
 
@@ -49,7 +50,7 @@ class _Product:
     movements: tuple[Operation, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Sum:
     """What is added to one carry: products to be taken after the loop, and other terms."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation, Region, Value
 from tenfoldc.ops.control import CASE, IF, WHILE
 from tenfoldc.ops.loops import RECORD, SCAN, ScanAttributes
@@ -12,7 +11,7 @@ BRANCHES = frozenset((IF, CASE))
 LOOPS = frozenset((WHILE, RECORD, SCAN))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loop:
     """A loop's operands, results and regions by what they are for.
 

@@ -7,15 +7,15 @@ loop tapes within a region that may be run many times, for tapes cannot be stack
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.builder import Builder
 from tenfoldc.ir.core import Operation, Region, Value, captured
 from tenfoldc.ir.op import Kind
 from tenfoldc.ops.loops import is_tape
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Residuals:
     """`kept` are values of the forward region; `again` operations of it to repeat, in order, on these."""
 

@@ -9,9 +9,9 @@ from outside the loop is summed in the carry of the way back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, substitute
 from tenfoldc.ir.core import Operation, Region, Value, captured
@@ -164,7 +164,7 @@ def _is_invariant(operation: Operation, local: set[Value]) -> bool:
     return operation.op.kind is not Kind.CONTROL and local.isdisjoint(operation.operands) and local.isdisjoint(used)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Ran:
     """What a loop gave: its last carry, the stacks that it made, and how many turns it took."""
 
@@ -187,7 +187,7 @@ def _run(reverse: Reverse, loop: Loop, carry: Sequence[Var], stacks: Sequence[Va
     return _Ran(results[:count], results[count + 1 :], results[count])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _WayBack:
     """The pull through a loop: a scan the other way round, which carries the carry's cotangents.
 

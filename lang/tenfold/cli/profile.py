@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tenfold_rt.frozen import frozen
 from tenfold_rt.kernel_times import KernelTime
 from tenfoldc.ceilings import Ceilings
 
@@ -22,7 +22,7 @@ _TEXT_COLUMNS = 2
 """The last columns, which are aligned at their left."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Machine:
     """The limits of one thread, and those of all threads that calls use."""
 
@@ -35,7 +35,7 @@ class Machine:
         return list({1: self.one_thread, self.threads: self.all_threads}.items())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timed:
     """A kernel's time and what it could be; `limit` is None where what the kernel does depends on data."""
 
@@ -49,7 +49,7 @@ class Timed:
         return None if self.limit is None else self.least_seconds * self.time.calls / max(1e-12, self.time.seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Profile:
     """A run: kernels by time, longest first, how long it took in all, and what was compiled for it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tenfold import tree as pytree
@@ -21,6 +20,7 @@ from tenfold.tracing import TensorLike, current, here, wrap
 from tenfold.tree import Tree
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var, build_region
 from tenfoldc.ir.core import Region
@@ -87,7 +87,7 @@ def _counting(body: Region) -> Region:
     return build_region([parameter.type for parameter in body.parameters], build, like=current().builder)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settled:
     """A loop whose types are settled: the carry as it begins, and the body, which gives the next carry and then the
     leaves of `extra`."""

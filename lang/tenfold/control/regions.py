@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tenfold import tree as pytree
@@ -13,13 +13,14 @@ from tenfold.tracing import TensorLike, Trace, here, is_scalar, lift, wrap
 from tenfold.tree import Tree
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Region
 from tenfoldc.ir.types import TensorType
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leaves:
     """A pytree of tensors in the innermost trace.  `weak` are leaves that were Python numbers, whose dtype yields."""
 
@@ -60,7 +61,7 @@ def holds(number: Any, dtype: dtypes.DType) -> bool:
     return dtype.is_float or (isinstance(number, int) and dtype.is_integer)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Traced:
     """A region, and how its results are arranged."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from tenfold import tree as pytree
@@ -16,6 +16,7 @@ from tenfold.gradients.calls import tensors_of
 from tenfold.higher_order import higher_order_function
 from tenfold.tracing import current, here
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var, build_region, copied
 from tenfoldc.ir.core import Region
@@ -105,7 +106,7 @@ Chunk: TypeAlias = Callable[[Sequence[Var], Sequence[Var], int], Sequence[Var]]
 """From a carry, stacks and their length to the next carry and stacks of that length."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Plan:
     """How the turns of a scan are taken."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import numpy as np
@@ -28,6 +27,7 @@ from tenfold.promotion import convert, type_of
 from tenfold.tracing import Array, TensorLike, TensorValue, here, lift, refuse_value, wrap
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError, RangeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ops import Direction, GatherDimensionNumbers, ScatterAttributes, ScatterDimensionNumbers
@@ -40,7 +40,7 @@ Index: TypeAlias = Any
 """What may stand in brackets; see the module's description."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slice:
     """`size` positions from `start` by `step`, all within the axis."""
 
@@ -58,7 +58,7 @@ class Slice:
         return None if self.covers(sizes[0]) else "Slice0"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewAxis:
     """A new axis of size 1."""
 
@@ -246,7 +246,7 @@ def position(item: Item | None, length: int) -> Var:
     return ops.select(negative, ops.add(indices, end), indices)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Gather:
     """How arrays of indices select: `axes` of the tensor, by `indices` of shape (*batch, number of axes).
 

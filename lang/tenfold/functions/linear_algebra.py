@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
@@ -13,6 +12,7 @@ from tenfold.functions.shapes import permuted
 from tenfold.promotion import promoted
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 
@@ -149,7 +149,7 @@ def einsum(equation: str, *operands: TensorLike) -> Tensor:
     return wrap(_finished(terms[0], output, sizes))
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class _Term:
     """A tensor whose axes have distinct labels; those of size 1 may stand for larger ones."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import starmap
 from typing import Any, TypeAlias, cast
 
@@ -14,6 +13,7 @@ from tenfold.program import compiled_for, dense_memory
 from tenfold.values import Kind
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArtifactError
+from tenfold_rt.frozen import frozen
 from tenfold_rt.load import EntryFunction
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.core import Function, Module
@@ -31,7 +31,7 @@ def number_type(number: bool | float) -> TensorType:
     return _NUMBERS[type(number)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Group:
     """A compiled group; `donated` numbers the inputs whose memory it may write to."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from tenfold.device import CPU, Device
 from tenfold.gradients.names import node_name
 from tenfold.values import Kind
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var, substitute
 from tenfoldc.ir.core import Operation, Region, Value, captured
@@ -81,7 +82,7 @@ class Routine:
         return known
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Halves:
     """Forward and back.
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from tenfold_rt.frozen import frozen
 
 _DECREASE, _CURVATURE = 1e-4, 0.9
 """c1 and c2: what share of the decrease that the slope promises is asked for, and of the slope that may remain."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Point:
     """The value and the slope at a step length, and the gradient there."""
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tenfold.rewrite.names import SCOPES, declared, jumps, loads, own_nodes, stores
+from tenfold_rt.frozen import frozen
 
 Names = frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Targets:
     """What is live where `break`, `continue` and `return` lead."""
 

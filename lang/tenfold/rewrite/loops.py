@@ -23,6 +23,7 @@ from tenfold.tree import Tree
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Region
@@ -32,7 +33,7 @@ from tenfoldc.ops import Direction
 _COUNT = TensorType(dtypes.i64)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Turns:
     """What decides how often a loop turns, and what each turn gets.
 

@@ -21,6 +21,7 @@ from tenfold.rewrite.signals import MISSING, NORMAL, Kind, Signal, Unset, conten
 from tenfold.tracing import TensorValue, Trace, current, here, is_scalar, lift
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Region
@@ -92,12 +93,12 @@ def _reason(values: Sequence[Any]) -> str:
     return next((value.why for value in values if isinstance(value, Unset) and value.why), "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Slot:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """A value of which some leaves are results of a branch or loop."""
 

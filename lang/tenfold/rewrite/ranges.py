@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from tenfold.functions.arithmetic import maximum
 from tenfold.rewrite.conditions import is_traced
 from tenfold.tracing import here, refuse_value
 from tenfold_rt.errors import DTypeError, TraceError
+from tenfold_rt.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TracedRange:
     """A range of which only the compiled code knows the end; iterated by a rewritten `for` alone."""
 

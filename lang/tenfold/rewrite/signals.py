@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
+
+from tenfold_rt.frozen import frozen
 
 
 class Kind(enum.IntEnum):
@@ -30,7 +32,7 @@ MISSING: Final = _Missing.MISSING
 """In the place of a value that there is not."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Unset:
     """What a variable holds that may have no value.
 
@@ -48,7 +50,7 @@ def content(value: Any) -> Any:
     return value.content if isinstance(value, Unset) else value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Signal:
     """How a part ends: the possible kinds, for each with those of the `tracked` variables that have no value then.
 

@@ -15,9 +15,10 @@ import numpy as np
 from tenfold.specs import array_element_type
 from tenfold.tracing import Array
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placed:
     """An array in a storage: `offset` and `strides` in elements."""
 

@@ -9,7 +9,6 @@ import math
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import IO, Any
 from zipfile import ZIP64_LIMIT, ZIP_STORED, ZipFile, ZipInfo
 
@@ -28,6 +27,7 @@ from tenfold.tensor import Tensor
 from tenfold.tracing import Array
 from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import FileFormatError
+from tenfold_rt.frozen import frozen
 
 _ALIGNMENT = 64
 _LOCAL_HEADER, _EXTRA_HEADER, _ZIP64_EXTRA = 30, 4, 20
@@ -66,14 +66,14 @@ def load_torch(archive: ZipFile, path: str, size: int) -> object:
     return _Reader(archive, path, size).object()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _StorageType:
     """A class of storages: of elements of one type, or of bytes."""
 
     dtype: DType | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Memory:
     """A storage: its bytes, and the type of its elements where it has one."""
 

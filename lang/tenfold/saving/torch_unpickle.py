@@ -10,10 +10,10 @@ from __future__ import annotations
 import pickletools
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from tenfold_rt.errors import FileFormatError, UnsafeFileError
+from tenfold_rt.frozen import frozen
 
 _CONSTANTS: dict[str, object] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _PLAIN = frozenset(
@@ -28,7 +28,7 @@ _SCALARS = (str, int, float, complex, bytes, type(None))
 _EMPTY: dict[str, Callable[[], object]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": set}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     """What a file may call, and under which name it knows it; files cannot change one."""
 

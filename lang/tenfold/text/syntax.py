@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 
 from lark import Token
 
+from tenfold_rt.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Alias:
     """A use of `#name`, which stands for what the text says elsewhere."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FilePlace:
     """`"file":line:column` of a location."""
 
@@ -27,7 +29,7 @@ class FilePlace:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parameter:
     """`%name: type {attributes}`."""
 
@@ -36,7 +38,7 @@ class Parameter:
     attributes: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """`(operands) -> results`; `operands` is None in the short form, which lists some of the types."""
 
@@ -44,7 +46,7 @@ class Signature:
     results: tuple[Token, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """`%name` or `%name:count` to the left of an equals sign."""
 
@@ -52,7 +54,7 @@ class Result:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Region:
     """A block; `returned` is None where an operation in generic form ends it."""
 
@@ -77,7 +79,7 @@ class Statement:
     location: FilePlace | Alias | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     """`func.func`; `results` pairs each type with its attributes."""
 
@@ -89,7 +91,7 @@ class Function:
     body: Region
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """A whole file: its functions and what its aliases stand for."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tenfold import tree as pytree
@@ -14,6 +13,7 @@ from tenfold.rewrite.convert import rewritten
 from tenfold.tracing import current, here, is_tracing, lift, wrap
 from tenfold.tree import Tree
 from tenfold_rt.errors import ArgumentError, DTypeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 
@@ -33,7 +33,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chosen:
     """The arguments that a transformation is about, taken apart: their numbers, trees and leaves."""
 

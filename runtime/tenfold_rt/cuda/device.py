@@ -8,8 +8,9 @@ protocol can stand in for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from tenfold_rt.frozen import frozen
 
 if TYPE_CHECKING:
     from tenfold_rt.cuda.plan import Plan, TensorMap
@@ -18,7 +19,7 @@ Kernel: TypeAlias = Any
 """A kernel that was loaded, as the device knows it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Properties:
     """What a device is: its name, compute capability such as (9, 0), multiprocessors, memory, and its driver.
 
@@ -32,7 +33,7 @@ class Properties:
     driver: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MemoryStats:
     """Bytes: what this process has allocated now, had at most, and has kept in its pool; what is free of the device."""
 

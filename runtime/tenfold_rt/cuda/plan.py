@@ -18,11 +18,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfold_rt.manifest import Buffer
 
 PLAN_VERSION = 1
@@ -41,7 +41,7 @@ class Region(Enum):
     CONSTANTS = "constants"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """An address: byte `offset` of a region."""
 
@@ -50,14 +50,14 @@ class Place:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostAxis:
     """The index, as an i64, of a `Repeat` around a launch."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TensorMap:
     """A descriptor of a tensor for the copy engine of sm_90 (`cuTensorMapEncodeTiled`), given by value, 128 bytes.
 
@@ -77,7 +77,7 @@ class TensorMap:
 Argument: TypeAlias = Place | HostAxis | TensorMap
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Launch:
     """`grid` blocks of `threads` threads, with `shared_bytes` of dynamic shared memory."""
 
@@ -88,7 +88,7 @@ class Launch:
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Repeat:
     """`steps` for each value of `axis` from 0 to `count` - 1."""
 
@@ -97,7 +97,7 @@ class Repeat:
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loop:
     """`body` as long as the byte at `flag`, looked at before each turn, is not 0."""
 
@@ -105,7 +105,7 @@ class Loop:
     body: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choose:
     """`then` where the byte at `flag` is not 0, else `otherwise`."""
 
@@ -114,7 +114,7 @@ class Choose:
     otherwise: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Copy:
     """`bytes` bytes from one place to another, which do not overlap."""
 
@@ -123,7 +123,7 @@ class Copy:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WriteTape:
     """Element number `place` (an i64 in device memory) of tape number `tape` becomes the `bytes` bytes at `source`.
 
@@ -136,7 +136,7 @@ class WriteTape:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadTape:
     """The `bytes` bytes at `target` become element number `place` (an i64 in device memory) of tape number `tape`."""
 
@@ -149,7 +149,7 @@ class ReadTape:
 Step: TypeAlias = Launch | Repeat | Loop | Choose | Copy | WriteTape | ReadTape
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlanEntry:
     """One function: `parameters` in, `results` out; its temporaries take `workspace_bytes`, from a multiple of 256 on.
 
@@ -167,7 +167,7 @@ class PlanEntry:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KernelInfo:
     """What is known of a kernel: the user's line, and what one launch does, where that is known."""
 
@@ -178,7 +178,7 @@ class KernelInfo:
     bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """Functions for one architecture such as `sm_90a`, with the PTX of all their kernels."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 import pytest
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.attribute_text import (
     Dense,
@@ -31,7 +31,7 @@ class Fruit(Enum):
     APPLE = "apple"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample(Attributes):
     """One field of each kind."""
 

@@ -8,8 +8,8 @@ lock, and found without one from then on.  A *call* is `{ what is kept, stream, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfold_rt.status import Status
 from tenfoldc.artifact.gpu.driver_text import HostText
 from tenfoldc.artifact.llvm_text import array_constant, string_constant, symbol
@@ -31,7 +31,7 @@ CUBIN, PTX, CONSTANTS = "tenfold.gpu.cubin", "tenfold.gpu.ptx", "tenfold.gpu.con
 """The symbols of the library's data."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """What is loaded into a context: kernels with their dynamic shared memory, and the sizes of the data."""
 

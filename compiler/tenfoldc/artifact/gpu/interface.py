@@ -6,12 +6,12 @@ The text refers to the kernels and to the plan's constants as data of the librar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tenfold_rt.c_names import EntryNames, library_names
 from tenfold_rt.cuda.alignment import ALIGNMENT
 from tenfold_rt.cuda.plan import Launch, Plan, PlanEntry
 from tenfold_rt.cuda.walking import all_steps
+from tenfold_rt.frozen import frozen
 from tenfold_rt.manifest import Entry, Manifest
 from tenfold_rt.status import GpuStatus, Status
 from tenfoldc.artifact import abi, abi_text, python_entry
@@ -20,7 +20,7 @@ from tenfoldc.artifact.gpu.context_text import CONSTANTS, CUBIN, PTX, Kept
 from tenfoldc.artifact.llvm_text import symbol
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Images:
     """What a library holds as data: machine code where there is some, PTX, and constants."""
 

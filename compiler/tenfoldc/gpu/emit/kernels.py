@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.gpu.emit.statements import ThreadText
@@ -50,7 +50,7 @@ _STATIC_SHARED = 48 * 1024
 _NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KernelText:
     """A kernel that has been written: its name and its arguments, memory, then indices of the host's loops, then maps.
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.grid import Grid, both
 from tenfoldc.gpu.lower.threads import BLOCK, FULL, WARP, power_of_two
 from tenfoldc.ir.core import Operation
@@ -70,7 +70,7 @@ def _one_thread_a_line(operation: Operation, ctx: LoweringContext, running: Runn
     return nest(ctx, others, line, private=())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Lines:
     """The lines that a cumulative reduction runs along."""
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.grid import both, logical_not
 from tenfoldc.gpu.lower.sort import Lines, sort_lines
 from tenfoldc.gpu.lower.threads import power_of_two
@@ -136,7 +136,7 @@ def _one_by_one(updates: _Updates, private: Sequence[Buffer] | None) -> Sequence
 # Sorted updates
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Item:
     """What is sorted: whole windows, of which `within` is an element, or single elements."""
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias, cast
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.grid import Grid, both, shift_left, shift_right
 from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES, power_of_two
 from tenfoldc.ir.core import Operation
@@ -57,7 +58,7 @@ _FEW = 4
 """How many times fewer elements than a tile has are worth keeping from each tile alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lines:
     """`count` lines of `size` elements to be sorted by `before`; `write` is given the first `taken` of each."""
 
@@ -168,7 +169,7 @@ def _write_to(buffers: Sequence[Buffer]) -> Write:
 # Runs
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Place:
     """The place `within` a line, or a part of one, that has `length` elements in sorted runs of 2 ** `level` each."""
 
@@ -318,7 +319,7 @@ class _Tiles:
         return [If(scalar.less(slot.within, scalar.index(taken)), tuple(writes))]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Slot:
     """A place in shared memory: of the element `within` tile number `tile` of a line, whose slots begin at `first`.
 

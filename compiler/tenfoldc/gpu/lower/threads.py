@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.ir import Buffer, Statement
 from tenfoldc.loops.traversal import loaded, stored
 
@@ -47,7 +47,7 @@ _PART_ELEMENTS = 8192
 """Elements that a block folds at least before more blocks share a row."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Team:
     """The threads of a block: `threads` fold one row, `rows` such teams are one block.
 

@@ -12,10 +12,10 @@ Rows of the tile are one element longer than is used, so that threads of a warp 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.grid import Grid, both
 from tenfoldc.gpu.lower.threads import BLOCK, SHARED_BYTES, power_of_two, shared_size
 from tenfoldc.loops import scalar
@@ -36,7 +36,7 @@ _Place: TypeAlias = tuple[Expr, Expr]
 """A place in a staged tile: columns first."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TileSide:
     """A loop of the nest: its index and how far it runs."""
 

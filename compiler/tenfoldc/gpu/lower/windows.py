@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import TypeAlias, cast
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.scans import lower_running
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
@@ -30,7 +30,7 @@ Step: TypeAlias = Callable[[Index, Sequence[Expr]], Sequence[Expr]]
 """The carried values after one more place."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Range:
     """The places to look at along one axis: `place(turn)` for `extent` turns, at most `limit`.
 

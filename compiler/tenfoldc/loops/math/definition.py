@@ -9,10 +9,11 @@ target lacks, and leaves the integer in the low bits of the sum.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.ir import Apply, Call, Constant, Expr, Function, Local, Primitive, RareCase
 from tenfoldc.loops.scalar import (
     add,
@@ -88,7 +89,7 @@ def through_f64(function: ScalarFunction, *operands: Expr) -> Expr:
     return convert(function(*(convert(operand, dtypes.f64) for operand in operands)), operands[0].dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Format:
     """How a float is laid out in bits.  `rounder` is 1.5 * 2^mantissa: adding it rounds to a whole number."""
 

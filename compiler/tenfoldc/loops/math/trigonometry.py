@@ -17,10 +17,10 @@ before its last piece is added.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.ir import Constant, Expr, Primitive
 from tenfoldc.loops.math.definition import (
     Double,
@@ -121,7 +121,7 @@ _WIDE_PIECES = 5
 _HALF_PI_REST = 6.123233995736766e-17
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reduced:
     """r = `high` + `low`, and n modulo 4 in the low bits of `quadrant`; |x| = n pi/2 + r."""
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Expr
 from tenfoldc.ops.convolution import ConvolutionAttributes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpatialAxis:
     """Output o takes the input's place o * stride + k * dilation - low under tap k, 0 where that lies outside.
 

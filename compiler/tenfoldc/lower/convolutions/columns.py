@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
@@ -12,7 +12,7 @@ from tenfoldc.lower.convolutions.depth import Depth, DepthBlock
 from tenfoldc.lower.convolutions.staging import Layout
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Columns:
     """The input's part in a product: element (channel, taps, column) lies at
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Constant, Expr, For, Mode, Statement
 from tenfoldc.lower.context import LoweringContext
@@ -18,7 +18,7 @@ _INNER = 64
 """Turns of the inner part, which is walked by a loop per axis; the outer part's index is computed per turn."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DepthBlock:
     """A block: some turns of the outer part, and of the inner part all or, from `first_inner` on, `inner`."""
 

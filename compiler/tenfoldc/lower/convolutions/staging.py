@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, Mode, Statement, Store
 from tenfoldc.lower.context import LoweringContext
@@ -19,7 +19,7 @@ from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.products.product import delinearise
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """Where the element of a channel, an output and a tap lies: channels outside, then each axis by part and place."""
 

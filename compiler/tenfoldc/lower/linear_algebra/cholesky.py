@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Expr, If, Load, Primitive, Statement, Store
@@ -53,7 +53,7 @@ def lower_cholesky(operation: Operation, ctx: LoweringContext, target: Target) -
     return nest(ctx, [math.prod(batch)], one, private=private)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Matrices:
     """Operand and result as a sequence of matrices, of which the lower triangle is spoken of, whichever it is."""
 

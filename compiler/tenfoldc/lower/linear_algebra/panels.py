@@ -8,9 +8,9 @@ solution, for the inner kernel adds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Constant, Expr, For, Load, Mode, MultiplyPanels, Statement, Store
 from tenfoldc.lower.context import LoweringContext
@@ -21,7 +21,7 @@ HEIGHT = 4
 """Rows that are reduced at once; panels are a multiple of it wide."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Panel:
     """Scratch memory of a few columns: `rows` as the inner kernel reads it, `matrix` as it is written."""
 
@@ -39,7 +39,7 @@ class Panel:
         return Store(self.matrix, (row, column), value)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Triangle:
     """A lower triangle: rows of `matrix` from `first_row` on."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Carry, Expr, Load, Local, Primitive, Statement, Store
@@ -58,7 +58,7 @@ def lower_triangular_solve(operation: Operation, ctx: LoweringContext, target: T
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Systems:
     """A batch of systems L x = b with a lower triangle L and several vectors b each."""
 

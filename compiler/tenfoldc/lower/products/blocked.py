@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Statement
 from tenfoldc.lower.context import LoweringContext
@@ -30,7 +31,7 @@ def lower_blocked(
     return BlockedProduct(ctx, product, blocks, operands_in_place(product, blocks, target, decisions)).statements()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InPlace:
     """The operands that are read in place, as matrices; `packable` is the rhs where its rows can be read at all."""
 
@@ -54,7 +55,7 @@ def operands_in_place(product: Product, blocks: Blocking, target: Target, decisi
     return InPlace(None if packs_lhs else lhs, None if packs_rhs else rhs, rhs)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Accumulator:
     """Where sums are held: a row-major matrix, and the place in it of a block's first row and column."""
 
@@ -63,7 +64,7 @@ class _Accumulator:
     column: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Side:
     """One operand in blocks of `block` of its `lines`, each in panels of `width`.
 

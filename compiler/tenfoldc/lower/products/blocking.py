@@ -7,9 +7,10 @@ mc x kc, in L2; a block of the rhs, kc x nc, in L3.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.target import Target
 from tenfoldc.tuning import Decisions
 
@@ -20,7 +21,7 @@ _MOST_VECTORS = 3
 """Vectors per row of a tile that are worth trying."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Blocking:
     """Sizes of the register tile (mr, nr) and of the cache blocks (mc a multiple of mr, nc of nr)."""
 

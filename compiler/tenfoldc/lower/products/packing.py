@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Load, Mode, Statement, Store, TransposeTile
 from tenfoldc.lower.context import LoweringContext
@@ -13,7 +13,7 @@ from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.products.product import Operand
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Span:
     """A block of lines (rows or columns): its first one, its full panels, and whether it has the ragged last one.
 
@@ -28,7 +28,7 @@ class Span:
     has_tail: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DepthSpan:
     """A block of the depth: all channels of some positions, or some channels of one."""
 
@@ -96,7 +96,7 @@ def pack(
     return for_each_panel(ctx, "panel", lines, block.copy)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Block:
     """A block on its way into panels."""
 

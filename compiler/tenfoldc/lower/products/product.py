@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, Load, Primitive, Statement
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operand:
     """One factor.  `read(batch, line, position, channel)` is its element; a line is an lhs's row, an rhs's column.
 
@@ -38,7 +39,7 @@ class Operand:
         return "lines" if self.lines_adjoin else "channels" if self.line_stride is None else "transposed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where the products lie as parts of one row-major matrix: the first row and column of a batch's product."""
 
@@ -47,7 +48,7 @@ class Place:
     column: Callable[[Expr], Expr]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Product:
     """result[b, i, j] = sum over p, c of lhs[b, i, p, c] * rhs[b, j, p, c].
 

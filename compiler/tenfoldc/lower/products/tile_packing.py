@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (
     Axis,
@@ -80,7 +80,7 @@ class TilePacking:
         return self.ctx.scratch("turned", dtypes.u32, (self.parts, *shape))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Step:
     """One step of the depth of one panel, of which `count` lines and `depth_count` factors of each are given."""
 

@@ -15,9 +15,10 @@ it has where there are no tiles.  Which way a block goes depends on its numbers 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (
     Buffer,
@@ -53,7 +54,7 @@ def lower_tiled(
     return _TiledProduct(ctx, product, parts, blocks, target).statements()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Block:
     """A block of columns of one product."""
 

@@ -6,9 +6,8 @@ one of the lhs, all parts of its numbers, stays in the second cache while the pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.matrix_unit import TILE_DEPTH, TILE_LINES, TILE_WORDS, part_products
 from tenfoldc.lower.context import LoweringContext
@@ -33,7 +32,7 @@ _GAIN = 1.1
 """Tiles are taken where they are expected to be so many times as fast."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parts:
     """How many bf16 add up to a number of each operand."""
 
@@ -46,7 +45,7 @@ class Parts:
         return self.lhs == self.rhs == 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tiling:
     """Sizes of the blocks, all multiples of 32."""
 

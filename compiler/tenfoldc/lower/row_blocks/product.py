@@ -7,8 +7,9 @@ block by block.  A contraction along the rows adds each block's part to sums tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.groups import AxisMap, Role, Stage
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Constant, Expr, For, If, Load, Mode, MultiplyPanels, Statement, Store
@@ -27,7 +28,7 @@ _LINE = 16
 """Columns whose totals are written together: where features adjoin in memory, they fill cache lines of their own."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Factor:
     """One operand: its axes in three groups, with the axes of the space that they are."""
 
@@ -47,7 +48,7 @@ class _Factor:
         return total
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Panels:
     """A factor as the inner kernel reads it: packed in panels, or in place in a matrix."""
 

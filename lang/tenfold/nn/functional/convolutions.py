@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tenfold.eager import tensor_function
@@ -16,6 +15,7 @@ from tenfold.nn.functional.arguments import Sizes, batched, per_axis, positive
 from tenfold.promotion import as_dtype, promoted
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ops import ConvDimensionNumbers
@@ -257,7 +257,7 @@ def _kernel_of_transpose(kernel: Var, groups: int) -> Var:
     return reshape_to(permuted(grouped, (0, 2, 1, *axes)), (groups * outputs, inputs // groups, *window))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Patches:
     """Where the windows of `unfold` and `fold` lie on an image."""
 

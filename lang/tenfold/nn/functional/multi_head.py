@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
@@ -20,6 +19,7 @@ from tenfold.promotion import convert, promoted_floating
 from tenfold.random.generator import next_key
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NAME = "multi_head_attention_forward"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Options:
     """What is known while tracing."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -17,6 +16,7 @@ from tenfold.promotion import promoted_floating
 from tenfold.tracing import Array, TensorLike, here, lift, wrap
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ops import Direction
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tenfold.tensor import Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Windows:
     """How windows lie along the spatial axes of a tensor (N, C, spatial axes)."""
 

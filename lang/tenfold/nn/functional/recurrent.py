@@ -10,7 +10,6 @@ of all steps' inputs comes before the loop, which then only adds what the state 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tenfold.control.scans import scan
@@ -25,6 +24,7 @@ from tenfold.random.generator import next_key
 from tenfold.random.keys import fold_in
 from tenfold.tracing import TensorLike, here, wrap
 from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.frozen import frozen
 
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
@@ -35,7 +35,7 @@ State: TypeAlias = "tuple[Tensor, ...]"
 _GATES: dict[Kind, int] = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Weights:
     """The weights of one layer in one direction."""
 

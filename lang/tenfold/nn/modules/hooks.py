@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from tenfold.autograd import Function
 from tenfold.tensor import Tensor
 from tenfold_rt.errors import ArgumentError
+from tenfold_rt.frozen import frozen
 
 if TYPE_CHECKING:
     from tenfold.nn.modules.module import Module
@@ -47,7 +48,7 @@ class RemovableHandle:
         self.remove()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Hook:
     function: Callable[..., Any]
     with_kwargs: bool = False

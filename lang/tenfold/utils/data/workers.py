@@ -10,16 +10,16 @@ import importlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenfold_rt.errors import WorkerTimeoutError
+from tenfold_rt.frozen import frozen
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkerInfo:
     """Which worker of how many runs, with which seed and for which data set."""
 

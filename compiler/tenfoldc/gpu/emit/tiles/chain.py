@@ -16,9 +16,9 @@ tensor cores are given next is what they gave before, in the same registers; sin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.scalar_types import literal, register_type
 from tenfoldc.emit.statements import StatementText
 from tenfoldc.gpu.emit.tiles.filling import Filling
@@ -55,7 +55,7 @@ def multiply_chain(writer: StatementText, statement: MultiplyChain) -> None:
     _Chain(writer, statement).write()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Depths:
     tiling: Tiling
     channels: int
@@ -63,7 +63,7 @@ class _Depths:
     slices: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Handed:
     tiling: Tiling
     rows: int
@@ -75,7 +75,7 @@ class _Handed:
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Stream:
     """What is brought for each stretch of columns: of a product its columns, of a sum its depths."""
 
@@ -86,7 +86,7 @@ class _Stream:
     is_depth: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Cell:
     """Where a register of sums belongs: which of the thread's rows, and which column."""
 

@@ -8,9 +8,9 @@ another, so that the multiplication of an earlier slice lies between.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.scalar_types import literal, memory_type, register_type
 from tenfoldc.gpu.emit.tiles.words import Words
@@ -38,7 +38,7 @@ class Depths(Protocol):
     def slices(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Group:
     """Neighbouring elements that one thread brings: the first one's line in the tile, and its depth in the slice."""
 

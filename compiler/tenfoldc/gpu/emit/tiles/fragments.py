@@ -8,11 +8,11 @@ of a thread's registers belongs.  Which thread holds what of a tensor-core instr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.scalar_types import overload, register_type
 from tenfoldc.gpu.emit.tiles.words import Words
@@ -23,7 +23,7 @@ Offset: TypeAlias = tuple[str, int]
 """A place: a value and a number to add."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slice:
     """A slice in shared memory: where it begins, and how it lies."""
 
@@ -31,7 +31,7 @@ class Slice:
     layout: SliceLayout
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """Neighbouring columns of one row of a chunk that a thread has in these registers."""
 
@@ -119,7 +119,7 @@ class ThreadFragments:
                 yield Piece((self.own_row, row), place, tuple(range(first, first + self.lanes)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Shape:
     """A tensor-core instruction: its sizes, how many registers of each factor and of the sums a thread holds."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.evaluate import Array, evaluate
 from tenfoldc.loops.index_algebra import IndexAlgebra
@@ -20,7 +20,7 @@ _ACCESS_BYTES = 16
 """The widest access of a thread."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lines:
     """The lines of one factor and their depths, as axes with their extents."""
 

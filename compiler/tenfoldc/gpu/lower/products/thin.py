@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.products.factors import Lines, half_behind, is_nearer
 from tenfoldc.gpu.lower.products.shared_sums import SharedSums
 from tenfoldc.gpu.lower.products.tilings import multiprocessors
@@ -33,7 +33,7 @@ _BLOCKS_EACH = 4
 """Blocks for each multiprocessor, so that enough is being read at one time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Team:
     """`threads` threads fold a row, `rows` teams are a block; the threads of a team are `stride` apart.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.products.factors import Lines, half_behind, tile_factor, written_together
 from tenfoldc.gpu.lower.products.shared_sums import SharedSums
 from tenfoldc.gpu.lower.products.tilings import Cut, cut, multiprocessors
@@ -59,7 +59,7 @@ def _element(ctx: LoweringContext, operand: Operand) -> Expr:
     return operand.read(axes[0], axes[1], axes[2], axes[3])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Place:
     """Where a block's tile is: its part of the depth, its product, and its numbers in rows and columns of tiles."""
 

@@ -7,9 +7,8 @@ and, where blocks share sums, the time to add up the parts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.tensor_maps import RUN_BYTES
 from tenfoldc.loops.tiles import Multiplier, Tiling
 from tenfoldc.target import Target
@@ -32,7 +31,7 @@ _RATES = {Multiplier.FMA: 128, Multiplier.F64: 150, Multiplier.TF32: 450, Multip
 """Multiplications of a multiprocessor in one cycle, in tiles of efficiency 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Candidate:
     """A tiling, and how well its tiles are multiplied, 1 being best."""
 
@@ -86,7 +85,7 @@ def candidates(multiplier: Multiplier) -> list[Candidate]:
             ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cut:
     """A tiling, and over how many blocks the depth of each tile is shared out."""
 

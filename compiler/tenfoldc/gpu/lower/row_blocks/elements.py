@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.products.factors import unscaled
 from tenfoldc.ir.core import Operation, Value
 from tenfoldc.ir.groups import AxisMap, Group, Role, RowBlocks, Stage
@@ -28,7 +28,7 @@ class NoChainError(Exception):
     """Row blocks are nothing that a chain of products computes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Fold:
     """A reduction along the columns: `element` of a row and column, `result` for the row."""
 
@@ -38,7 +38,7 @@ class Fold:
     result: Local
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Sum:
     """A contraction along columns or rows: of `element` of a row and column with operand `other`."""
 

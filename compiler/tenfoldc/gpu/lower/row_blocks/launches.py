@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.products.factors import Lines, half_behind, tile_factor, written_together
 from tenfoldc.gpu.lower.row_blocks.elements import ChainElements, NoChainError, Sum, anchor_of
 from tenfoldc.gpu.lower.row_blocks.passes import Passes, PlacedSum
@@ -72,7 +72,7 @@ def chain_launches(chain: ChainElements, target: Target) -> tuple[list[Statement
     return statements, list(kept.values())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Side:
     """Which axis of the space a launch's blocks have lines of, and along which they go."""
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.row_blocks.elements import Fold
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Apply, Call, Constant, Expr, Local, Primitive
@@ -25,7 +25,7 @@ from tenfoldc.ops.reducer import Reducer, recognise
 Finish = Callable[[Expr], Expr]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Online:
     """`numerator` is to be added up: `finish` of its sum is that of the element.
 
@@ -38,7 +38,7 @@ class Online:
     finish: Finish
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Split:
     """An element as `finish` of a numerator, in which the exponential `power` occurs once, as a factor."""
 

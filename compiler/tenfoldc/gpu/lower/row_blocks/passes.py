@@ -6,9 +6,9 @@ What needs the result of a fold waits for the pass after it, unless it has an on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.gpu.lower.row_blocks.elements import ChainElements, Fold, Sum
 from tenfoldc.gpu.lower.row_blocks.online import Online, online
 from tenfoldc.loops import scalar
@@ -18,7 +18,7 @@ from tenfoldc.lower.folding import neutral
 from tenfoldc.ops.reducer import Reducer, recognise
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class PlacedSum:
     """A sum in its pass: `element` is added up, after what was added up before is multiplied by `factor`."""
 

@@ -5,13 +5,12 @@ Each entry says what is fitted and names the constant that holds the result; tes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import mpmath
 import numpy as np
 from mpmath import mpf
 
 from tenfold_rt import dtypes
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops.math import error_function, exponential, gamma, inverse_trigonometry, logarithm, trigonometry
 from tenfoldc.loops.math.coefficients.remez import Problem, rounded
 
@@ -23,7 +22,7 @@ _THIRD = 1 / 3 + 1e-7
 _SQRT_HALF_ATANH = 0.1715729
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """A fit, the float format of its coefficients, and the constant in use, without the coefficients known before."""
 

@@ -10,11 +10,13 @@ A tool of developers, whose results stand in the modules beside this folder: not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import mpmath
 import numpy as np
 from mpmath import mpf
+
+from tenfold_rt.frozen import frozen
 
 Function = Callable[[mpf], mpf]
 DIGITS = 50
@@ -28,7 +30,7 @@ def itself(x: mpf) -> mpf:
     return x
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """Find a polynomial in `variable` of the argument near `function` on [low, high].
 
@@ -45,7 +47,7 @@ class Problem:
     fixed: tuple[mpf, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fit:
     """The coefficients, lowest first, and the largest weighted error."""
 
@@ -53,7 +55,7 @@ class Fit:
     error: mpf
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Sample:
     """A point: the polynomial's variable, the function and the weight.
 
