@@ -24,6 +24,7 @@ from tenfold.program import (
     COMPILING,
     Program,
     Traced,
+    collector_paused,
     compile_traced,
     compiler,
     gpu_compiler,
@@ -175,7 +176,8 @@ class Compiled(Generic[P, R]):
         with GRAPH.lock, COMPILING:  # in this order: what is recorded may be run by a trace
             program = next((each for each in self._programs.get(request, ()) if each.holds()), None)
             if program is None:
-                traced = self._trace(request)
+                with collector_paused():
+                    traced = self._trace(request)
                 if self._tune and traced.device is CPU:
                     tune_module(traced.module)
                 program = compile_traced(traced) if traced.effects is None else Effectful(traced, self._threads)

@@ -68,20 +68,19 @@ FORK_LOCKS: list[Any] = [COMPILING]
 
 
 @contextlib.contextmanager
-def _compiling() -> Generator[None]:
-    """Hold `COMPILING`, and look for no cycles of garbage meanwhile.
+def collector_paused() -> Generator[None]:
+    """Look for no cycles of garbage meanwhile.
 
-    Compiling makes many objects and next to no garbage, but their number alone would have the collector walk through
-    all that the process holds, which takes longer than compiling a small program where that is much.
+    Tracing and compiling make many objects and next to no garbage, but their number alone would have the collector
+    walk through all that the process holds, which takes longer than compiling a small program where that is much.
     """
-    with COMPILING:
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            yield
-        finally:
-            if collects:
-                gc.enable()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Hold:
@@ -292,7 +291,7 @@ def compiled_plan(module: Module, device: Device) -> LoadedPlan:
     running = importlib.import_module("tenfold_rt.cuda.run")  # which a program without a GPU never needs
     plan = None if stored is None else running.Plan.from_bytes(stored)
     if plan is None:
-        with _compiling():
+        with COMPILING, collector_paused():
             plan = gpu_compiler().compile_plan(module, target=machine, library=module.entries[0])
         cache.write(key, plan.to_bytes(), ".plan")
     return running.LoadedPlan(plan, gpu(device))
@@ -335,7 +334,7 @@ def _library_file(module: Module, recording: Recording | None = None) -> Path:
     if path is None:
         name = module.entries[0]
         observe = None if recording is None else recording.ended
-        with _compiling():
+        with COMPILING, collector_paused():
             code, _ = compiler().compile_module(
                 module,
                 target=machine,

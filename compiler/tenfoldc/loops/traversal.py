@@ -47,9 +47,16 @@ def inner_statements(statement: Statement) -> tuple[Statement, ...]:
 
 def walk_statements(statements: Iterable[Statement]) -> Iterator[Statement]:
     """Every statement, outer before inner, in order."""
-    for statement in statements:
-        yield statement
-        yield from walk_statements(inner_statements(statement))
+    pending = [iter(statements)]
+    while pending:
+        for statement in pending[-1]:
+            yield statement
+            inner = inner_statements(statement)
+            if inner:
+                pending.append(iter(inner))
+                break
+        else:
+            pending.pop()
 
 
 def operands_of(expression: Expr) -> tuple[Expr, ...]:
@@ -148,7 +155,9 @@ def all_expressions(statements: Iterable[Statement]) -> Iterator[Expr]:
 
 def loaded(statements: Iterable[Statement]) -> Iterator[Buffer]:
     """The buffers that `statements` read, with repetitions, as they are named there (views are not resolved)."""
+    roots: list[Expr] = []
     for statement in walk_statements(statements):
+        roots.extend(roots_of(statement))
         if isinstance(statement, MultiplyPanels | MultiplyStrip):
             yield from (statement.lhs, statement.rhs)
             if statement.accumulate:
@@ -159,7 +168,7 @@ def loaded(statements: Iterable[Statement]) -> Iterator[Buffer]:
             yield statement.tape
             if isinstance(statement, WriteTape):
                 yield statement.source
-    for expression in all_expressions(statements):
+    for expression in expressions(roots):
         if isinstance(expression, Load):
             yield expression.buffer
 

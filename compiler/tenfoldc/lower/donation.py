@@ -7,17 +7,20 @@ from dataclasses import replace
 from tenfoldc.loops.aliasing import may_share
 from tenfoldc.loops.ir import Buffer, Kernel, Program
 from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.traversal import loaded, owners, stored
 from tenfoldc.lower.copying import copy_buffer
 from tenfoldc.lower.storage import Storage
 
 
 def protect_donated(program: Program, storage: Storage) -> Program:
     """`program` with those results computed apart and copied at the end that would spoil the parameter they replace."""
-    statements = [statement for kernel in program.kernels for statement in kernel.body]
+    statements = [statement for kernel in program.kernels for statement in kernel.body] if program.donated else []
+    touched = [(statement, owners([*loaded((statement,)), *stored((statement,))])) for statement in statements]
     apart: dict[Buffer, Buffer] = {}
     for parameter, result in program.donated:
         source, target = program.parameters[parameter], program.results[result]
-        if not may_share(statements, source, target):
+        either = {source.storage, target.storage}
+        if not may_share([statement for statement, buffers in touched if either & buffers], source, target):
             apart[target] = storage.temporary(target.dtype, target.shape)
     if not apart:
         return program

@@ -38,7 +38,7 @@ from tenfoldc.loops.ir import (
     StreamCopy,
 )
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import expressions, loaded, operands_of, roots_of
+from tenfoldc.loops.traversal import expressions, loaded, operands_of, owners, roots_of
 from tenfoldc.schedule.cost import Costs
 from tenfoldc.schedule.ragged import is_plain
 
@@ -62,15 +62,16 @@ class Streaming:
 
     def __init__(self, program: Program) -> None:
         donated = {program.results[result].storage for _, result in program.donated}
-        read = {buffer.storage for kernel in program.kernels for buffer in loaded(kernel.body)}
         results = {buffer.storage for buffer in program.results} - donated
         temporaries = {buffer.storage for buffer in program.temporaries}
-        self._large = {b for b in results - read if b.nbytes >= _RESULT_BYTES}
-        self._large |= {b for b in temporaries | results if b.nbytes >= _READ_BYTES}
+        self._large = {b for b in temporaries | results if b.nbytes >= _READ_BYTES}
+        unread = {b for b in results - self._large if b.nbytes >= _RESULT_BYTES}
+        if unread:
+            self._large |= unread - owners(b for kernel in program.kernels for b in loaded(kernel.body))
 
     def kernel(self, kernel: Kernel) -> Kernel:
         """`kernel` with the copies that gain."""
-        targets = self._large - {buffer.storage for buffer in loaded(kernel.body)}
+        targets = self._large and self._large - owners(loaded(kernel.body))
         if not targets:
             return kernel
         rewriting = _Rewriting(targets)
