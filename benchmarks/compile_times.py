@@ -10,6 +10,7 @@ from benchmarks.measure import Timing, child, conditions, is_installed, timing
 from benchmarks.report import Section, skipped
 
 _PEERS = ("jax",)
+_ROWS = {"": ("first call",), ", import included": ("import", "first call"), ", CPU time": ("first call, CPU",)}
 _STEPS = ("MLP 784-512-256-10 b128", "CNN b64 28x28", "transformer block b4 t128 d256")
 
 
@@ -29,8 +30,10 @@ def section(rounds: int, lengths: Sequence[int], *, peers: bool) -> Section:
                     library = name.partition(",")[0]
                     arguments = ["-m", "benchmarks.first_call", library, program]
                     samples[name].append(child(arguments, {"TENFOLD_CACHE_DIR": cache}))
-        for unit, suffix in (("first call", ""), ("first call, CPU", ", CPU time")):
-            rows[label + suffix] = {name: timing([run[unit] for run in runs]) for name, runs in samples.items()}
+        for suffix, units in _ROWS.items():
+            rows[label + suffix] = {
+                name: timing([sum(run[unit] for unit in units) for run in runs]) for name, runs in samples.items()
+            }
     return Section(
         "compile",
         "Compiling: the first call beyond the import, in fresh processes",
