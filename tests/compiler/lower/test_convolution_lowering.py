@@ -8,7 +8,7 @@ import pytest
 from plain_context import Lowering
 
 from tenfoldc import ops
-from tenfoldc.loops.ir import Apply, Constant, For, If, Load, Mode, MultiplyPanels, Primitive, Store
+from tenfoldc.loops.ir import Apply, Constant, For, If, Load, Mode, MultiplyPanels, Prefetch, Primitive, Store
 from tenfoldc.loops.traversal import expressions, walk_statements
 from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.ops.convolution import ConvDimensionNumbers
@@ -158,6 +158,23 @@ def test_the_windows_are_never_in_memory():
 def test_a_pointwise_convolution_reads_the_input_as_it_lies():
     lowering = lowered(convolution(numbers(2)), whole_numbers((2, 32, 8, 8), (64, 32, 1, 1)), V3)
     assert {buffer.name for buffer in lowering.context.scratches} == {"lhs_panels", "rhs_panels"}
+
+
+@pytest.mark.parametrize(("features", "side"), [(64, 8), (20, 9), (6, 5)])
+def test_the_next_panel_of_an_input_in_place_is_asked_for_while_one_is_multiplied(features, side):
+    lowering = lowered(convolution(numbers(2)), whole_numbers((2, 32, side, side), (features, 32, 1, 1)), V3)
+    (columns,) = [s for s in lowering.statements[-1].body if isinstance(s, For) and "column_panel" in s.axis.name]
+    (rows,) = [s for s in columns.body if isinstance(s, For) and "row_panel" in s.axis.name]
+    asks, tile = rows.body
+    assert isinstance(asks.body[0], Prefetch)
+    assert isinstance(tile, MultiplyPanels)
+    assert -(-features // tile.rows) * asks.extent.value >= 32  # all channels
+
+
+def test_staged_inputs_and_the_only_panel_are_not_asked_for():
+    for x, w in [((2, 32, 4, 4), (8, 32, 1, 1)), ((2, 32, 9, 9), (8, 32, 2, 2))]:
+        statements = lowered(convolution(numbers(2)), whole_numbers(x, w), V3).statements
+        assert not any(isinstance(s, Prefetch) for s in walk_statements(statements))
 
 
 def test_zeros_of_a_spread_input_are_not_multiplied():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, Statement, Store
+from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, Prefetch, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.convolutions.depth import Depth, DepthBlock
 from tenfoldc.lower.convolutions.staging import Layout
@@ -50,6 +50,14 @@ class Columns:
         whole = self._copy(depth, block, origin, one_piece, count, panels, panel)
         place = scalar.rem(first, scalar.index(run))
         return [If(scalar.less_equal(place, scalar.index(run - self.width)), tuple(whole), tuple(pieces))]
+
+    def ask(self, block: DepthBlock, origin: Expr, column: Expr, first_turn: Expr, turns: int) -> Statement:
+        """Ask for some turns of a column of an input under a single tap; it may lie beyond the last one."""
+        turn = self.ctx.axis("ahead", turns)
+        channel = scalar.add(block.first_outer, scalar.add(first_turn, turn))
+        row = scalar.add(origin, scalar.mul(channel, scalar.index(self.layout.plane)))
+        asked = Prefetch(self.memory, (scalar.add(row, self.layout.of_output(column)),))
+        return For(turn, scalar.index(turns), (asked,))
 
     def _pieces(self, first: Expr) -> list[tuple[Expr, Expr]]:
         """Where each run that a panel may meet lies in memory, and its first lane; beyond the panel if not met."""

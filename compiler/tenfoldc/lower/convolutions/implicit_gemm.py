@@ -8,7 +8,7 @@ Rows are output features, columns outputs, the depth all taps of all channels.  
         for each block u of columns:
             for each block t of the depth:
                 copy the input into panels of nr columns, one after the other
-                multiply: for each of them all panels of the kernel
+                multiply: for each of them all panels of the kernel, and ask for the next of an input in place
             hand the sums to the consumers
 
 Columns are the outputs of one image, or, where an image has few, the images of each output: the input is then staged
@@ -20,12 +20,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.convolutions.axes import SpatialAxis, images_axis
 from tenfoldc.lower.convolutions.columns import Columns
-from tenfoldc.lower.convolutions.depth import Depth
+from tenfoldc.lower.convolutions.depth import Depth, DepthBlock
 from tenfoldc.lower.convolutions.staging import Layout, stage, staged_size
 from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.loop_nest import nest, turns
@@ -55,6 +56,18 @@ def lower_implicit_gemm(
 ) -> list[Statement]:
     """The outputs along `axes`, of floats; `is_whole`: these are all outputs.  No size is 0."""
     return _ImplicitGemm(ctx, windows, axes, target, decisions, is_whole).statements()
+
+
+@frozen
+class _Asked:
+    """The part of an input in place whose panels are asked for ahead.
+
+    A panel has a cache line of each channel, far apart, which no processor foresees: copying it would wait for memory,
+    while the multiplication of the panel before it leaves memory idle.
+    """
+
+    block: DepthBlock
+    origin: Expr
 
 
 class _ImplicitGemm:
@@ -169,7 +182,8 @@ class _ImplicitGemm:
         def rows(v: Expr) -> Callable[[Expr, int], list[Statement]]:
             part = span(self.rows, height, self.mr, v)
             first = scalar.add(panels, scalar.mul(v, scalar.index(height // self.mr)))
-            return self._tiles(b, part, columns, first, block.depth, _is_first(chunk, t))
+            asked = None if self.is_staged or row_blocks > 1 else _Asked(block, origin)
+            return self._tiles(b, part, columns, first, block.depth, _is_first(chunk, t), asked)
 
         if row_blocks == 1:
             tiles = rows(_ZERO)
@@ -181,7 +195,14 @@ class _ImplicitGemm:
         ]
 
     def _tiles(
-        self, b: Expr, rows: Span, columns: Span, first_panel: Expr, depth: Expr, is_first: Expr | None
+        self,
+        b: Expr,
+        rows: Span,
+        columns: Span,
+        first_panel: Expr,
+        depth: Expr,
+        is_first: Expr | None,
+        asked: _Asked | None,
     ) -> Callable[[Expr, int], list[Statement]]:
         """The tiles of some rows, by the panel of columns that they are in and its width."""
         matrix, top, left = self._sums_of(b, columns)
@@ -203,13 +224,23 @@ class _ImplicitGemm:
                         accumulate=accumulate,
                     )
 
+                before = [] if asked is None else self._ask(asked, columns, panel, row)
                 if is_first is None:
-                    return [tile(False)]
-                return [If(is_first, (tile(False),), (tile(True),))]
+                    return [*before, tile(False)]
+                return [*before, If(is_first, (tile(False),), (tile(True),))]
 
             return for_each_panel(self.ctx, "row_panel", rows, row_panel)
 
         return column_panel
+
+    def _ask(self, asked: _Asked, columns: Span, panel: Expr, row: Expr) -> list[Statement]:
+        """Ask for a part of the panel of columns after `panel`, of as many as there are panels of rows."""
+        if self.columns <= self.nr:
+            return []
+        part = -(-self.depth.kc // self.row_panels)
+        last = scalar.sub(scalar.mul(scalar.add(panel, scalar.index(2)), scalar.index(self.nr)), scalar.index(1))
+        column, first_turn = scalar.add(columns.first, last), scalar.mul(row, scalar.index(part))
+        return [self.input.ask(asked.block, asked.origin, column, first_turn, part)]
 
     def _sums_of(self, b: Expr, columns: Span) -> tuple[Buffer, Expr, Expr]:
         """Where the sums of a block are held, and the row and column of their first."""
