@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tenfold_rt.errors import VerificationError
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
+from tenfoldc.emit.interleaving import interleave_count
 from tenfoldc.emit.micro_kernel import multiply_panels
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.outlined import lanes_properties
@@ -17,18 +18,14 @@ from tenfoldc.emit.tapes import read_tape, write_tape
 from tenfoldc.emit.tile_strip import multiply_strip, request_matrix_unit
 from tenfoldc.emit.transpose_tile import transpose_tile
 from tenfoldc.loops.ir import (
-    Apply,
     Barrier,
     Buffer,
-    Call,
     Carry,
     Combine,
     Constant,
-    Expr,
     For,
     If,
     Launch,
-    Load,
     Mode,
     MultiplyChain,
     MultiplyPanels,
@@ -44,12 +41,7 @@ from tenfoldc.loops.ir import (
     While,
     WriteTape,
 )
-from tenfoldc.loops.traversal import operands_of, walk_statements
-
-_LONG_BODY = 12
-"""Operations above which one turn of a vector loop fills the reorder buffer before its chain of results is done: two
-turns side by side then overlap, worth more than the constants and values that 16 registers cannot hold."""
-
+from tenfoldc.loops.traversal import walk_statements
 
 _CALLS = (MultiplyPanels, MultiplyStrip, TransposeTile, StreamCopy, WriteTape, ReadTape)
 """Statements that are calls of functions that do much: a loop of them gains nothing by being unrolled."""
@@ -264,8 +256,8 @@ class StatementText(ExpressionText):
             return self.module.loop_metadata(['!"llvm.loop.unroll.full"'])
         if any(map(_is_long, walk_statements(loop.body))):
             return self.module.loop_metadata([_NOT_UNROLLED])
-        if loop.mode is Mode.VECTOR and _size(loop) > _LONG_BODY:
-            return self.module.loop_metadata(['!"llvm.loop.interleave.count", i32 2'])
+        if loop.mode is Mode.VECTOR and (count := interleave_count(loop)) is not None:
+            return self.module.loop_metadata([f'!"llvm.loop.interleave.count", i32 {count}'])
         return ""
 
 
@@ -273,28 +265,3 @@ def _is_long(statement: Statement) -> bool:
     if not isinstance(statement, For):
         return isinstance(statement, While)
     return not isinstance(statement.extent, Constant) or statement.extent.value >= _LONG_LOOP
-
-
-def _size(loop: For) -> int:
-    """How many primitives one turn of a loop computes, calls counted with their bodies."""
-    roots = [root for statement in loop.body for root in _roots(statement)]
-    return _primitives(roots + [carry.next for carry in loop.carries])
-
-
-def _roots(statement: Statement) -> Iterator[Expr]:
-    if isinstance(statement, Store):
-        yield statement.value
-
-
-def _primitives(roots: Sequence[Expr]) -> int:
-    pending, seen, count = list(roots), set[Expr](), 0
-    while pending:
-        expression = pending.pop()
-        if expression in seen or isinstance(expression, Load):
-            continue
-        seen.add(expression)
-        pending.extend(operands_of(expression))
-        count += isinstance(expression, Apply)
-        if isinstance(expression, Call):
-            count += _primitives([expression.function.body])
-    return count
