@@ -37,8 +37,11 @@ def add(x: Expr, y: Expr) -> Expr:
 
 
 def sub(x: Expr, y: Expr) -> Expr:
-    if isinstance(y, Constant) and y.dtype.is_integer and y.value == 0:
-        return x
+    if isinstance(y, Constant) and y.dtype.is_integer:
+        if y.value == 0:
+            return x
+        if isinstance(x, Constant) and x.dtype == dtypes.i64:
+            return Constant(int(x.value) - int(y.value), x.dtype)
     return apply(Primitive.SUB, x, y)
 
 
@@ -56,6 +59,8 @@ def mul(x: Expr, y: Expr) -> Expr:
 
 
 def div(x: Expr, y: Expr) -> Expr:
+    if isinstance(y, Constant) and y.dtype.is_integer and y.value == 1:
+        return x
     return apply(Primitive.DIV, x, y)
 
 
@@ -81,10 +86,14 @@ def abs_(x: Expr) -> Expr:
 
 
 def maximum(x: Expr, y: Expr) -> Expr:
+    if isinstance(x, Constant) and isinstance(y, Constant) and x.dtype == dtypes.i64:
+        return Constant(max(int(x.value), int(y.value)), x.dtype)
     return apply(Primitive.MAX, x, y)
 
 
 def minimum(x: Expr, y: Expr) -> Expr:
+    if isinstance(x, Constant) and isinstance(y, Constant) and x.dtype == dtypes.i64:
+        return Constant(min(int(x.value), int(y.value)), x.dtype)
     return apply(Primitive.MIN, x, y)
 
 

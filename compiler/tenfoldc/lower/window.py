@@ -1,11 +1,13 @@
 """Lowering of window reductions and select-and-scatter.
 
 A row of windows along the last axis is worked on at a time: the loops over the steps of a window lie outside, the
-loop over the row inside, so that the innermost loop runs through memory in order.  Where windows hang over an
-edge, the range of a loop is clipped before it starts.  Three forms of `reduce_window`:
+loop over the row inside, so that the innermost loop runs through memory in
+order.  Where windows hang over an edge, the range of a loop is clipped before it starts.  Four forms of
+`reduce_window`:
 
     running    windows from one end of an axis: each result from its neighbour, as in a cumulative sum
     direct     few steps, none of which leaves the operand: one expression per result
+    separable  a body that may be reordered: axis by axis (`tenfoldc.lower.separable_windows`)
     rows       all others: a row of accumulators, step by step
 """
 
@@ -24,7 +26,9 @@ from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Load, Local, Statement, S
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.disjoint_windows import lower_tiled_select_and_scatter, windows_tile
 from tenfoldc.lower.loop_nest import bind, loop, nest, write_result
-from tenfoldc.lower.window_steps import always_inside, clipped, meets, nearest, window_steps
+from tenfoldc.lower.separable_windows import lower_separable, windows_separate
+from tenfoldc.lower.window_steps import always_inside, clipped, meets, nearest, visit_steps, window_steps
+from tenfoldc.lower.window_values import elements_at, initial_values, write_all, write_initial_values
 from tenfoldc.ops.window import (
     ReduceWindowAttributes,
     RunningAxis,
@@ -83,21 +87,18 @@ def _visit_row(
         scalar.add(scalar.mul(window, scalar.index(row.stride)), scalar.mul(step, scalar.index(row.window_dilation))),
         scalar.index(row.low),
     )
-    above = [window_steps(axis, place) for axis, place in zip(axes[:-1], outer, strict=True)]
-    taken = [context.axis("step", steps.limit) for steps in above]
-    element = [steps.element(axis) for steps, axis in zip(above, taken, strict=True)]
     place = scalar.sub(window, start)
-    if row.base_dilation > 1:
-        visited = visit(place, (*element, nearest(row, position)))
-        inner: Sequence[Statement] = (If(meets(row, position), tuple(visited)),)
-    else:
-        inner = visit(place, (*element, position))
-    statements = loop(step, scalar.index(row.window), loop(along, count, inner))
-    for steps, axis in zip(reversed(above), reversed(taken), strict=True):
-        if steps.guard is not None:
-            statements = (If(steps.guard(axis), statements),)
-        statements = loop(axis, steps.extent, statements)
-    return statements
+
+    def visit_line(element: Sequence[Expr]) -> Sequence[Statement]:
+        inner: Sequence[Statement]
+        if row.base_dilation > 1:
+            visited = visit(place, (*element, nearest(row, position)))
+            inner = (If(meets(row, position), tuple(visited)),)
+        else:
+            inner = visit(place, (*element, position))
+        return loop(step, scalar.index(row.window), loop(along, count, inner))
+
+    return visit_steps(context, axes[:-1], outer, visit_line)
 
 
 def _each_row(
@@ -141,35 +142,24 @@ def lower_reduce_window(operation: Operation, context: LoweringContext) -> Seque
     operand = operation.operands[0].type
     axes = attributes.axes(operand.sizes)
     running = running_axis(attributes, operand.shape)
+    if operation.results[0].type.size == 0:
+        return ()
     if operand.size == 0:
         return write_initial_values(operation, context)
     if running is not None:
         return _lower_running(operation, context, running)
-    if math.prod(axis.window for axis in axes) <= DIRECT_STEPS and all(map(always_inside, axes)):
+    direct = math.prod(axis.window for axis in axes) <= DIRECT_STEPS and all(map(always_inside, axes))
+    if windows_separate(operation, axes) and not (direct and _meets_once(axes)):
+        return lower_separable(operation, context, axes)
+    if direct:
         return _lower_direct(operation, context, axes)
     return _lower_rows(operation, context, axes)
 
 
-def initial_values(operation: Operation, context: LoweringContext) -> list[Expr]:
-    """What the windows of a `reduce_window` begin with."""
-    count = len(operation.results)
-    return [context.read(count + number, ()) for number in range(count)]
-
-
-def elements_at(operation: Operation, context: LoweringContext, index: Index) -> list[Expr]:
-    """The elements of the tensors that a `reduce_window` combines."""
-    return [context.read(number, index) for number in range(len(operation.results))]
-
-
-def write_all(context: LoweringContext, index: Index, values: Sequence[Expr]) -> list[Statement]:
-    """Write an element of each result."""
-    return [statement for number, value in enumerate(values) for statement in context.write(index, value, number)]
-
-
-def write_initial_values(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
-    """Results of windows over tensors without elements."""
-    inits = initial_values(operation, context)
-    return nest(context, operation.results[0].type.sizes, lambda index: write_all(context, index, inits))
+def _meets_once(axes: Sequence[WindowAxis]) -> bool:
+    """Whether windows overlap along one axis at most, so that there is nothing to share between axes."""
+    overlapping = [axis for axis in axes if axis.window * axis.windows > axis.size]
+    return len(overlapping) <= 1
 
 
 def _lower_direct(operation: Operation, context: LoweringContext, axes: Sequence[WindowAxis]) -> Sequence[Statement]:

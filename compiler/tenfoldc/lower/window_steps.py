@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Expr
+from tenfoldc.loops.ir import Expr, If, Statement
+from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.loop_nest import loop
 from tenfoldc.ops.window import WindowAxis
 
 
@@ -66,6 +68,23 @@ def window_steps(axis: WindowAxis, window: Expr) -> Steps:
         lambda step: nearest(axis, position(step)),
         lambda step: meets(axis, position(step)),
     )
+
+
+def visit_steps(
+    context: LoweringContext,
+    axes: Sequence[WindowAxis],
+    windows: Sequence[Expr],
+    visit: Callable[[Sequence[Expr]], Sequence[Statement]],
+) -> Sequence[Statement]:
+    """`visit` every element along `axes` of the window whose numbers along them are `windows`."""
+    all_steps = [window_steps(axis, window) for axis, window in zip(axes, windows, strict=True)]
+    taken = [context.axis("step", steps.limit) for steps in all_steps]
+    statements = visit([steps.element(axis) for steps, axis in zip(all_steps, taken, strict=True)])
+    for steps, axis in zip(reversed(all_steps), reversed(taken), strict=True):
+        if steps.guard is not None:
+            statements = (If(steps.guard(axis), tuple(statements)),)
+        statements = loop(axis, steps.extent, statements)
+    return statements
 
 
 def meets(axis: WindowAxis, position: Expr) -> Expr:

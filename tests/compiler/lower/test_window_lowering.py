@@ -12,9 +12,9 @@ from tenfold_rt import dtypes
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.types import TensorType
-from tenfoldc.loops.ir import For, Store
+from tenfoldc.loops.ir import Apply, Expr, For, Primitive, Store
 from tenfoldc.loops.traversal import walk_statements
-from tenfoldc.lower import window
+from tenfoldc.lower import separable_windows, window
 from tenfoldc.lower.window import lower_reduce_window, lower_select_and_scatter
 from tenfoldc.ops import Direction, Reducer, ReduceWindowAttributes
 
@@ -52,21 +52,81 @@ def reduce_windows(body: ops.reducer.Body, attributes: ReduceWindowAttributes) -
 def row(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Rows that hold all windows, and rows of three."""
     monkeypatch.setattr(window, "ROW", request.param)
+    if request.param == 3:
+        monkeypatch.setattr(separable_windows, "ROOM", 18)
+        monkeypatch.setattr(separable_windows, "COLUMNS", 3)
     return request.param
 
 
+def halve_and_add(x: Var, y: Var) -> Sequence[Var]:
+    """A body that depends on the order of the elements."""
+    return (ops.add(ops.multiply(x, ops.full_like(x, 0.5)), y),)
+
+
+BODIES = {reducer.value: ops.body_of(reducer) for reducer in (Reducer.SUM, Reducer.MAX, Reducer.MIN, Reducer.PRODUCT)}
+BODIES["ordered"] = halve_and_add
+
+
 @pytest.mark.parametrize("windows", WINDOWS)
-@pytest.mark.parametrize("reducer", [Reducer.SUM, Reducer.MAX])
-def test_windows_of_every_kind(reducer: Reducer, windows: str, row: int):
+@pytest.mark.parametrize("body", BODIES)
+def test_windows_of_every_kind(body: str, windows: str, row: int):
     x = np.random.default_rng(61).standard_normal((2, 5, 7))
-    assert_lowered(reduce_windows(ops.body_of(reducer), WINDOWS[windows]), [x, np.array(0.25)], lower_reduce_window)
+    assert_lowered(reduce_windows(BODIES[body], WINDOWS[windows]), [x, np.array(0.25)], lower_reduce_window)
+
+
+@pytest.mark.parametrize("body", ["sum", "ordered"])
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_windows_as_native_code(windows: str, body: str, row: int, load_program: LoadProgram):
+    x = np.random.default_rng(60).standard_normal((2, 5, 7))
+    build = reduce_windows(BODIES[body], WINDOWS[windows])
+    assert_lowered(build, [x, np.array(0.25)], lower_reduce_window, load_program)
+
+
+@pytest.mark.parametrize("reducer", [Reducer.SUM, Reducer.MAX, Reducer.AND, Reducer.OR])
+def test_windows_of_integers(reducer: Reducer, row: int):
+    x = np.random.default_rng(68).integers(-100, 100, (2, 5, 7))
+    build = reduce_windows(ops.body_of(reducer), WINDOWS["padded"])
+    assert_lowered(build, [x, np.array(3)], lower_reduce_window)
+
+
+@pytest.mark.parametrize("padding", [(0, 0), (20, 25)])
+def test_windows_of_many_steps(padding: tuple[int, int], row: int, load_program: LoadProgram):
+    x = np.random.default_rng(69).standard_normal((3, 50))
+    attributes = ReduceWindowAttributes((2, 40), (1, 3), padding=((1, 0), padding))
+    assert_lowered(reduce_windows(BODIES["sum"], attributes), [x, np.array(0.25)], lower_reduce_window, load_program)
 
 
 @pytest.mark.parametrize("windows", WINDOWS)
-def test_windows_as_native_code(windows: str, load_program: LoadProgram):
-    x = np.random.default_rng(60).standard_normal((2, 5, 7))
-    build = reduce_windows(ops.body_of(Reducer.SUM), WINDOWS[windows])
-    assert_lowered(build, [x, np.array(0.25)], lower_reduce_window, load_program)
+def test_the_largest_of_a_window_is_nan_where_the_window_holds_one(windows: str, load_program: LoadProgram):
+    x = np.random.default_rng(70).standard_normal((2, 5, 7))
+    x[1, 2, 3], x[0, 4, 6], x[1, 0, 0] = np.nan, -np.nan, -np.inf
+    build = reduce_windows(BODIES["max"], WINDOWS[windows])
+    assert_lowered(build, [x, np.array(-np.inf)], lower_reduce_window, load_program)
+
+
+def test_a_sum_of_negative_zeros_stays_one():
+    """What stands in for padding adds nothing, not even a sign."""
+    x = np.full((3, 4), -0.0)
+    attributes = ReduceWindowAttributes((3, 3), padding=((1, 1), (2, 2)))
+    lowering = Lowering(reduce_windows(BODIES["sum"], attributes), [x, np.array(-0.0)], lower_reduce_window)
+    (result,) = lowering.interpreted()
+    assert np.signbit(result).all()
+
+
+def test_overlapping_windows_combine_rows_before_columns():
+    """A window of r x c costs (r - 1) + c combinations, with the initial value, in place of r c."""
+    x = np.zeros((9, 9))
+    attributes = ReduceWindowAttributes((3, 5))
+    lowering = Lowering(reduce_windows(BODIES["max"], attributes), [x, np.array(0.0)], lower_reduce_window)
+    gather, reduce = [each for each in walk_statements(lowering.statements) if isinstance(each, Store)]
+    assert [combinations(each.value) for each in (gather, reduce)] == [2, 5]
+
+
+def combinations(value: Expr) -> int:
+    """How many maxima an expression takes."""
+    if not isinstance(value, Apply) or value.primitive is not Primitive.MAX:
+        return 0
+    return 1 + sum(map(combinations, value.operands))
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1)])
@@ -74,6 +134,12 @@ def test_small_and_empty_operands(shape: tuple[int, int]):
     attributes = ReduceWindowAttributes((2, 1), padding=((1, 1), (0, 2)))
     x = np.random.default_rng(62).standard_normal(shape)
     assert_lowered(reduce_windows(ops.body_of(Reducer.SUM), attributes), [x, np.array(0.5)], lower_reduce_window)
+
+
+@pytest.mark.parametrize("body", ["sum", "ordered"])
+def test_no_window_fits(body: str):
+    build = reduce_windows(BODIES[body], ReduceWindowAttributes((1, 5), (1, 3)))
+    assert_lowered(build, [np.ones((2, 4)), np.array(0.5)], lower_reduce_window)
 
 
 def test_a_scalar_is_a_window():

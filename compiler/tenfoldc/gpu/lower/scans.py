@@ -39,7 +39,7 @@ from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.folding import has_neutral, neutral
 from tenfoldc.lower.loop_nest import bind, nest
 from tenfoldc.lower.products.product import delinearise
-from tenfoldc.lower.window import elements_at, initial_values, write_all
+from tenfoldc.lower.window_values import elements_at, initial_values, write_all
 from tenfoldc.ops.window import RunningAxis
 
 _ELEMENTS = 8

@@ -20,8 +20,9 @@ from tenfoldc.loops.ir import Axis, Carry, Constant, Expr, For, Load, Local, Sta
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.disjoint_windows import lower_tiled_select_and_scatter, windows_tile
 from tenfoldc.lower.loop_nest import nest
-from tenfoldc.lower.window import elements_at, initial_values, row_major, write_all, write_initial_values
+from tenfoldc.lower.window import row_major
 from tenfoldc.lower.window_steps import clipped, window_steps
+from tenfoldc.lower.window_values import elements_at, initial_values, write_all, write_initial_values
 from tenfoldc.ops.window import ReduceWindowAttributes, SelectAndScatterAttributes, WindowAxis, running_axis
 
 Index: TypeAlias = tuple[Expr, ...]
