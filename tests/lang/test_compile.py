@@ -180,6 +180,17 @@ def test_donated_arrays_are_updated_in_place() -> None:
     np.testing.assert_array_equal(x, [1, 1, 1])
 
 
+def test_a_weight_is_updated_in_place_by_the_product_that_is_its_gradient() -> None:
+    rng = np.random.default_rng(3)
+    weight, x, g = (rng.standard_normal(shape).astype(np.float32) for shape in ((130, 96), (1100, 96), (1100, 130)))
+    step = tn.compile(lambda w, x, g: w - 0.01 * (g.T @ x), donate="w")
+    text = step.lower(tn.f32[130, 96], tn.f32[1100, 96], tn.f32[1100, 130]).text("loops")
+    assert "in 1100:" not in text, "its depth is not summed in blocks"
+    assert text.count("\nkernel ") == 1, "it is computed apart and copied"
+    expected = weight - 0.01 * (g.T.astype(np.float64) @ x)
+    np.testing.assert_allclose(step(weight.copy(), x, g), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_a_donated_array_that_is_also_read_elsewhere_is_copied() -> None:
     compiled = tn.compile(lambda x, y: x[::-1] + y, donate=("x",))
     x = np.arange(3.0)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Launch, Load, Statement, Store
+from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, For, If, Launch, Load, Statement, Store
+from tenfoldc.loops.primitive import Primitive
 from tenfoldc.loops.traversal import all_expressions, expressions, loaded, roots_of, stored, walk_statements
 
 
@@ -39,7 +40,8 @@ def may_share(statements: Sequence[Statement], source: Buffer, target: Buffer) -
             carried = expressions(carry.next for carry in statement.carries)
             if any(isinstance(e, Load) and e.buffer.storage is source.storage for e in carried):
                 return False
-            return _turns_are_apart(statement, source, target) and may_share(statement.body, source, target)
+            apart = _turns_are_apart(statement, source, target) or _is_in_one_turn(statement, source, target)
+            return apart and may_share(statement.body, source, target)
         case Launch():
             return _Thread(statement, source, target).keeps_to_its_elements()
         case _:
@@ -89,6 +91,44 @@ def _turns_are_apart(loop: For, source: Buffer, target: Buffer) -> bool:
     return same and any(isinstance(e, Axis) and e is loop.axis for e in expressions(indices[0]))
 
 
+def _is_in_one_turn(loop: For, source: Buffer, target: Buffer) -> bool:
+    """Whether one turn of `loop`, known beforehand, touches the buffers, and no other does.
+
+    So it is in a product that is summed block by block of its depth, where the last block finishes the result.
+    """
+    turns: set[Constant] = set()
+    return _is_under_choices(loop.body, loop.axis, source, target, turns) and len({turn.value for turn in turns}) == 1
+
+
+def _is_under_choices(
+    statements: Sequence[Statement], axis: Axis, source: Buffer, target: Buffer, turns: set[Constant]
+) -> bool:
+    """Whether choices of one value of `axis`, added to `turns`, are around all that touches the buffers."""
+    for statement in statements:
+        if not _touches(statement, source, target):
+            continue
+        roots = expressions(roots_of(statement))
+        if any(isinstance(e, Load) and e.buffer.storage is source.storage for e in roots):
+            return False
+        match statement:
+            case If(Apply(Primitive.EQ, (one, Constant() as turn)), then, ()) if one is axis:
+                turns.add(turn)
+            case If(_, then, otherwise):
+                if not all(_is_under_choices(branch, axis, source, target, turns) for branch in (then, otherwise)):
+                    return False
+            case For():
+                if not _is_under_choices(statement.body, axis, source, target, turns):
+                    return False
+            case _:
+                return False
+    return True
+
+
+def _touches(statement: Statement, source: Buffer, target: Buffer) -> bool:
+    buffers = [*loaded((statement,)), *stored((statement,))]
+    return any(buffer.storage in (source.storage, target.storage) for buffer in buffers)
+
+
 _Element: TypeAlias = tuple[object, ...]
 
 
@@ -115,7 +155,7 @@ class _Thread:
         """Whether all is well after elements were `overwritten`, loads that are `known` being done already."""
         for statement in statements:
             if not isinstance(statement, Store | If) and not _binds(statement):
-                if self._touches(statement):
+                if _touches(statement, self._source, self._target):
                     return False
                 continue
             loads = [e for e in expressions(roots_of(statement)) if isinstance(e, Load)]
@@ -133,10 +173,6 @@ class _Thread:
                         return False
                 overwritten |= after[0] | after[1]
         return True
-
-    def _touches(self, statement: Statement) -> bool:
-        buffers = [*loaded((statement,)), *stored((statement,))]
-        return any(buffer.storage in (self._source.storage, self._target.storage) for buffer in buffers)
 
 
 def _binds(statement: Statement) -> bool:
