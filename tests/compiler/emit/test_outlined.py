@@ -51,17 +51,21 @@ def test_few_calls_are_inlined(load_program):
     assert all(name.startswith("llvm") for name in vector_calls(program, 8, "float"))
 
 
-def test_a_rare_case_is_branched_around(load_program):
-    program = load_program(chain(math.sin, dtypes.f64, 1), named("x86-64-v3"))
-    assert "sin.f64.x4" in vector_calls(program, 4, "double")
+@pytest.mark.parametrize(("dtype", "lanes", "kind"), [(dtypes.f32, 8, "float"), (dtypes.f64, 4, "double")])
+def test_a_rare_case_is_branched_around(load_program, dtype, lanes, kind):
+    program = load_program(chain(math.sin, dtype, 1), named("x86-64-v3"))
+    name = f"sin.{dtype.name}.x{lanes}"
+    assert name in vector_calls(program, lanes, kind)
     text = program.compiled.optimised_text()
-    body = re.search(r"^define internal <4 x double> @sin.f64.x4\(.*?^}", text, re.M | re.S)
+    body = re.search(rf"^define internal <{lanes} x {kind}> @{name}\(.*?^}}", text, re.M | re.S)
     assert body is not None
-    assert re.search(r"call (fastcc )?double @sin.f64\(", body[0])
+    assert re.search(rf"call (fastcc )?{kind} @sin.{dtype.name}\(", body[0])
     assert "br i1" in body[0]
 
 
-@pytest.mark.parametrize(("function", "dtype"), [(math.tanh, dtypes.f32), (math.sin, dtypes.f64)])
+@pytest.mark.parametrize(
+    ("function", "dtype"), [(math.tanh, dtypes.f32), (math.sin, dtypes.f32), (math.sin, dtypes.f64)]
+)
 def test_what_is_called_gives_the_bits_that_the_evaluator_gives(function, dtype, load_program):
     rng = np.random.default_rng(4)
     x = (rng.uniform(-3, 3, COUNT) * rng.choice([1, 1, 1, 1e9, 1e200 if dtype == dtypes.f64 else 1], COUNT)).astype(

@@ -38,7 +38,7 @@ def below(limit):
 
 
 def near_quarter_turns(rng, dtype):
-    return np.pi / 2 * rng.integers(1, 10**6 if dtype == dtypes.f32 else 10**8, COUNT)
+    return np.pi / 2 * rng.integers(1, 4 * 10**7 if dtype == dtypes.f32 else 10**8, COUNT)
 
 
 def logistic(x):

@@ -2,13 +2,13 @@
 
 The argument is reduced to r = |x| - n pi/2 with |r| <= pi/4 and n modulo 4.
 
-For f32 that is done in f64 after Payne and Hanek (1983), without a table: |x| 2/pi needs 27-bit pieces of 2/pi from
-a place that depends on the magnitude of x, and four places serve all floats, chosen by comparison.  The first piece
-gives multiples of 4 and the integer part, the rest the fraction, so every f32 is reduced right.
+For |x| < 2^26 that is done after Cody and Waite, with pi/2 in pieces whose products with n are exact: two of f64 for
+an f32, five for an f64.
 
-For f64 it is done after Cody and Waite for |x| < 2^26, with pi/2 in pieces whose products with n are exact.  Larger
-ones, which are rare, are reduced after Payne and Hanek too, with 2/pi from one of 21 places and products as sums of
-two.
+Larger ones, which are rare, are reduced after Payne and Hanek (1983), without a table.  For f32, in f64: |x| 2/pi
+needs 27-bit pieces of 2/pi from a place that depends on the magnitude of x, and four places serve all floats, chosen
+by comparison.  The first piece gives multiples of 4 and the integer part, the rest the fraction, so every f32 is
+reduced right.  For f64, with 2/pi from one of 21 places and products as sums of two.
 
 The polynomials in r^2 are minimax fits (`coefficients`), on a range a little past pi/4, as the fraction is rounded
 before its last piece is added.
@@ -33,6 +33,7 @@ from tenfoldc.loops.math.definition import (
     number,
     polynomial,
     quotient,
+    round_product,
     round_with_bits,
     scalar_function,
     shift_left,
@@ -104,6 +105,8 @@ _HALF_PI_PIECES = tuple(
         "0x1.707344a409382p-105",
     )
 )
+# The first of these and all the rest.
+_HALF_PI_PAIR = (_HALF_PI_PIECES[0], float.fromhex("0x1.10b4611a62633p-30"))
 _LIMIT = 2.0**26
 _FIRST_WIDE_WINDOW = 2.0**52
 
@@ -123,7 +126,10 @@ _HALF_PI_REST = 6.123233995736766e-17
 
 @frozen
 class _Reduced:
-    """r = `high` + `low`, and n modulo 4 in the low bits of `quadrant`; |x| = n pi/2 + r."""
+    """r = `high` + `low`, and n modulo 4 in the low bits of `quadrant`; |x| = n pi/2 + r.
+
+    For an f32 x, `high` is an f64 that is all of r, and `quadrant` as wide.
+    """
 
     high: Expr
     low: Expr
@@ -133,8 +139,28 @@ class _Reduced:
 Reduction = Callable[[Expr], _Reduced]
 
 
-def _reduce_f32(x: Expr) -> tuple[Expr, Expr]:
-    """r in f64 and the bits of n, as u64, for an f32."""
+def _in_f64(r: Expr, quadrant: Expr) -> _Reduced:
+    return _Reduced(r, number(0.0, r), quadrant)
+
+
+def _reduce(x: Expr) -> _Reduced:
+    """For |x| < 2^26."""
+    return _reduce_f32(x) if x.dtype == dtypes.f32 else _reduce_f64(x)
+
+
+def _reduce_large(x: Expr) -> _Reduced:
+    """For all x."""
+    return _reduce_large_f32(x) if x.dtype == dtypes.f32 else _reduce_large_f64(x)
+
+
+def _reduce_f32(x: Expr) -> _Reduced:
+    magnitude = convert(abs_(x), dtypes.f64)
+    turns, quadrant = round_product(magnitude, _TWO_OVER_PI_F64, biases=0)
+    first, rest = (number(-piece, magnitude) for piece in _HALF_PI_PAIR)
+    return _in_f64(fma(turns, rest, fma(turns, first, magnitude)), quadrant)
+
+
+def _reduce_large_f32(x: Expr) -> _Reduced:
     magnitude = convert(abs_(x), dtypes.f64)
     pieces: list[Expr] = [number(piece, magnitude) for piece in _TWO_OVER_PI[0]]
     for window in range(1, len(_TWO_OVER_PI)):
@@ -149,7 +175,7 @@ def _reduce_f32(x: Expr) -> tuple[Expr, Expr]:
     fraction = fma(magnitude, pieces[1], fraction)
     whole, more = round_with_bits(fraction)
     fraction = fma(magnitude, pieces[2], sub(fraction, whole))
-    return mul(fraction, number(_HALF_PI, magnitude)), add(bits_of(shifted), more)
+    return _in_f64(mul(fraction, number(_HALF_PI, magnitude)), add(bits_of(shifted), more))
 
 
 def _reduce_f64(x: Expr) -> _Reduced:
@@ -230,20 +256,19 @@ def _sine_and_cosine_f64(r: Expr, tail: Expr) -> tuple[Double, Double]:
     return (r, correction), (most, rest)
 
 
-def _turned(x: Expr, *, quarter_turns: int, reduce: Reduction) -> Expr:
-    """The sine of |x| + `quarter_turns` * pi/2; `reduce` is how an f64 is reduced."""
+def _turned(x: Expr, *, quarter_turns: int, reduce: Reduction, sign: Expr | None = None) -> Expr:
+    """The sine of |x| + `quarter_turns` * pi/2, turned over where the sign bit of `sign` is set."""
+    reduced = reduce(x)
+    quadrant = reduced.quadrant
     if x.dtype == dtypes.f32:
-        r, wide_quadrant = _reduce_f32(x)
-        sine, cosine = _sine_and_cosine_f32(convert(r, dtypes.f32))
-        quadrant = convert(wide_quadrant, dtypes.u32)
+        sine, cosine = _sine_and_cosine_f32(convert(reduced.high, dtypes.f32))
+        quadrant = convert(quadrant, dtypes.u32)
     else:
-        reduced = reduce(x)
         sine, cosine = (add(*parts) for parts in _sine_and_cosine_f64(reduced.high, reduced.low))
-        quadrant = reduced.quadrant
     quadrant = add(quadrant, integer(quarter_turns, x))
     value = select(_odd(quadrant), cosine, sine)
-    second_bit = apply(Primitive.AND, quadrant, integer(2, x))
-    return _with_sign_flipped(value, shift_left(second_bit, format_of(x).integer.bits - 2))
+    signs = shift_left(quadrant, format_of(x).integer.bits - 2)
+    return _with_sign_flipped(value, signs if sign is None else exclusive_or(signs, bits_of(sign)))
 
 
 def _odd(quadrant: Expr) -> Expr:
@@ -251,63 +276,59 @@ def _odd(quadrant: Expr) -> Expr:
     return apply(Primitive.NE, apply(Primitive.AND, quadrant, one), Constant(0, quadrant.dtype))
 
 
-def _with_sign_flipped(x: Expr, sign: Expr) -> Expr:
-    """`x`, its sign bit turned over where that of `sign` is set."""
+def _with_sign_flipped(x: Expr, signs: Expr) -> Expr:
+    """`x`, its sign bit turned over where that of `signs` is set."""
+    sign = apply(Primitive.AND, signs, integer(1 << (format_of(x).integer.bits - 1), x))
     return float_of(exclusive_or(bits_of(x), sign), x)
 
 
-def _sign_bit(x: Expr) -> Expr:
-    return apply(Primitive.AND, bits_of(x), integer(1 << (format_of(x).integer.bits - 1), x))
-
-
 def _sine(x: Expr, reduce: Reduction) -> Expr:
-    return _with_sign_flipped(_turned(x, quarter_turns=0, reduce=reduce), _sign_bit(x))
+    return _turned(x, quarter_turns=0, reduce=reduce, sign=x)
 
 
 def _tangent(x: Expr, reduce: Reduction) -> Expr:
+    reduced = reduce(x)
+    odd = _odd(reduced.quadrant)
     if x.dtype == dtypes.f32:
-        r, quadrant = _reduce_f32(x)
+        r = reduced.high
         z = mul(r, r)
         sine = fma(mul(r, z), polynomial(z, _TANGENT_SINE), r)
         cosine = fma(mul(z, z), polynomial(z, _TANGENT_COSINE), fma(z, number(-0.5, r), number(1.0, r)))
-        odd = _odd(quadrant)
         tangent = convert(div(select(odd, neg(cosine), sine), select(odd, sine, cosine)), x.dtype)
     else:
-        reduced = reduce(x)
         sines, cosines = (fast_two_sum(*parts) for parts in _sine_and_cosine_f64(reduced.high, reduced.low))
-        odd = _odd(reduced.quadrant)
         pairs = list(zip(sines, cosines, strict=True))
         numerator, numerator_low = (select(odd, neg(cosine), sine) for sine, cosine in pairs)
         denominator, denominator_low = (select(odd, sine, cosine) for sine, cosine in pairs)
         tangent = add(*quotient((numerator, numerator_low), (denominator, denominator_low)))
-    return _with_sign_flipped(tangent, _sign_bit(x))
+    return _with_sign_flipped(tangent, bits_of(x))
 
 
 def _sine_of_large(x: Expr) -> Expr:
-    return _sine(x, _reduce_large_f64)
+    return _sine(x, _reduce_large)
 
 
 def _cosine_of_large(x: Expr) -> Expr:
-    return _turned(x, quarter_turns=1, reduce=_reduce_large_f64)
+    return _turned(x, quarter_turns=1, reduce=_reduce_large)
 
 
 def _tangent_of_large(x: Expr) -> Expr:
-    return _tangent(x, _reduce_large_f64)
+    return _tangent(x, _reduce_large)
 
 
-@scalar_function("sin", {dtypes.f64: (_is_large, _sine_of_large)})
+@scalar_function("sin", dict.fromkeys((dtypes.f32, dtypes.f64), (_is_large, _sine_of_large)))
 def sin(x: Expr) -> Expr:
     """Sine; of -0, -0; NaN where x is infinite."""
-    return _sine(x, _reduce_f64)
+    return _sine(x, _reduce)
 
 
-@scalar_function("cos", {dtypes.f64: (_is_large, _cosine_of_large)})
+@scalar_function("cos", dict.fromkeys((dtypes.f32, dtypes.f64), (_is_large, _cosine_of_large)))
 def cos(x: Expr) -> Expr:
     """Cosine; NaN where x is infinite."""
-    return _turned(x, quarter_turns=1, reduce=_reduce_f64)
+    return _turned(x, quarter_turns=1, reduce=_reduce)
 
 
-@scalar_function("tan", {dtypes.f64: (_is_large, _tangent_of_large)})
+@scalar_function("tan", dict.fromkeys((dtypes.f32, dtypes.f64), (_is_large, _tangent_of_large)))
 def tan(x: Expr) -> Expr:
     """Tangent, as a quotient: sin / cos in even quadrants and -cos / sin in odd ones; for f32, formed in f64."""
-    return _tangent(x, _reduce_f64)
+    return _tangent(x, _reduce)
