@@ -29,7 +29,7 @@ from tenfoldc.loops.math.definition import (
     whole_to_float,
 )
 from tenfoldc.loops.math.exponential import LN2
-from tenfoldc.loops.scalar import abs_, add, apply, div, fma, greater, less, less_equal, mul, neg, select, sub
+from tenfoldc.loops.scalar import abs_, add, apply, bitcast, convert, div, fma, greater, less, mul, neg, select, sub
 
 LOG_F32 = (
     0.3333321511745453,
@@ -64,18 +64,25 @@ def split_exponent(x: Expr) -> tuple[Expr, Expr, Expr]:
     return k, biased, m
 
 
-def normalised(x: Expr) -> tuple[Expr, Expr]:
-    """A subnormal x scaled up to a normal one, and the exponent to take from the result's; else x and 0."""
+def normalised(x: Expr, unit: float = 1.0) -> tuple[Expr, Expr]:
+    """A subnormal x scaled up to a normal one, and the exponent to take from the result's, in `unit`s; else x and 0."""
     form = format_of(x)
     places = form.mantissa + 1
     small = less(x, number(form.smallest_normal, x))
     scaled = select(small, mul(x, number(2.0**places, x)), x)
-    return scaled, select(small, number(float(places), x), number(0.0, x))
+    return scaled, select(small, number(places / unit, x), number(0.0, x))
 
 
-def _log_parts(f: Expr, k: Expr) -> Expr:
-    """k ln 2 + log(1 + f)."""
-    high, low = LN2[f.dtype]
+def _split_f32(x: Expr) -> tuple[Expr, Expr]:
+    """2^23 k and m: `split_exponent` without shifts, as whole numbers of 32 bits are made floats by one instruction."""
+    above = sub(bits_of(x), integer(_LOWEST_MANTISSA_BITS[x.dtype], x))
+    exponent = apply(Primitive.AND, above, integer(0xFF800000, x))
+    return convert(bitcast(exponent, dtypes.i32), x.dtype), float_of(sub(bits_of(x), exponent), x)
+
+
+def _log_parts(f: Expr, k: Expr, unit: float = 1.0) -> Expr:
+    """`unit` k ln 2 + log(1 + f)."""
+    high, low = (unit * part for part in LN2[f.dtype])
     if f.dtype == dtypes.f32:
         y = fma(polynomial(f, (-0.5, *LOG_F32)), mul(f, f), fma(k, number(low, f), f))
         return fma(k, number(high, f), y)
@@ -89,17 +96,20 @@ def _log_parts(f: Expr, k: Expr) -> Expr:
 
 def _with_limits(x: Expr, y: Expr) -> Expr:
     """`y`, the logarithm of `x`, put right where x is 0, negative, infinite or NaN."""
-    y = select(less(x, number(INFINITY, x)), y, x)
-    undefined = select(is_zero(x), number(-INFINITY, x), number(NAN, x))
-    return select(less_equal(x, number(0.0, x)), undefined, y)
+    y = select(negative(x), number(NAN, x), select(less(x, number(INFINITY, x)), y, x))
+    return select(is_zero(x), number(-INFINITY, x), y)
 
 
 @scalar_function("log")
 def log(x: Expr) -> Expr:
     """The natural logarithm; -inf at 0 of either sign, NaN below."""
-    scaled, places = normalised(x)
-    k, _, m = split_exponent(scaled)
-    return _with_limits(x, _log_parts(sub(m, number(1.0, x)), sub(k, places)))
+    unit = 2.0**-23 if x.dtype == dtypes.f32 else 1.0
+    scaled, places = normalised(x, unit)
+    if x.dtype == dtypes.f32:
+        k, m = _split_f32(scaled)
+    else:
+        k, _, m = split_exponent(scaled)
+    return _with_limits(x, _log_parts(sub(m, number(1.0, x)), sub(k, places), unit))
 
 
 @scalar_function("log1p")
