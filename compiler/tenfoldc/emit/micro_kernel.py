@@ -31,8 +31,9 @@ _SMALL_DEPTH = 16
 _BOUND_BY_LATENCY = 8
 """Accumulators up to which the additions, each of which waits for the one before it, hide those anyway."""
 
-_ROWS_AHEAD = 8
-"""Turns of k ahead of which rows of an rhs in place are fetched."""
+_ROWS_AHEAD = 4
+"""Turns of k ahead of which rows of an rhs in place are fetched: rows that lie a power of two apart share a set of the
+first cache, and those on their way must leave the other operands some of its eight ways."""
 
 
 @frozen
