@@ -4,16 +4,21 @@
 
 The last vector repeats elements of the one before it.  To store them twice does no harm, nor does it to fold them
 twice into a maximum; a sum counts them once, the other time as its neutral element.  Without this, LLVM computes
-what remains of a row element by element, and an element takes as long as a vector.
+what remains of a row element by element, and an element takes as long as a vector; where elements are compared, longer,
+as a processor cannot foretell the branches.
+
+Loops may also walk through memory by two to four elements at a time, if they leave out none of them: every
+vector is then shuffled out of whole vectors, or whole vectors are shuffled together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
-from tenfoldc.loops.index_algebra import IndexAlgebra
+from tenfoldc.loops.index_algebra import Affine, IndexAlgebra
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Carry, Constant, Expr, For, Load, Local, Mode, Primitive, Store
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import all_expressions, expressions
@@ -27,6 +32,9 @@ _MOST_OPERATIONS = 400
 _LONG = 4096
 """Lengths from which the elements that remain do not matter."""
 
+_MOST_ABREAST = 4
+"""Elements by which a loop may walk."""
+
 _IDEMPOTENT = frozenset({Primitive.MAX, Primitive.MIN, Primitive.AND, Primitive.OR})
 
 
@@ -35,7 +43,7 @@ def whole_vectors(loop: For, lanes: int) -> tuple[For, ...] | None:
     if not isinstance(loop.extent, Constant):
         return None
     extent = int(loop.extent.value)
-    if extent % lanes == 0 or not lanes < extent < _LONG or not is_plain(loop):
+    if extent % lanes == 0 or not lanes < extent < _LONG or not _is_regular(loop):
         return None
     folds = [_fold_of(carry) for carry in loop.carries]
     values = [fold[1] for fold in folds if fold is not None]
@@ -129,18 +137,59 @@ def _uses_carries(loop: For, values: Sequence[Expr]) -> bool:
 
 def is_plain(loop: For) -> bool:
     """Whether the loop walks through memory element by element, and reads nothing that it writes."""
-    if not all(isinstance(statement, Store) for statement in loop.body):
+    accesses = _accesses(loop)
+    return accesses is not None and all(
+        access.stride == 1 or (access.stride == 0 and not access.is_store) for access in accesses
+    )
+
+
+def _is_regular(loop: For) -> bool:
+    """Whether the loop is plain, or where it walks by several elements does something to each of them."""
+    accesses = _accesses(loop)
+    if accesses is None:
         return False
+    groups: dict[tuple[Buffer, bool, int, tuple[tuple[Expr, int], ...]], set[int]] = {}
+    for access in accesses:
+        if access.stride is None or not access.is_store <= access.stride <= _MOST_ABREAST:
+            return False
+        if access.stride > 1:
+            key = access.buffer, access.is_store, access.stride, access.offset.terms
+            groups.setdefault(key, set()).add(access.offset.constant)
+    return all(_fills(constants, stride) for (_, _, stride, _), constants in groups.items())
+
+
+def _fills(constants: Set[int], stride: int) -> bool:
+    """Whether `constants` are runs of `stride` neighbours, apart from each other."""
+    starts = [constant for constant in constants if constant - 1 not in constants]
+    runs = {start + step for start in starts for step in range(stride)}
+    return runs == constants and len(starts) * stride == len(constants)
+
+
+@frozen
+class _Access:
+    """A load or a store: where in memory, and how far apart from one turn to the next; None where that differs."""
+
+    buffer: Buffer
+    is_store: bool
+    offset: Affine
+    stride: int | None
+
+
+def _accesses(loop: For) -> list[_Access] | None:
+    """All that the loop does to memory; None where it does not store alone, or reads what it writes."""
+    stores = [statement for statement in loop.body if isinstance(statement, Store)]
+    loads = list(_loads(loop))
+    written = {store.buffer.storage for store in stores}
+    if len(stores) < len(loop.body) or any(load.buffer.storage in written for load in loads):
+        return None
     algebra = IndexAlgebra()
     algebra.declare(loop.axis, None)
-    written = {statement.buffer.storage for statement in loop.body if isinstance(statement, Store)}
-    for statement in loop.body:
-        if isinstance(statement, Store) and _stride(algebra, loop.axis, statement.buffer, statement.index) != 1:
-            return False
-    for load in _loads(loop):
-        if load.buffer.storage in written or _stride(algebra, loop.axis, load.buffer, load.index) not in (0, 1):
-            return False
-    return True
+    accesses: list[_Access] = []
+    for access in (*stores, *loads):
+        offset = algebra.offset(access.index, access.buffer.shape)
+        stride = _stride(offset, loop.axis)
+        accesses.append(_Access(access.buffer, isinstance(access, Store), offset, stride))
+    return accesses
 
 
 def _loads(loop: For) -> Iterator[Load]:
@@ -151,10 +200,9 @@ def _loads(loop: For) -> Iterator[Load]:
     return (expression for expression in expressions(roots) if isinstance(expression, Load))
 
 
-def _stride(algebra: IndexAlgebra, axis: Axis, buffer: Buffer, index: Sequence[Expr]) -> int | None:
-    """How far apart in memory an access is from one turn to the next; None where that differs."""
+def _stride(offset: Affine, axis: Axis) -> int | None:
     stride = 0
-    for atom, coefficient in algebra.offset(index, buffer.shape).terms:
+    for atom, coefficient in offset.terms:
         if atom is axis:
             stride = coefficient
         elif any(e is axis for e in expressions((atom,))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from tenfoldc.ir.builder import Var
 from tenfoldc.ir.core import Function, Module
 from tenfoldc.loops.ir import For, Kernel, Mode
 from tenfoldc.loops.traversal import walk_statements
+from tenfoldc.ops import Direction, Reducer
 from tenfoldc.pipeline import stage_text
 from tenfoldc.target import named
 
@@ -83,6 +85,41 @@ def _add_row(x: Var, row: Var) -> Var:
     return ops.add(ops.exponential(x), ops.broadcast_in_dim(row, x.shape, [1]))
 
 
+def _pooled(window: int) -> Callable[[Var], list[Var]]:
+    """The largest of windows side by side, and where a gradient would go."""
+
+    def compute(x: Var) -> list[Var]:
+        sizes, least = (1, window), ops.constant(x.builder, float("-inf"), x.dtype)
+        (largest,) = ops.reduce_window([x], [least], ops.body_of(Reducer.MAX), sizes, sizes)
+        zero = ops.constant(x.builder, 0, x.dtype)
+        takes, adds = (lambda a, b: (ops.compare(a, b, Direction.GE),)), ops.body_of(Reducer.SUM)
+        return [largest, ops.select_and_scatter(x, largest, zero, takes, adds, sizes, sizes)]
+
+    return compute
+
+
+@pytest.mark.parametrize("window", [2, 3, 4])
+def test_rows_of_windows_side_by_side_are_whole_vectors(window: int, capfd: pytest.CaptureFixture[str]) -> None:
+    source = function([f32(6, 14 * window)], _pooled(window))
+    assert {mode for kernel in lowered(source).kernels for mode in modes_of(kernel)} == {Mode.LANES}
+    assert "store float" not in llvm(source)
+    assert capfd.readouterr().err == ""
+
+
+def test_rows_of_overlapping_windows_are_left_to_llvm() -> None:
+    """Whose elements, every second of three neighbours, make no whole vectors."""
+
+    def overlapping(x: Var) -> list[Var]:
+        return list(ops.reduce_window([x], [ops.constant(x.builder, 0, x.dtype)], _second_of_pair, (1, 3), (1, 2)))
+
+    (kernel,) = lowered(function([f32(6, 29)], overlapping)).kernels
+    assert modes_of(kernel) == [Mode.VECTOR]
+
+
+def _second_of_pair(x: Var, y: Var) -> list[Var]:
+    return [ops.add(ops.negate(x), y)]
+
+
 def _columns(x: Var) -> list[Var]:
     folds = [ops.reduce_sum, ops.reduce_prod, ops.reduce_max, ops.reduce_min]
     if x.dtype.is_integer:
@@ -102,4 +139,13 @@ def test_every_element_counts_once(tmp_path: Path) -> None:
     kinds = [dtypes.f32, dtypes.f64, dtypes.i32]
     cases = [_case(columns, dtype, _columns) for columns in lengths for dtype in kinds]
     cases += [_case(columns, dtypes.f32, softmax) for columns in lengths]
+    check(cases, tmp_path)
+
+
+def test_windows_side_by_side_are_each_their_own(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    cases: list[Case] = []
+    for window, windows in itertools.product((2, 3, 4), (9, 14, 71)):
+        x = random.standard_normal((3, window * windows)).astype(np.float32)
+        cases.append(case(f"{windows} windows of {window}", _pooled(window), x))
     check(cases, tmp_path)
