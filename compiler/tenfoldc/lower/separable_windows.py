@@ -2,9 +2,11 @@
 
 The windows along the last windowed axis, the line, are done a row at a time.  What the windows hold along all other
 axes is combined first, into a row that lies in the nearest cache together with the padding at its ends; each result
-then comes from the places of the row that its window covers.  A window of r x c elements so costs about r + c
-combinations in place of r c, and no place is tested for lying outside.  Nor does a sum round oftener: each of its
-terms goes through at most r + c additions.
+then comes from the places of the row that its window covers.  Where windows are a few elements apart, the places are
+first parted by their remainder, as vectors of windows then read vectors of places.
+
+A window of r x c elements so costs about r + c combinations in place of r c, and no place is tested for lying outside.
+Nor does a sum round oftener: each of its terms goes through at most r + c additions.
 """
 
 from __future__ import annotations
@@ -37,6 +39,9 @@ COLUMNS = 512
 MOST_STEPS = 32
 """Steps of a window that become one expression."""
 
+MOST_PHASES = 4
+"""Strides of windows up to which the places of a row are parted, so that vectors of windows are loaded whole."""
+
 
 def windows_separate(operation: Operation, axes: Sequence[WindowAxis]) -> bool:
     """Whether `lower_separable` can reorder the body, and a row has room for a window."""
@@ -55,7 +60,10 @@ def lower_separable(operation: Operation, context: LoweringContext, axes: Sequen
     dtype = operation.results[0].type.dtype
     row = context.scratch("row", dtype, (_places(line, windows), columns))
     results = context.scratch("results", dtype, (windows, columns)) if line.window > MOST_STEPS else None
-    rows = _Rows(operation, context, tuple(axes), number, row, results, windows)
+    phases = None
+    if results is None and number + 1 == len(axes) and 1 < line.stride <= MOST_PHASES:
+        phases = context.scratch("phases", dtype, (line.stride, row.shape[0] // line.stride))
+    rows = _Rows(operation, context, tuple(axes), number, row, phases, results, windows)
     after = [axis.size for axis in axes[number + 1 :]]
     blocks = [-(-line.windows // windows), -(-after[-1] // columns) if after else 1]
     outer = [*(axis.windows for axis in axes[:number]), *after[:-1], *blocks]
@@ -71,8 +79,9 @@ def _columns(axes: Sequence[WindowAxis], number: int) -> int:
 
 
 def _places(axis: WindowAxis, windows: int) -> int:
-    """Positions that so many neighbouring windows cover."""
-    return (windows - 1) * axis.stride + (axis.window - 1) * axis.window_dilation + 1
+    """Positions that so many neighbouring windows cover, up to the next multiple of their stride."""
+    covered = (axis.window - 1) * axis.window_dilation + 1
+    return (windows - 1 + -(-covered // axis.stride)) * axis.stride
 
 
 Body: TypeAlias = Callable[[Expr, Expr], Sequence[Statement]]
@@ -83,8 +92,8 @@ Body: TypeAlias = Callable[[Expr, Expr], Sequence[Statement]]
 class _Rows:
     """The rows of one operation.
 
-    `axes[number]` is the line, of whose windows a row has at most `windows`; `results` accumulates windows of many
-    steps, where there are any.
+    `axes[number]` is the line, of whose windows a row has at most `windows`.  `phases`, where given, holds the places
+    of the row by their remainder and quotient by the stride; `results` accumulates windows of many steps.
     """
 
     operation: Operation
@@ -92,12 +101,13 @@ class _Rows:
     axes: tuple[WindowAxis, ...]
     number: int
     row: Buffer
+    phases: Buffer | None
     results: Buffer | None
     windows: int
 
     @property
     def scratches(self) -> list[Buffer]:
-        return [self.row] if self.results is None else [self.row, self.results]
+        return [buffer for buffer in (self.row, self.phases, self.results) if buffer is not None]
 
     def statements(self, index: Index) -> Sequence[Statement]:
         """The row at `index`: along the axes before the line and after it, blocks of windows, blocks of columns."""
@@ -106,7 +116,8 @@ class _Rows:
         if self.number + 1 < len(self.axes):
             column, columns = _block(index[-1], self.axes[-1].size, self.row.shape[1])
         row = _Row(self, index[: self.number], index[self.number : -2], start, windows, column, columns)
-        return [*row.gather(), *row.reduce()]
+        reduced = row.reduce() if self.results is None else row.accumulate(self.results)
+        return [*row.gather(), *row.part(), *reduced]
 
     def combine(self, values: Sequence[Expr]) -> Expr:
         """`values` one after the other."""
@@ -152,38 +163,69 @@ class _Row:
         ]
         return [If(reduce(scalar.logical_and, inside), tuple(whole), tuple(clip))] if inside else whole
 
+    def part(self) -> Sequence[Statement]:
+        """Part the row into its phases, if it has any."""
+        row, phases, stride = self.rows.row, self.rows.phases, self.line.stride
+        if phases is None:
+            return ()
+        axis = self.rows.context.axis("quotient")
+        count = scalar.add(self.windows, scalar.index(_places(self.line, 1) // stride - 1))
+        stores = [
+            Store(phases, (scalar.index(phase), axis), Load(row, (_position(self.line, axis, phase), scalar.index(0))))
+            for phase in range(stride)
+        ]
+        return loop(axis, count, stores)
+
     def reduce(self) -> Sequence[Statement]:
-        """Write the result of each window from the row."""
-        rows, results = self.rows, self.rows.results
-        (init,) = initial_values(rows.operation, rows.context)
+        """Write the result of each window, one expression of the places of the row."""
 
-        def element(window: Expr, step: Expr, column: Expr) -> Expr:
-            return Load(rows.row, (_position(self.line, window, step), column))
+        def window(number: Expr, column: Expr) -> Sequence[Statement]:
+            return self._write(number, column, self.rows.combine([self._initial(), *self._covered(number, column)]))
 
-        def write(window: Expr, column: Expr, value: Expr) -> Sequence[Statement]:
-            columns = (scalar.add(self.column, column),) if rows.number + 1 < len(rows.axes) else ()
-            return rows.context.write((*self.before, scalar.add(self.start, window), *self.after, *columns), value)
+        return self._each(self.windows, window)
 
-        def at_once(window: Expr, column: Expr) -> Sequence[Statement]:
-            steps = [element(window, scalar.index(step), column) for step in range(self.line.window)]
-            return write(window, column, rows.combine([init, *steps]))
-
-        if results is None:
-            return self._each(self.windows, at_once)
-        step = rows.context.axis("step", self.line.window)
+    def accumulate(self, results: Buffer) -> Sequence[Statement]:
+        """Write the result of each window, to which the places of the row are added step by step."""
+        step = self.rows.context.axis("step", self.line.window)
 
         def begin(window: Expr, column: Expr) -> Sequence[Statement]:
-            return [Store(results, (window, column), init)]
+            return [Store(results, (window, column), self._initial())]
 
-        def accumulate(window: Expr, column: Expr) -> Sequence[Statement]:
-            total = Load(results, (window, column))
-            return [Store(results, (window, column), rows.combine([total, element(window, step, column)]))]
+        def add(window: Expr, column: Expr) -> Sequence[Statement]:
+            place = scalar.add(
+                scalar.mul(window, scalar.index(self.line.stride)),
+                scalar.mul(step, scalar.index(self.line.window_dilation)),
+            )
+            values = [Load(results, (window, column)), Load(self.rows.row, (place, column))]
+            return [Store(results, (window, column), self.rows.combine(values))]
 
+        def finish(window: Expr, column: Expr) -> Sequence[Statement]:
+            return self._write(window, column, Load(results, (window, column)))
+
+        additions = loop(step, scalar.index(self.line.window), self._each(self.windows, add))
+        return [*self._each(self.windows, begin), *additions, *self._each(self.windows, finish)]
+
+    def _initial(self) -> Expr:
+        return initial_values(self.rows.operation, self.rows.context)[0]
+
+    def _covered(self, window: Expr, column: Expr) -> list[Expr]:
+        """What the row holds at the steps of a window."""
+        row, phases, stride = self.rows.row, self.rows.phases, self.line.stride
+        places = [step * self.line.window_dilation for step in range(self.line.window)]
+        if phases is None:
+            return [Load(row, (_position(self.line, window, place), column)) for place in places]
         return [
-            *self._each(self.windows, begin),
-            *loop(step, scalar.index(self.line.window), self._each(self.windows, accumulate)),
-            *self._each(self.windows, lambda window, column: write(window, column, Load(results, (window, column)))),
+            Load(phases, (scalar.index(place % stride), scalar.add(window, scalar.index(place // stride))))
+            for place in places
         ]
+
+    def _write(self, window: Expr, column: Expr, value: Expr) -> Sequence[Statement]:
+        index = (*self.before, scalar.add(self.start, window), *self.after, *self._columns(column))
+        return self.rows.context.write(index, value)
+
+    def _columns(self, column: Expr) -> Index:
+        """The index along the last axis, where that is not the line."""
+        return (scalar.add(self.column, column),) if self.rows.number + 1 < len(self.rows.axes) else ()
 
     def _combine_steps(self, above: Sequence[WindowAxis]) -> Sequence[Statement]:
         """Every element of the row from all steps along the axes `above`, none of which leaves the operand."""
@@ -192,7 +234,7 @@ class _Row:
         def combine(element: Expr, column: Expr) -> Sequence[Statement]:
             lines = [
                 tuple(
-                    scalar.sub(_position(axis, window, scalar.index(step)), scalar.index(axis.low))
+                    _position(axis, window, step * axis.window_dilation - axis.low)
                     for axis, window, step in zip(above, self.before, taken, strict=True)
                 )
                 for taken in steps
@@ -213,8 +255,7 @@ class _Row:
         return self._each_element(combine)
 
     def _read(self, line: Sequence[Expr], element: Expr, column: Expr) -> Expr:
-        columns = (scalar.add(self.column, column),) if self.rows.number + 1 < len(self.rows.axes) else ()
-        return self.rows.context.read(0, (*line, element, *self.after, *columns))
+        return self.rows.context.read(0, (*line, element, *self.after, *self._columns(column)))
 
     # Places along the line
 
@@ -245,8 +286,6 @@ class _Row:
         """Neutral values where the row has no elements."""
         if self.line.base_dilation > 1:
             return self._fill(scalar.index(0), self._places())
-        if always_inside(self.line):
-            return ()
         first, count = self._elements()
         head = scalar.minimum(self._place(first), self._places())
         end = scalar.add(head, count)
@@ -270,8 +309,6 @@ class _Row:
         return loop(place, count, loop(column, self.columns, body(place, column)))
 
 
-def _position(axis: WindowAxis, window: Expr, step: Expr) -> Expr:
-    """The position of a step of a window from the first of all windows."""
-    return scalar.add(
-        scalar.mul(window, scalar.index(axis.stride)), scalar.mul(step, scalar.index(axis.window_dilation))
-    )
+def _position(axis: WindowAxis, window: Expr, place: int) -> Expr:
+    """The position that lies `place` after the first step of a window."""
+    return scalar.add(scalar.mul(window, scalar.index(axis.stride)), scalar.index(place))

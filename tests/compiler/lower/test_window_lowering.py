@@ -122,6 +122,15 @@ def test_overlapping_windows_combine_rows_before_columns():
     assert [combinations(each.value) for each in (gather, reduce)] == [2, 5]
 
 
+@pytest.mark.parametrize(("stride", "shapes"), [(1, [(11, 1)]), (2, [(12, 1), (2, 6)]), (5, [(10, 1)])])
+def test_places_of_a_row_are_parted_by_a_short_stride(stride: int, shapes: list[tuple[int, ...]]):
+    """So that the places that neighbouring windows have at one step are neighbours."""
+    attributes = ReduceWindowAttributes((3, 3), (1, stride), padding=((0, 0), (1, 1)))
+    arrays = [np.zeros((9, 9)), np.array(0.0)]
+    lowering = Lowering(reduce_windows(BODIES["max"], attributes), arrays, lower_reduce_window)
+    assert [buffer.shape for buffer in lowering.context.scratches] == shapes
+
+
 def combinations(value: Expr) -> int:
     """How many maxima an expression takes."""
     if not isinstance(value, Apply) or value.primitive is not Primitive.MAX:
