@@ -32,6 +32,8 @@ class FunctionText:
         """Names that are a truncated quotient, with dividend and constant divisor."""
         self.remainders: dict[str, tuple[str, int]] = {}
         """Names that are a truncated remainder, with dividend and constant divisor."""
+        self.attributes = ""
+        """What the function has beside the attributes of every function."""
         self._blocks: list[str] = []
         self._scopes: list[_Scope] = [_Scope()]
         self._values = 0

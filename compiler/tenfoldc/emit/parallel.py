@@ -72,7 +72,8 @@ def write_parallel_loop(
     signature = ", ".join(f"{a.kind} {a.attributes} %a{number}" for number, a in enumerate(arguments))
     attributes = module.function_attributes
     module.append(
-        f"define internal fastcc void {turn}({_with(signature, 'i64 %index')}) noinline {attributes} {{\n{body}\n}}"
+        f"define internal fastcc void {turn}({_with(signature, 'i64 %index')}) noinline "
+        f"{attributes}{body.attributes} {{\n{body}\n}}"
     )
     module.append(_task(task, turn, arguments, around.stride, attributes))
     block = text.words(max(1, len(arguments)))

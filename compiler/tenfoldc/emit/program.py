@@ -161,8 +161,8 @@ class _ProgramText:
         symbol = self.module.symbol(name)
         signature = ", ".join(["ptr %team", *(f"ptr {about} {local}" for local, about in attributes.items())])
         self.module.append(
-            f"define internal fastcc void {symbol}({signature}) noinline {self.module.function_attributes} "
-            f"{{\n{writer.text}\n}}"
+            f"define internal fastcc void {symbol}({signature}) noinline "
+            f"{self.module.function_attributes}{writer.text.attributes} {{\n{writer.text}\n}}"
         )
         return f"call fastcc void {symbol}({', '.join(f'ptr {pointer}' for pointer in given)})"
 

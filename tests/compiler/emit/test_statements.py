@@ -1,12 +1,13 @@
 """Loops, branches, carries and scopes, compiled and run."""
 
+import re
 import time
 
 import numpy as np
 import pytest
 
 from tenfold_rt import dtypes
-from tenfoldc.loops import scalar
+from tenfoldc.loops import math, scalar
 from tenfoldc.loops.ir import (
     Apply,
     Axis,
@@ -26,6 +27,7 @@ from tenfoldc.loops.ir import (
     While,
 )
 from tenfoldc.loops.scalar import constant, index
+from tenfoldc.target import named
 
 i, j = Axis("i"), Axis("j")
 
@@ -164,6 +166,15 @@ def test_an_update_in_place_is_written_once_and_vectorised(load_program):
     assert compiled.optimised_text().count("fadd <") == compiled.optimised_text().count("fadd")
     body = compiled.assembly()
     assert "ymm" in body or "zmm" in body or "q0" in body
+
+
+def test_vectors_are_spilled_to_an_aligned_stack(load_program):
+    x, y = Buffer("x", dtypes.f32, (1024,)), Buffer("y", dtypes.f32, (1024,))
+    loop = For(i, index(1024), (Store(y, (i,), math.erf(Load(x, (i,)))),), mode=Mode.VECTOR)
+    body = load_program(one_kernel([x], [y], [loop]), named("x86-64-v3")).compiled.assembly()
+    assert re.search(r"ymm\d+, [\d-]*\(%rsp\)", body)
+    assert "andq\t$-32, %rsp" in body
+    assert not re.search(r"vmovup[sd]\t(%ymm\d+, )?[\d-]*\(%rsp\)", body)
 
 
 def test_a_view_has_the_memory_of_its_base(load_program):
