@@ -18,6 +18,7 @@ from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import stored
 from tenfoldc.lower.copying import copy_buffer, copy_value
 from tenfoldc.lower.elements import Elements
+from tenfoldc.lower.invariant_panels import without_invariant
 from tenfoldc.lower.sharing import Sharing, unchanged
 from tenfoldc.lower.storage import Destination, Storage
 from tenfoldc.ops.arithmetic import ADD
@@ -37,7 +38,8 @@ def lower_branches(operation: Operation, storage: Storage, lower_region: LowerRe
     branches: list[tuple[Statement, ...]] = []
     for region in operation.regions:
         wanted = [Destination(value, target) for value, target in zip(region.results, memory, strict=True)]
-        statements, used = _flatten(lower_region(region, wanted, frozenset()))
+        with storage.repeating(False):
+            statements, used = _flatten(lower_region(region, wanted, frozenset()))
         branches.append(tuple(statements))
         scratch.extend(used)
     selector = Elements(storage, IndexAlgebra(), ()).read(operation.operands[0], ())
@@ -72,6 +74,8 @@ def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_
         if result not in sharing.source:
             statements.extend(copy_value(storage, operand, state))
     turn, scratch = _turn(body, carry, storage, lower_region)
+    ahead, turn = without_invariant(turn, scratch, storage.parameters)
+    statements += ahead
     test = _scalar_condition(condition, storage)
     if test is not None:
         return [*statements, While((), test, tuple(turn), _known_turns(operation, storage))], scratch
@@ -133,7 +137,8 @@ def _turn(body: Region, carry: Mapping[int, Buffer], storage: Storage, lower_reg
     following = {number: storage.temporary(state.dtype, state.shape) for number, state in carry.items()}
     wanted = [Destination(body.results[number], following[number], home=carry[number]) for number in carry]
     mutable = {body.parameters[number] for number in carry}
-    statements, scratch = _flatten(lower_region(body, wanted, mutable))
+    with storage.repeating(True):
+        statements, scratch = _flatten(lower_region(body, wanted, mutable))
     written = set(stored(statements))
     overwritten: dict[Buffer, Buffer] = {}
     copies: list[Statement] = []

@@ -38,7 +38,7 @@ def lower(function: Function, plan: Plan, rules: Rules) -> Program:
     result_names = function.result_names or tuple(f"result{number}" for number in range(len(types.results)))
     parameters = tuple(Buffer(n, t.dtype, t.sizes) for n, t in zip(names, types.parameters, strict=True))
     results = tuple(Buffer(n, t.dtype, t.sizes) for n, t in zip(result_names, types.results, strict=True))
-    lowering = _Lowering(plan.nested, rules)
+    lowering = _Lowering(plan.nested, rules, parameters)
     lowering.storage.buffers.update(zip(region.parameters, parameters, strict=True))
     lowering.storage.note_readers(walk(region), region.results)
     wanted = [Destination(value, target) for value, target in zip(region.results, results, strict=True)]
@@ -60,10 +60,10 @@ def lower(function: Function, plan: Plan, rules: Rules) -> Program:
 class _Lowering:
     """The lowering of one function: what all of its regions share."""
 
-    def __init__(self, nested: Mapping[Region, Plan], rules: Rules) -> None:
+    def __init__(self, nested: Mapping[Region, Plan], rules: Rules, parameters: Sequence[Buffer]) -> None:
         self.nested = nested
         self.rules = rules
-        self.storage = Storage()
+        self.storage = Storage(parameters)
         self._kernels = 0
 
     def region(

@@ -17,6 +17,8 @@ from tenfoldc.ops.creation import CONSTANT, ConstantAttributes, splat_value
 
 _SMALL_BYTES = 256 * 1024
 """Constants that are kept in another layout beside their own without a thought."""
+_MOST_REPEATED_BYTES = 4 * 1024 * 1024
+"""Of what each turn of a loop reads, so much may be kept in another layout; more comes from memory in any layout."""
 _MOST_GROWTH = 2
 """A constant may be replaced by one in another layout that takes less than so many times its memory."""
 
@@ -45,7 +47,8 @@ class Window:
 class Storage:
     """The buffers of one program, made as they are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: Collection[Buffer] = ()) -> None:
+        self.parameters = frozenset(parameters)
         self.buffers: dict[Value, Buffer] = {}
         self.temporaries: list[Buffer] = []
         self.tapes: list[Buffer] = []
@@ -57,6 +60,7 @@ class Storage:
         self._readers: dict[Value, set[Hashable]] = {}
         self._flat: dict[Buffer, Buffer] = {}
         self._numbered = 0
+        self._repeats = False
 
     def define_constants(self, operations: Sequence[Operation]) -> None:
         """Learn the constants among `operations`."""
@@ -79,10 +83,12 @@ class Storage:
             self._readers.setdefault(value, set()).add(None)
 
     def pays_ahead(self, read: Collection[Buffer], size: int) -> bool:
-        """Whether to keep `size` bytes that are made of the constants `read`, rather than make them in each call.
+        """Whether to keep `size` bytes that are made of `read` alone, rather than make them where they are needed.
 
-        That is so where they take the place of those constants, or are small.
+        That is so of constants where they take the place of those, or are small; of parameters within a loop.
         """
+        if self._repeats and read and self.parameters.issuperset(read):
+            return size <= _MOST_REPEATED_BYTES
         if not read or not all(buffer in self.constants for buffer in read):
             return False
         freed = sum(self.constants[b].nbytes for b in read if len(self._readers.get(self._origins[b], ())) == 1)
@@ -137,6 +143,13 @@ class Storage:
         buffer = Buffer(f"c{len(self.constants)}", dtype, array.shape)
         self.constants[buffer] = array
         return buffer
+
+    @contextmanager
+    def repeating(self, repeats: bool) -> Generator[None]:
+        """Within this context, what is lowered is every turn of a loop, or not."""
+        before, self._repeats = self._repeats, repeats
+        yield
+        self._repeats = before
 
     @contextmanager
     def windowed(self, windows: Mapping[Value, tuple[Buffer, Window]]) -> Generator[None]:
