@@ -17,6 +17,11 @@ from tenfoldc.tuning import Decisions
 _L1_PANEL_BYTES = 16 * 1024
 _L2_BLOCK_BYTES = 192 * 1024
 _L3_BLOCK_BYTES = 4 * 1024 * 1024
+_IN_FLIGHT = 8
+"""Multiply-adds of vectors that two units of four cycles' latency work on at a time: a tile of fewer accumulators takes
+as long as one of so many."""
+_PER_TILE = 0.5
+"""What a tile's call, and the way of its sums to memory, cost for each turn of the depth, in such multiply-adds."""
 _MOST_VECTORS = 3
 """Vectors per row of a tile that are worth trying."""
 
@@ -68,7 +73,7 @@ def _blocking(
     """A blocking with tiles of so many vectors a row, and caches that hold so much of a panel and of a block."""
     m, n, k = sizes
     nr = vectors * target.vector_bytes // dtype.itemsize
-    mr = balanced(m, _tile_rows(target, vectors), 1)
+    mr = _tile_height(m, balanced(m, _tile_rows(target, vectors), 1), vectors)
     kc = balanced(k, panel_bytes // (nr * dtype.itemsize), 4)
     mc = balanced(m, max(mr, block_bytes // (kc * dtype.itemsize) // mr * mr), mr)
     nc = balanced(n, max(nr, _L3_BLOCK_BYTES // (kc * dtype.itemsize) // nr * nr), nr)
@@ -84,6 +89,19 @@ def _tile_rows(target: Target, vectors: int) -> int:
     """Rows such that accumulators, one row of the rhs, a factor and any product awaiting addition fit in registers."""
     rows = (target.vector_registers - vectors - (1 if target.has_fma else 5)) // vectors
     return rows if target.vector_registers == 32 else min(rows, 12)
+
+
+def _tile_height(m: int, most: int, vectors: int) -> int:
+    """The rows of a tile, at most `most`, with which `m` rows take the least time: a low last tile is a slow one."""
+
+    def tile(rows: int) -> float:
+        return max(rows * vectors, _IN_FLIGHT) + _PER_TILE
+
+    def time(rows: int) -> float:
+        full, rest = divmod(m, rows)
+        return full * tile(rows) + (tile(rest) if rest else 0.0)
+
+    return min(range(most, 0, -1), key=time)
 
 
 def balanced(size: int, largest: int, multiple: int) -> int:
