@@ -315,7 +315,8 @@ def _run_across_rows(operation: Operation, context: LoweringContext, running: Ru
 def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
     """Statements for `select_and_scatter`: fill the result, then choose and scatter row by row.
 
-    Windows that do not meet are done one by one (`tenfoldc.lower.disjoint_windows`).
+    Threads share the axes in front along which windows are single elements, and so do not meet.
+    Windows that meet nowhere are done one by one (`tenfoldc.lower.disjoint_windows`).
     """
     attributes = cast(SelectAndScatterAttributes, operation.attributes)
     sizes = operation.results[0].type.sizes
@@ -363,7 +364,16 @@ def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> 
     fill = nest(context, sizes, lambda index: [Store(result, index, init)], private=())
     if math.prod(sizes) == 0:
         return fill
-    return [*fill, *_each_row(context, axes, row), *write_result(context, sizes)]
+    apart = sum(1 for _ in itertools.takewhile(lambda axis: axis.trivial, axes[:-1]))
+
+    def plane(place: Index) -> Sequence[Statement]:
+        def row_of_plane(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
+            return row((*place, *outer), start, length)
+
+        return _each_row(context, axes[apart:], row_of_plane)
+
+    planes = nest(context, [axis.windows for axis in axes[:apart]], plane, private=[best, chosen])
+    return [*fill, *planes, *write_result(context, sizes)]
 
 
 def row_major(index: Index, sizes: Sequence[int]) -> Expr:

@@ -256,6 +256,21 @@ def test_windows_that_tile_the_operand_are_chosen_from_in_registers(
     assert not Lowering(build, arrays, lower_select_and_scatter).context.scratches
 
 
+@pytest.mark.parametrize(("sizes", "shared"), [((1, 1, 3), 2), ((1, 3, 1), 1), ((2, 1, 3), 0)])
+def test_overlapping_windows_scatter_to_planes_that_threads_share(sizes: tuple[int, ...], shared: int):
+    x = np.zeros((4, 5, 6))
+    source = np.zeros(tuple(size - window + 1 for size, window in zip(x.shape, sizes, strict=True)))
+
+    def build(x: Var, source: Var, init: Var) -> Var:
+        return ops.select_and_scatter(
+            x, source, init, lambda a, b: (ops.compare(a, b, Direction.GE),), ops.body_of(Reducer.SUM), sizes
+        )
+
+    lowering = Lowering(build, [x, source, np.array(0.0)], lower_select_and_scatter)
+    loops = [loop for loop in walk_statements(lowering.statements) if isinstance(loop, For)]
+    assert sum(loop.private == tuple(lowering.context.scratches) for loop in loops) == shared
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (1,)])
 def test_select_and_scatter_of_small_operands(shape: tuple[int, ...]):
     def build(x: Var, source: Var, init: Var) -> Var:
