@@ -39,3 +39,8 @@ def test_no_pass_over_the_rhs_comes_first_and_one_panel_is_all_the_memory_it_nee
 def test_an_rhs_that_many_rows_are_multiplied_with_is_packed_first() -> None:
     """Blocks of rows are computed side by side, and all of them read the panels."""
     assert ", packing" not in loops(1000, 512, 784)
+
+
+def test_the_next_panel_of_a_large_rhs_is_asked_for_by_the_tiles_that_do_not_pack() -> None:
+    assert "prefetch matrix[" in loops(32, 512, 784)
+    assert "prefetch" not in loops(32, 128, 256)

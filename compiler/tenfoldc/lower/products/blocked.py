@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Statement
+from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Prefetch, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.products.blocking import Blocking
@@ -21,6 +21,8 @@ _PACK_LHS_COLUMNS = 256
 _PACK_RHS_PANELS = 2
 """A panel of the rhs is read once per panel of the lhs: from so many on, packing it pays."""
 _SMALL_RHS_BYTES = 16 * 1024
+_NEAR_BYTES = 1024 * 1024
+"""All of an rhs up to which it is likely to lie in a cache from which no more need be asked for ahead."""
 _ZERO = scalar.index(0)
 
 
@@ -199,11 +201,12 @@ class BlockedProduct:
 
         def column_panel(panel: Expr, width: int) -> list[Statement]:
             def row_panel(row: Expr, height: int, packs: bool = False) -> list[Statement]:
+                asked = [] if packs else self._ask(b, columns, depth, panel, scalar.sub(row, scalar.index(1)))
                 first = tile(row, height, panel, width, False, packs)
                 if self.depth_blocks == 1:
-                    return [first]
+                    return [*asked, first]
                 following = tile(row, height, panel, width, True, packs)
-                return [If(scalar.equal(t, scalar.index(0)), (first,), (following,))]
+                return [*asked, If(scalar.equal(t, scalar.index(0)), (first,), (following,))]
 
             if not self.packs_while_multiplying:
                 return for_each_panel(self.ctx, "row_panel", rows, row_panel)
@@ -216,6 +219,23 @@ class BlockedProduct:
 
         private = self.rhs.private if self.packs_while_multiplying else []
         return for_each_panel(self.ctx, "column_panel", columns, column_panel, private)
+
+    def _ask(self, b: Expr, columns: Span, depth: DepthSpan, panel: Expr, row: Expr) -> list[Statement]:
+        """Ask for a part of the panel of the rhs after `panel`, of as many as there are panels of rows but the first.
+
+        The first tile reads it from rows far apart, which no processor foresees, while the others leave memory idle.
+        """
+        matrix, others = self.product.rhs.matrix, self.lhs.panels - 1
+        size = self.product.batch * self.product.depth * self.product.columns * self.product.dtype.itemsize
+        if matrix is None or not self.packs_while_multiplying or others == 0 or size <= _NEAR_BYTES:
+            return []
+        part = -(-self.kc // others)
+        turn = self.ctx.axis("ahead", part)
+        first = scalar.add(scalar.mul(b, scalar.index(self.product.depth)), depth.first_channel)
+        k = scalar.add(first, scalar.add(scalar.mul(row, scalar.index(part)), turn))
+        last = scalar.sub(scalar.mul(scalar.add(panel, scalar.index(2)), scalar.index(self.blocks.nr)), scalar.index(1))
+        asked = Prefetch(matrix, (k, scalar.add(columns.first, last)))
+        return [For(turn, scalar.index(part), (asked,))]
 
     def _epilogue(self, b: Expr, t: Expr, rows: Span, columns: Span, accumulator: _Accumulator) -> Sequence[Statement]:
         """Hand the sums of a block to the consumers once they are complete."""
