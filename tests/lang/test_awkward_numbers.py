@@ -60,3 +60,10 @@ def test_complement_of_the_error_function_where_it_is_small(dtype: Any) -> None:
     x = np.array([2.5, 3.5, 5, 8], dtype)
     expected = [math.erfc(float(value)) for value in x]
     np.testing.assert_allclose(tn.compile(tn.erfc)(x), expected, rtol=16 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("base", [-3, -1, 0, 1, 2, 3, 7])
+def test_powers_of_a_constant_wrap_around(base: int) -> None:
+    exponents = np.arange(70)
+    powers = tn.compile(lambda x: tn.tensor(base, dtype=tn.int64) ** x)(exponents)
+    np.testing.assert_array_equal(powers, [(base ** int(k) + 2**63) % 2**64 - 2**63 for k in exponents])

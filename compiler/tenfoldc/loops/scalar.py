@@ -19,6 +19,11 @@ def index(value: int) -> Constant:
     return Constant(value, dtypes.i64)
 
 
+def _i64(value: int) -> Constant:
+    """A result of i64 arithmetic, which wraps around."""
+    return Constant((value + 2**63) % 2**64 - 2**63, dtypes.i64)
+
+
 def apply(primitive: Primitive, *operands: Expr) -> Apply:
     """`primitive` on operands of one dtype; comparisons give bool."""
     dtype = dtypes.bool_ if primitive in COMPARISONS else operands[0].dtype
@@ -30,7 +35,7 @@ def add(x: Expr, y: Expr) -> Expr:
         if y.value == 0:
             return x
         if isinstance(x, Constant) and x.dtype == dtypes.i64:
-            return Constant(int(x.value) + int(y.value), x.dtype)
+            return _i64(int(x.value) + int(y.value))
     if isinstance(x, Constant) and x.dtype.is_integer and x.value == 0:
         return y
     return apply(Primitive.ADD, x, y)
@@ -41,7 +46,7 @@ def sub(x: Expr, y: Expr) -> Expr:
         if y.value == 0:
             return x
         if isinstance(x, Constant) and x.dtype == dtypes.i64:
-            return Constant(int(x.value) - int(y.value), x.dtype)
+            return _i64(int(x.value) - int(y.value))
     return apply(Primitive.SUB, x, y)
 
 
@@ -52,7 +57,7 @@ def mul(x: Expr, y: Expr) -> Expr:
         if y.value == 0:
             return y
         if isinstance(x, Constant) and x.dtype == dtypes.i64:
-            return Constant(int(x.value) * int(y.value), x.dtype)
+            return _i64(int(x.value) * int(y.value))
     if isinstance(x, Constant) and x.dtype.is_integer and x.value in (0, 1):
         return x if x.value == 0 else y
     return apply(Primitive.MUL, x, y)
