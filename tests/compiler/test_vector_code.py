@@ -1,10 +1,11 @@
-"""What hot loops are made of: vectors as wide as the target's registers, two turns side by side where one is long."""
+"""What hot loops are made of: vectors as wide as the registers, several turns side by side where one is long."""
 
 from __future__ import annotations
 
 import re
 
 import numpy as np
+import pytest
 
 from tenfold_rt import dtypes
 from tenfoldc import ops
@@ -52,10 +53,11 @@ def test_a_softmax_is_one_kernel_without_calls() -> None:
     assert not re.findall(r"call (?!.*@llvm\.)", kernel)
 
 
-def test_a_long_body_runs_two_vectors_at_a_time() -> None:
-    text = code(ops.erf)
+@pytest.mark.parametrize(("function", "vectors"), [(ops.erf, 4), (ops.log, 2)], ids=["one chain", "several chains"])
+def test_a_long_body_runs_as_many_vectors_at_a_time_as_fill_the_units(function, vectors: int) -> None:
+    text = code(function)
     body = text[text.index("vector.body:") :].split("br i1")[0]
-    assert body.count("store <8 x float>") == 2
+    assert body.count("store <8 x float>") == vectors
 
 
 def test_a_short_body_is_left_to_llvm() -> None:
