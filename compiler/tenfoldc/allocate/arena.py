@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from tenfold_rt.errors import ShapeError
 from tenfoldc.allocate.lifetimes import lifetimes
 from tenfoldc.allocate.placement import Demand, place
@@ -56,5 +54,4 @@ def private_buffers(kernel: Kernel) -> list[Buffer]:
 
 def aligned_bytes(buffer: Buffer) -> int:
     """The bytes of a buffer up to where the next may begin."""
-    size = math.prod(buffer.shape) * buffer.dtype.itemsize
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return -(-buffer.nbytes // _ALIGNMENT) * _ALIGNMENT

@@ -6,9 +6,7 @@ LLVM counts registers and knows nothing of chains, so that its own choice for a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from tenfoldc.loops.ir import Apply, Call, Constant, Expr, For, Function, Load, Statement, Store
+from tenfoldc.loops.ir import Apply, Call, Constant, Expr, For, Function, Load, Store
 from tenfoldc.loops.traversal import operands_of
 
 _LONG_BODY = 12
@@ -22,18 +20,13 @@ _SHORT_LOOP = 64
 
 def interleave_count(loop: For) -> int | None:
     """How many turns of a vector loop to interleave; None where that is LLVM's to choose."""
-    roots = [root for statement in loop.body for root in _roots(statement)]
+    roots = [statement.value for statement in loop.body if isinstance(statement, Store)]
     graph = _Graph()
     size, depth = graph.extent([*roots, *(carry.next for carry in loop.carries)])
     if size <= _LONG_BODY:
         return None
     is_short = not isinstance(loop.extent, Constant) or loop.extent.value < _SHORT_LOOP
     return 2 if is_short or size >= _FEW_CHAINS * depth else 4
-
-
-def _roots(statement: Statement) -> Iterator[Expr]:
-    if isinstance(statement, Store):
-        yield statement.value
 
 
 class _Graph:

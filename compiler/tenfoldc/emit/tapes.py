@@ -6,8 +6,6 @@ goes on with zeros in their place, and says so when it ends.
 
 from __future__ import annotations
 
-import math
-
 from tenfold_rt.status import Status
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
@@ -90,9 +88,8 @@ def read_tape(caller: ExpressionText, statement: ReadTape) -> None:
 
 def _call(caller: ExpressionText, symbol: str, statement: WriteTape | ReadTape, moved: Buffer) -> None:
     tape, memory = (caller.pointers[buffer.storage] for buffer in (statement.tape, moved))
-    size = math.prod(moved.shape) * moved.dtype.itemsize
     place = caller.value(statement.place)
-    caller.text.effect(f"call void {symbol}(ptr {tape}, i64 {place}, ptr {memory}, i64 {size})")
+    caller.text.effect(f"call void {symbol}(ptr {tape}, i64 {place}, ptr {memory}, i64 {moved.nbytes})")
 
 
 def begin_tape(text: FunctionText, pointer: str) -> None:

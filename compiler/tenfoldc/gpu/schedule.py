@@ -12,7 +12,6 @@ have becomes a piece for each thread.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -119,5 +118,5 @@ def _spread(loop: For, memory: Memory) -> Launch:
 def _threads(turns: int | None, private: Sequence[Buffer]) -> int:
     """How many threads take the turns of a loop."""
     most = _MOST_THREADS if turns is None else max(1, turns)
-    size = sum(math.prod(buffer.shape) * buffer.dtype.itemsize for buffer in private)
+    size = sum(buffer.nbytes for buffer in private)
     return max(1, min(most, _PRIVATE_BYTES // size)) if size else most

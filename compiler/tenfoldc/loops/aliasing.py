@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, For, If, Launch, Load, Statement, Store
 from tenfoldc.loops.primitive import Primitive
-from tenfoldc.loops.traversal import all_expressions, expressions, loaded, roots_of, stored, walk_statements
+from tenfoldc.loops.traversal import all_expressions, expressions, loaded, roots_of, stored, touched, walk_statements
 
 
 def may_share(statements: Sequence[Statement], source: Buffer, target: Buffer) -> bool:
@@ -104,8 +104,9 @@ def _is_under_choices(
     statements: Sequence[Statement], axis: Axis, source: Buffer, target: Buffer, turns: set[Constant]
 ) -> bool:
     """Whether choices of one value of `axis`, added to `turns`, are around all that touches the buffers."""
+    both = source.storage, target.storage
     for statement in statements:
-        if not _touches(statement, source, target):
+        if touched((statement,)).isdisjoint(both):
             continue
         roots = expressions(roots_of(statement))
         if any(isinstance(e, Load) and e.buffer.storage is source.storage for e in roots):
@@ -122,11 +123,6 @@ def _is_under_choices(
             case _:
                 return False
     return True
-
-
-def _touches(statement: Statement, source: Buffer, target: Buffer) -> bool:
-    buffers = [*loaded((statement,)), *stored((statement,))]
-    return any(buffer.storage in (source.storage, target.storage) for buffer in buffers)
 
 
 _Element: TypeAlias = tuple[object, ...]
@@ -155,7 +151,7 @@ class _Thread:
         """Whether all is well after elements were `overwritten`, loads that are `known` being done already."""
         for statement in statements:
             if not isinstance(statement, Store | If) and not _binds(statement):
-                if _touches(statement, self._source, self._target):
+                if not touched((statement,)).isdisjoint((self._source.storage, self._target.storage)):
                     return False
                 continue
             loads = [e for e in expressions(roots_of(statement)) if isinstance(e, Load)]

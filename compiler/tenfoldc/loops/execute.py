@@ -24,7 +24,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.evaluate import evaluate
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Call, Expr, For, If, Load, Local, Primitive, Statement, Store
 from tenfoldc.loops.ir import TransposeTile as Tile
-from tenfoldc.loops.traversal import expressions, loaded, parallel_loops, stored, walk_statements
+from tenfoldc.loops.traversal import expressions, loaded, owners, parallel_loops, stored, walk_statements
 
 Array: TypeAlias = NDArray[Any]
 Memory: TypeAlias = Mapping[Buffer, Array]
@@ -153,7 +153,7 @@ class _Execution:
     def _loop(self, loop: For, scope: _Scope) -> None:
         extent, scope = self._extent(loop.axis, loop.extent, scope)
         private = {b for inner in parallel_loops((loop,)) for b in inner.private}
-        shared = {b.storage for b in stored(loop.body)} & {b.storage for b in loaded(loop.body)}
+        shared = owners(stored(loop.body)) & owners(loaded(loop.body))
         size = scope.size * extent
         if shared <= private and size <= _AT_ONCE and size * _elements(private) <= _MOST_PRIVATE:
             return self.block(loop.body, self._with_private(loop, scope.along(loop.axis, extent)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tenfoldc.loops.ir import (
     Apply,
@@ -193,6 +193,11 @@ def stored(statements: Iterable[Statement]) -> Iterator[Buffer]:
 def owners(buffers: Iterable[Buffer]) -> set[Buffer]:
     """The buffers that own the memory of `buffers`."""
     return {buffer.storage for buffer in buffers}
+
+
+def touched(statements: Sequence[Statement]) -> set[Buffer]:
+    """The buffers that own the memory that `statements` read or write."""
+    return owners(loaded(statements)) | owners(stored(statements))
 
 
 def parallel_loops(statements: Iterable[Statement]) -> Iterator[For]:

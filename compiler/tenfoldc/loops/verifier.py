@@ -48,7 +48,7 @@ from tenfoldc.loops.ir import (
     WriteTape,
 )
 from tenfoldc.loops.matrix_unit import TILE_LINES, TILE_WORDS
-from tenfoldc.loops.traversal import expressions, loaded, roots_of, shared_buffers, stored, walk_statements
+from tenfoldc.loops.traversal import expressions, loaded, owners, roots_of, shared_buffers, stored, walk_statements
 
 _FREE_TYPES = frozenset({Primitive.CONVERT, Primitive.BITCAST, Primitive.SELECT})
 """Primitives whose operands' types differ from each other or from the result's."""
@@ -151,7 +151,7 @@ class _Verifier:
 
     def _turns_are_apart(self, loop: For) -> None:
         """Whether a parallel loop may be one: places that are read from memory, or folded, are not looked into."""
-        private = {buffer.storage for buffer in loop.private}
+        private = owners(loop.private)
         for buffer, place in _written_places(loop.body):
             if buffer.storage not in private and 0 not in buffer.shape and not _is_one(loop.extent):
                 parts = expressions(place)

@@ -57,6 +57,7 @@ from tenfoldc.loops.traversal import (
     expressions,
     inner_statements,
     operands_of,
+    owners,
     roots_of,
     shared_buffers,
     stored,
@@ -98,7 +99,7 @@ def work(kernel: Kernel) -> Work | None:
         counter.block(kernel.body, [_Scope(1)], {})
     except _UnknownError:
         return None
-    free = {buffer.storage for buffer in (*kernel.scratch, *shared_buffers(kernel.body))}
+    free = owners((*kernel.scratch, *shared_buffers(kernel.body)))
     own = _written_first(kernel.body)
     read = sum(_moved(buffer, count) for buffer, count in counter.tally.read.items() if buffer not in free | own)
     written = sum(_moved(buffer, count) for buffer, count in counter.tally.written.items() if buffer not in free)
@@ -148,7 +149,7 @@ class _Counter:
     def __init__(self, body: Sequence[Statement]) -> None:
         self.tally = _Tally()
         self.level: dict[Expr, int] = {}
-        self.changing = {buffer.storage for buffer in stored(body)}
+        self.changing = owners(stored(body))
         self.cells: dict[Buffer, int] = {}
         """What is known to be in integer buffers of one element."""
         self._functions: dict[Function, Counter[DType]] = {}
@@ -198,7 +199,7 @@ class _Counter:
                 self.tally.read[statement.source.storage] += moved
                 self.tally.written[statement.target.storage] += moved
             case WriteTape(source=moved) | ReadTape(target=moved):
-                self.tally.taped += math.prod(moved.shape) * moved.dtype.itemsize * times
+                self.tally.taped += moved.nbytes * times
             case Launch():
                 self.level |= dict.fromkeys((statement.block, statement.thread), len(scopes))
                 turns = self._number(statement.blocks, known) * statement.threads

@@ -18,7 +18,8 @@ from tenfoldc.ir.op import Array
 from tenfoldc.loops.execute import NotExecutableError, execute, is_reproducible
 from tenfoldc.loops.ir import Buffer, Kernel, Program, Statement
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import loaded, owners, stored
+from tenfoldc.loops.traversal import loaded, owners, stored, touched
+from tenfoldc.lower.filling import fills_from
 from tenfoldc.lower.storage import Storage
 
 
@@ -26,19 +27,21 @@ def with_constants_made(kernel: Kernel, storage: Storage) -> Kernel:
     """`kernel` without the statements that fill scratch memory from constants alone; `storage` has what they made."""
     if not storage.constants:
         return kernel
-    moved = _on_constants(kernel, storage)
+    given = storage.constants.keys()
+    if given.isdisjoint(owners(loaded(kernel.body))):
+        return kernel
+    moved = fills_from(given, kernel.body, kernel.scratch, lambda statement: is_reproducible((statement,)))
     kept = tuple(statement for statement in kernel.body if statement not in moved)
     needed = owners(loaded(kept)) & owners(stored(moved))
     read = owners(loaded(moved)) - owners(stored(moved))
-    size = sum(math.prod(buffer.shape) * buffer.dtype.itemsize for buffer in needed)
-    if not moved or not storage.pays_ahead(read, size):
+    if not moved or not storage.pays_ahead(read, sum(buffer.nbytes for buffer in needed)):
         return kernel
     made = _made(moved, needed, read, storage)
     if made is None:
         return kernel
     constants = {buffer: storage.constant(array, buffer.dtype) for buffer, array in made.items()}
     body = BufferReplacer(constants).statements(kept)
-    left = owners([*loaded(body), *stored(body)])
+    left = touched(body)
     return replace(kernel, body=body, scratch=tuple(buffer for buffer in kernel.scratch if buffer in left))
 
 
@@ -46,22 +49,6 @@ def without_unread(program: Program) -> Program:
     """`program` with the constants that its kernels read."""
     read = owners(buffer for kernel in program.kernels for buffer in loaded(kernel.body))
     return replace(program, constants={b: array for b, array in program.constants.items() if b in read})
-
-
-def _on_constants(kernel: Kernel, storage: Storage) -> list[Statement]:
-    """The statements that fill scratch memory which depends on constants alone."""
-    accesses = [(s, owners(loaded((s,))), owners(stored((s,)))) for s in kernel.body]
-    if not any(reads & storage.constants.keys() for _, reads, _ in accesses):
-        return []
-    filled = {buffer for buffer in kernel.scratch if any(reads and buffer in writes for _, reads, writes in accesses)}
-    before = -1
-    while before != len(filled):
-        before = len(filled)
-        for statement, reads, writes in accesses:
-            known = filled.union(storage.constants)
-            if writes & filled and not (reads <= known and writes <= filled and is_reproducible((statement,))):
-                filled -= writes
-    return [statement for statement, _, writes in accesses if writes & filled]
 
 
 def _made(

@@ -15,10 +15,10 @@ from tenfoldc.loops.aliasing import may_share
 from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Buffer, Expr, If, Kernel, Load, ReadTape, Statement, Store, While, WriteTape
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import stored
+from tenfoldc.loops.traversal import owners, stored
 from tenfoldc.lower.copying import copy_buffer, copy_value
 from tenfoldc.lower.elements import Elements
-from tenfoldc.lower.invariant_panels import without_invariant
+from tenfoldc.lower.filling import fills_from
 from tenfoldc.lower.sharing import Sharing, unchanged
 from tenfoldc.lower.storage import Destination, Storage
 from tenfoldc.ops.arithmetic import ADD
@@ -74,8 +74,9 @@ def lower_while(operation: Operation, storage: Storage, sharing: Sharing, lower_
         if result not in sharing.source:
             statements.extend(copy_value(storage, operand, state))
     turn, scratch = _turn(body, carry, storage, lower_region)
-    ahead, turn = without_invariant(turn, scratch, storage.parameters)
+    ahead = fills_from(storage.parameters, turn, scratch)  # parameters keep their values: all turns would do the same
     statements += ahead
+    turn = [statement for statement in turn if statement not in ahead]
     test = _scalar_condition(condition, storage)
     if test is not None:
         return [*statements, While((), test, tuple(turn), _known_turns(operation, storage))], scratch
@@ -139,12 +140,12 @@ def _turn(body: Region, carry: Mapping[int, Buffer], storage: Storage, lower_reg
     mutable = {body.parameters[number] for number in carry}
     with storage.repeating(True):
         statements, scratch = _flatten(lower_region(body, wanted, mutable))
-    written = set(stored(statements))
+    written = owners(stored(statements))
     overwritten: dict[Buffer, Buffer] = {}
     copies: list[Statement] = []
     for number, state in carry.items():
         target = following[number]
-        if target.storage not in {buffer.storage for buffer in written} or may_share(statements, state, target):
+        if target.storage not in written or may_share(statements, state, target):
             overwritten[target] = state
             storage.temporaries.remove(target)
         else:

@@ -7,20 +7,23 @@ from dataclasses import replace
 from tenfoldc.loops.aliasing import may_share
 from tenfoldc.loops.ir import Buffer, Kernel, Program
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import loaded, owners, stored
+from tenfoldc.loops.traversal import touched
 from tenfoldc.lower.copying import copy_buffer
 from tenfoldc.lower.storage import Storage
 
 
 def protect_donated(program: Program, storage: Storage) -> Program:
     """`program` with those results computed apart and copied at the end that would spoil the parameter they replace."""
-    statements = [statement for kernel in program.kernels for statement in kernel.body] if program.donated else []
-    touched = [(statement, owners([*loaded((statement,)), *stored((statement,))])) for statement in statements]
+    if not program.donated:
+        return program
+    statements = [statement for kernel in program.kernels for statement in kernel.body]
+    buffers = [touched((statement,)) for statement in statements]
     apart: dict[Buffer, Buffer] = {}
     for parameter, result in program.donated:
         source, target = program.parameters[parameter], program.results[result]
-        either = {source.storage, target.storage}
-        if not may_share([statement for statement, buffers in touched if either & buffers], source, target):
+        both = source.storage, target.storage
+        near = [each for each, its in zip(statements, buffers, strict=True) if not its.isdisjoint(both)]
+        if not may_share(near, source, target):
             apart[target] = storage.temporary(target.dtype, target.shape)
     if not apart:
         return program

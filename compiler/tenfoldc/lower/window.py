@@ -325,55 +325,70 @@ def lower_select_and_scatter(operation: Operation, context: LoweringContext) -> 
     if sizes and windows_tile(axes):
         return lower_tiled_select_and_scatter(context, axes)
     result, init = context.result(), context.read(2, ())
-    width = min(axes[-1].windows, ROW)
-    best = context.scratch("best", result.dtype, (width,))
-    # A position as wide as most elements makes for the widest vectors.
-    integer = dtypes.i32 if math.prod(sizes) < 2**31 else dtypes.i64
-    chosen = context.scratch("chosen", integer, (width,))
-    flat = Buffer(f"{result.name}.flat", result.dtype, (math.prod(sizes),), base=result)
-    none = scalar.constant(-1, integer)
-
-    def begin(place: Expr) -> Sequence[Statement]:
-        return [Store(best, (place,), scalar.constant(0, result.dtype)), Store(chosen, (place,), none)]
-
-    def choose(place: Expr, element: Index) -> Sequence[Statement]:
-        value, current = context.read(0, element[-len(sizes) :] if sizes else ()), Load(best, (place,))
-        position = Load(chosen, (place,))
-        (stays,) = context.region(0, [current, value])
-        keep = scalar.logical_and(scalar.greater(position, none), stays)
-        here = scalar.convert(row_major(element, [axis.size for axis in axes]), integer)
-        return [
-            Store(best, (place,), scalar.select(keep, current, value)),
-            Store(chosen, (place,), scalar.select(keep, position, here)),
-        ]
-
-    def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
-        def scatter(place: Expr) -> Sequence[Statement]:
-            position = Load(chosen, (place,))
-            target = (scalar.convert(position, dtypes.i64),)
-            source = context.read(1, (*outer, scalar.add(start, place)) if sizes else ())
-            (value,) = context.region(1, [Load(flat, target), source])
-            return [If(scalar.greater(position, none), (Store(flat, target, value),))]
-
-        return [
-            *_along_row(context, length, begin),
-            *_visit_row(context, axes, outer, start, length, choose),
-            *_along_row(context, length, scatter),
-        ]
-
     fill = nest(context, sizes, lambda index: [Store(result, index, init)], private=())
     if math.prod(sizes) == 0:
         return fill
-    apart = sum(1 for _ in itertools.takewhile(lambda axis: axis.trivial, axes[:-1]))
+    return [*fill, *_Choosing(context, sizes, axes).planes(), *write_result(context, sizes)]
 
-    def plane(place: Index) -> Sequence[Statement]:
-        def row_of_plane(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
-            return row((*place, *outer), start, length)
 
-        return _each_row(context, axes[apart:], row_of_plane)
+class _Choosing:
+    """Rows of windows, each of which chooses an element and scatters to it."""
 
-    planes = nest(context, [axis.windows for axis in axes[:apart]], plane, private=[best, chosen])
-    return [*fill, *planes, *write_result(context, sizes)]
+    def __init__(self, context: LoweringContext, sizes: Sequence[int], axes: Sequence[WindowAxis]) -> None:
+        self._context, self._sizes, self._axes = context, sizes, axes
+        result, width = context.result(), min(axes[-1].windows, ROW)
+        # A position as wide as most elements makes for the widest vectors.
+        integer = dtypes.i32 if math.prod(sizes) < 2**31 else dtypes.i64
+        self._best = context.scratch("best", result.dtype, (width,))
+        self._chosen = context.scratch("chosen", integer, (width,))
+        self._flat = Buffer(f"{result.name}.flat", result.dtype, (math.prod(sizes),), base=result)
+        self._none = scalar.constant(-1, integer)
+
+    def planes(self) -> Sequence[Statement]:
+        """All rows; those of different places along axes in front whose windows are single elements do not meet."""
+        axes = self._axes
+        apart = sum(1 for _ in itertools.takewhile(lambda axis: axis.trivial, axes[:-1]))
+
+        def plane(place: Index) -> Sequence[Statement]:
+            def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
+                return self._row((*place, *outer), start, length)
+
+            return _each_row(self._context, axes[apart:], row)
+
+        outer = [axis.windows for axis in axes[:apart]]
+        return nest(self._context, outer, plane, private=[self._best, self._chosen])
+
+    def _row(self, outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
+        def scatter(place: Expr) -> Sequence[Statement]:
+            return self._scatter(place, (*outer, scalar.add(start, place)) if self._sizes else ())
+
+        return [
+            *_along_row(self._context, length, self._begin),
+            *_visit_row(self._context, self._axes, outer, start, length, self._choose),
+            *_along_row(self._context, length, scatter),
+        ]
+
+    def _begin(self, place: Expr) -> Sequence[Statement]:
+        zero = scalar.constant(0, self._best.dtype)
+        return [Store(self._best, (place,), zero), Store(self._chosen, (place,), self._none)]
+
+    def _choose(self, place: Expr, element: Index) -> Sequence[Statement]:
+        value = self._context.read(0, element[-len(self._sizes) :] if self._sizes else ())
+        current, position = Load(self._best, (place,)), Load(self._chosen, (place,))
+        (stays,) = self._context.region(0, [current, value])
+        keep = scalar.logical_and(scalar.greater(position, self._none), stays)
+        here = scalar.convert(row_major(element, [axis.size for axis in self._axes]), self._chosen.dtype)
+        return [
+            Store(self._best, (place,), scalar.select(keep, current, value)),
+            Store(self._chosen, (place,), scalar.select(keep, position, here)),
+        ]
+
+    def _scatter(self, place: Expr, window: Index) -> Sequence[Statement]:
+        position = Load(self._chosen, (place,))
+        target = (scalar.convert(position, dtypes.i64),)
+        source = self._context.read(1, window)
+        (value,) = self._context.region(1, [Load(self._flat, target), source])
+        return [If(scalar.greater(position, self._none), (Store(self._flat, target, value),))]
 
 
 def row_major(index: Index, sizes: Sequence[int]) -> Expr:

@@ -5,7 +5,6 @@ Nanoseconds on one core of a current machine, for vectors of four-byte elements;
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from tenfold_rt.errors import VerificationError
@@ -80,7 +79,7 @@ class Costs:
                 branches = (self._block(branch, inner) for branch in (statement.then, statement.otherwise))
                 return condition + max(branches)
             case WriteTape(source=moved) | ReadTape(target=moved):
-                return math.prod(moved.shape) * moved.dtype.itemsize * (_BYTE_READ + _BYTE_WRITTEN)
+                return moved.nbytes * (_BYTE_READ + _BYTE_WRITTEN)
             case MultiplyPanels():
                 return _MULTIPLY_ADD * statement.rows * statement.columns * turns_of(statement.depth)
             case MultiplyStrip():

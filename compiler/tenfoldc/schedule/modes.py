@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tenfoldc.loops.ir import Constant, For, If, Kernel, Mode, Program, Statement, While
-from tenfoldc.loops.traversal import inner_statements, loaded, stored
+from tenfoldc.loops.traversal import inner_statements, loaded, owners, stored
 from tenfoldc.schedule.parallel import share_out
 from tenfoldc.schedule.prefetch import ask_for_next_rows
 from tenfoldc.schedule.ragged import whole_vectors
@@ -80,7 +80,7 @@ class _Marking:
 
     def _in_place(self, loop: For) -> bool:
         """Whether what a loop writes may be the memory of a donated parameter that it reads."""
-        read, written = {b.storage for b in loaded((loop,))}, {b.storage for b in stored((loop,))}
+        read, written = owners(loaded((loop,))), owners(stored((loop,)))
         return any(parameter in read and result in written for parameter, result in self._shared)
 
 

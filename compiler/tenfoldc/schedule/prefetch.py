@@ -15,7 +15,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import IndexAlgebra
 from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Load, Local, Mode, Prefetch, Statement, While
 from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import all_expressions, expressions, stored, walk_statements
+from tenfoldc.loops.traversal import all_expressions, expressions, owners, stored, walk_statements
 from tenfoldc.schedule.cost import Costs
 
 _LINE = 64
@@ -64,7 +64,7 @@ def _with_prefetches(rows: For) -> For:
 
 def _streams(rows: For) -> Iterator[tuple[For, Load]]:
     """One access to each buffer of which every turn of `rows` reads elements of its own, in the order of memory."""
-    written = {buffer.storage for buffer in stored(rows.body)}
+    written = owners(stored(rows.body))
     within = {statement.axis for statement in walk_statements(rows.body) if isinstance(statement, For)}
     found: set[Buffer] = set()
     for loop in rows.body:

@@ -61,9 +61,9 @@ class Streaming:
     """The rewriting of one program's kernels."""
 
     def __init__(self, program: Program) -> None:
-        donated = {program.results[result].storage for _, result in program.donated}
-        results = {buffer.storage for buffer in program.results} - donated
-        temporaries = {buffer.storage for buffer in program.temporaries}
+        donated = owners(program.results[result] for _, result in program.donated)
+        results = owners(program.results) - donated
+        temporaries = owners(program.temporaries)
         self._large = {b for b in temporaries | results if b.nbytes >= _READ_BYTES}
         unread = {b for b in results - self._large if b.nbytes >= _RESULT_BYTES}
         if unread:

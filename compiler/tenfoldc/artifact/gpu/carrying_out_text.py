@@ -54,41 +54,18 @@ def _gather() -> str:
     return text.text()
 
 
-def _run(most_arguments: int) -> str:
-    """`tenfold.gpu.run(…)`: `count` steps that are data, one after another until one fails."""
-    return f"""\
-define internal i32 @tenfold.gpu.run(ptr %call, ptr %bases, ptr %maps, ptr %steps, ptr %arguments, i64 %count)
-    noinline nounwind {{
-entry:
-  %values = alloca [{most_arguments} x i64], align 16
-  %pointers = alloca [{most_arguments} x ptr], align 16
-  br label %step
-step:
-  %number = phi i64 [ 0, %entry ], [ %following, %next ]
-  %at = getelementptr {STEP}, ptr %steps, i64 %number
-  %kernel = load i64, ptr %at
-  %bytes.at = getelementptr {STEP}, ptr %at, i64 0, i32 1
-  %bytes = load i64, ptr %bytes.at
-  %grid.at = getelementptr {STEP}, ptr %at, i64 0, i32 2
-  %grid = load i32, ptr %grid.at
-  %threads.at = getelementptr {STEP}, ptr %at, i64 0, i32 3
-  %threads = load i32, ptr %threads.at
-  %shared.at = getelementptr {STEP}, ptr %at, i64 0, i32 4
-  %shared = load i32, ptr %shared.at
-  %given.at = getelementptr {STEP}, ptr %at, i64 0, i32 5
-  %given.narrow = load i32, ptr %given.at
-  %given = zext i32 %given.narrow to i64
-  %first.at = getelementptr {STEP}, ptr %at, i64 0, i32 6
-  %first = load i64, ptr %first.at
-  %own = getelementptr {ARGUMENT}, ptr %arguments, i64 %first
-  %is.copy = icmp eq i64 %kernel, 0
-  br i1 %is.copy, label %copy, label %gather
-copy:
-  %to = call i64 @tenfold.gpu.value(ptr %bases, ptr %own)
-  %source = getelementptr {ARGUMENT}, ptr %own, i64 1
-  %from = call i64 @tenfold.gpu.value(ptr %bases, ptr %source)
-  %copied = call i32 @tenfold.gpu.copy(ptr %call, i64 %to, i64 %from, i64 %bytes)
-  br label %done
+def _step_fields() -> str:
+    """Loads of what the step at `%at` holds, in the order of `STEP`."""
+    names = ("kernel", "bytes", "grid", "threads", "shared", "given.narrow", "first")
+    lines: list[str] = []
+    for number, (name, kind) in enumerate(zip(names, STEP.strip("{ }").split(", "), strict=True)):
+        lines.append(f"  %{name}.at = getelementptr {STEP}, ptr %at, i64 0, i32 {number}\n")
+        lines.append(f"  %{name} = load {kind}, ptr %{name}.at\n")
+    return "".join(lines)
+
+
+# Puts into %pointers where the arguments of a launch are: tensor maps as they are, the values of others in %values.
+_GATHER_ARGUMENTS = f"""\
 gather:
   %index = phi i64 [ 0, %step ], [ %index.next, %gathered ]
   %all = icmp eq i64 %index, %given
@@ -113,7 +90,32 @@ gathered:
   store ptr %pointer, ptr %pointer.at
   %index.next = add i64 %index, 1
   br label %gather
-launch:
+"""
+
+
+def _run(most_arguments: int) -> str:
+    """`tenfold.gpu.run(…)`: `count` steps that are data, one after another until one fails."""
+    return f"""\
+define internal i32 @tenfold.gpu.run(ptr %call, ptr %bases, ptr %maps, ptr %steps, ptr %arguments, i64 %count)
+    noinline nounwind {{
+entry:
+  %values = alloca [{most_arguments} x i64], align 16
+  %pointers = alloca [{most_arguments} x ptr], align 16
+  br label %step
+step:
+  %number = phi i64 [ 0, %entry ], [ %following, %next ]
+  %at = getelementptr {STEP}, ptr %steps, i64 %number
+{_step_fields()}  %given = zext i32 %given.narrow to i64
+  %own = getelementptr {ARGUMENT}, ptr %arguments, i64 %first
+  %is.copy = icmp eq i64 %kernel, 0
+  br i1 %is.copy, label %copy, label %gather
+copy:
+  %to = call i64 @tenfold.gpu.value(ptr %bases, ptr %own)
+  %source = getelementptr {ARGUMENT}, ptr %own, i64 1
+  %from = call i64 @tenfold.gpu.value(ptr %bases, ptr %source)
+  %copied = call i32 @tenfold.gpu.copy(ptr %call, i64 %to, i64 %from, i64 %bytes)
+  br label %done
+{_GATHER_ARGUMENTS}launch:
   %launched = call i32 @tenfold.gpu.launch(ptr %call, i64 %kernel, i32 %grid, i32 %threads, i32 %shared, ptr %pointers)
   br label %done
 done:

@@ -25,7 +25,7 @@ from tenfoldc.loops.ir import (
     Statement,
     TileFactor,
 )
-from tenfoldc.loops.traversal import all_expressions, loaded, stored, walk_statements
+from tenfoldc.loops.traversal import all_expressions, loaded, owners, stored, walk_statements
 
 _ALIGNMENT = 16
 """What memory is aligned to: the widest access of a thread."""
@@ -71,7 +71,7 @@ def kernel_text(module: ModuleText, name: str, launch: Launch, memory: Mapping[B
     different places do not overlap.
     """
     text = FunctionText()
-    shared = {buffer.storage for buffer in launch.shared}
+    shared = owners(launch.shared)
     used = dict.fromkeys(buffer.storage for buffer in (*loaded(launch.body), *stored(launch.body)))
     written = {memory[buffer.storage] for buffer in stored(launch.body) if buffer.storage not in shared}
     exchanged = written & _read_after_barriers(launch, memory)

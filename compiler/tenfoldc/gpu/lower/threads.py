@@ -112,8 +112,7 @@ def divided(extent: int, vector: int) -> int:
 
 def shared_size(buffer: Buffer) -> int:
     """The bytes that a buffer takes of shared memory."""
-    size = math.prod(buffer.shape) * buffer.dtype.itemsize
-    return -(-size // _SHARED_ALIGNMENT) * _SHARED_ALIGNMENT
+    return -(-buffer.nbytes // _SHARED_ALIGNMENT) * _SHARED_ALIGNMENT
 
 
 def power_of_two(least: int) -> int:

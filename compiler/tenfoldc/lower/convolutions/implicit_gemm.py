@@ -238,9 +238,8 @@ class _ImplicitGemm:
         if self.columns <= self.nr:
             return []
         part = -(-self.depth.kc // self.row_panels)
-        last = scalar.sub(scalar.mul(scalar.add(panel, scalar.index(2)), scalar.index(self.nr)), scalar.index(1))
-        column, first_turn = scalar.add(columns.first, last), scalar.mul(row, scalar.index(part))
-        return [self.input.ask(asked.block, asked.origin, column, first_turn, part)]
+        first_turn = scalar.mul(row, scalar.index(part))
+        return [self.input.ask(asked.block, asked.origin, columns.end_of_next(panel), first_turn, part)]
 
     def _sums_of(self, b: Expr, columns: Span) -> tuple[Buffer, Expr, Expr]:
         """Where the sums of a block are held, and the row and column of their first."""

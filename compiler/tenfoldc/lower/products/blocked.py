@@ -233,8 +233,7 @@ class BlockedProduct:
         turn = self.ctx.axis("ahead", part)
         first = scalar.add(scalar.mul(b, scalar.index(self.product.depth)), depth.first_channel)
         k = scalar.add(first, scalar.add(scalar.mul(row, scalar.index(part)), turn))
-        last = scalar.sub(scalar.mul(scalar.add(panel, scalar.index(2)), scalar.index(self.blocks.nr)), scalar.index(1))
-        asked = Prefetch(matrix, (k, scalar.add(columns.first, last)))
+        asked = Prefetch(matrix, (k, columns.end_of_next(panel)))
         return [For(turn, scalar.index(part), (asked,))]
 
     def _epilogue(self, b: Expr, t: Expr, rows: Span, columns: Span, accumulator: _Accumulator) -> Sequence[Statement]:

@@ -27,6 +27,11 @@ class Span:
     tail: int
     has_tail: Expr | None
 
+    def end_of_next(self, panel: Expr) -> Expr:
+        """The last line of the panel after `panel`, which may lie beyond the last one."""
+        after = scalar.mul(scalar.add(panel, scalar.index(2)), scalar.index(self.width))
+        return scalar.add(self.first, scalar.sub(after, scalar.index(1)))
+
 
 @frozen
 class DepthSpan:
