@@ -8,7 +8,7 @@ import click
 import torch
 
 from benchmarks.cpu.cases import CASES
-from benchmarks.cpu.run import QUICK, THOROUGH, run_case
+from benchmarks.cpu.run import Effort, run_case
 from benchmarks.cpu.table import CpuTable
 from benchmarks.measure import conditions
 from benchmarks.report import write
@@ -30,7 +30,7 @@ def main(only: str, threads: int, peers: str, quick: bool, to_file: bool) -> Non
     click.echo(f"{measured}\n\n{table.heading()}")
     for case in CASES:
         if only.lower() in case.full_name.lower():
-            result = run_case(case, names, QUICK if quick else THOROUGH)
+            result = run_case(case, names, Effort.of(threads, quick=quick))
             table.results.append(result)
             click.echo(table.line(result))
     click.echo("\n" + table.means())

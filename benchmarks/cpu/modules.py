@@ -20,7 +20,7 @@ import torch
 
 import tenfold as tn
 from benchmarks.cpu.contestants import Run
-from benchmarks.cpu.run import QUICK, THOROUGH, alternate
+from benchmarks.cpu.run import Effort, alternate
 from benchmarks.measure import Timing, conditions, timing
 from benchmarks.report import Section, write
 
@@ -147,7 +147,7 @@ def section(threads: int, *, quick: bool) -> Section:
             for run in runs.values():
                 run.call(turn)
         before = tn.lazy.counters().compiled
-        samples = alternate(runs, QUICK if quick else THOROUGH)
+        samples = alternate(runs, Effort.of(threads, quick=quick))
         rows[case] = {name: timing(times) for name, times in samples.items()}
         medians = {name: statistics.median(times) for name, times in samples.items()}
         peers = {name: seconds for name, seconds in medians.items() if not name.startswith("tenfold")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,13 +25,24 @@ _SLOW = 1.0
 """Seconds of a call above which a contestant is timed once: the others' samples need not wait for it."""
 
 
+_REST = 0.02
+"""Seconds after which the threads of a contestant sleep: those of PyTorch keep their cores busy for some 0.01."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to measure: seconds per case and contestant at most, samples at the least, seconds per sample."""
+    """How long to measure: seconds per case and contestant at most, samples at the least, seconds per sample, and
+    seconds of rest before a sample, so that the threads of one contestant leave the cores to the next."""
 
     seconds: float
     samples: int
     sample_seconds: float
+    rest: float = 0.0
+
+    @classmethod
+    def of(cls, threads: int, *, quick: bool) -> Effort:
+        """What suits contestants of `threads` threads."""
+        return replace(QUICK if quick else THOROUGH, rest=_REST if threads > 1 else 0.0)
 
 
 THOROUGH = Effort(seconds=0.6, samples=7, sample_seconds=4e-3)
@@ -94,6 +105,7 @@ def alternate(runs: Mapping[str, Run], effort: Effort) -> dict[str, list[float]]
     for order in _rotations([name for name, seconds in once.items() if seconds <= _SLOW]):
         for name in order:
             count = max(1, min(10_000, round(effort.sample_seconds / max(once[name], 1e-7))))
+            time.sleep(effort.rest)
             samples[name].append(_sample(runs[name], turn, count))
         turn += 1
         enough = turn > effort.samples

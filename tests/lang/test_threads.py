@@ -282,3 +282,34 @@ def test_other_python_threads_run_meanwhile() -> None:
     stop.set()
     counter.join()
     assert during > 5
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_a_woken_thread_leaves_the_caller_its_processor_and_keeps_its_own_set(tmp_path: Path) -> None:
+    source = """
+    x = np.linspace(-3, 3, 500_000, dtype=np.float32)
+    f = tn.compile(lambda x: tn.tanh(x))
+    f(x)
+    time.sleep(0.2)  # threads that compiled end
+    before = set(os.listdir('/proc/self/task'))
+    tn.set_num_threads(2)
+    f(x)
+    worker = int(*(set(os.listdir('/proc/self/task')) - before))
+    def where(thread):
+        return int(open(f'/proc/self/task/{thread}/stat').read().rpartition(')')[2].split()[36])
+    both = set(sorted(os.sched_getaffinity(0))[:2])
+    apart = 0
+    for here in [*both] * 5:
+        os.sched_setaffinity(0, {here})
+        os.sched_setaffinity(worker, {here})
+        f(x)
+        time.sleep(0.05)
+        assert (where(worker), os.sched_getaffinity(worker)) == (here, {here})
+        os.sched_setaffinity(worker, both)
+        f(x)
+        apart += where(worker) != here
+        time.sleep(0.05)
+        assert os.sched_getaffinity(worker) == both
+    print(apart >= 8)  # the system may move it back at once
+    """
+    assert run(source, TENFOLD_NUM_THREADS="1", TENFOLD_CACHE_DIR=str(tmp_path)) == "True"

@@ -9,7 +9,12 @@ none.  So a worker that comes late, or never, costs nothing, and one that is int
 where a thread is free, which is all that a team needs.  A *ticket* holds the number of the job, the next index and how
 many there are; a thread that wants work raises the index by compare-and-exchange.  The caller, once done, closes the
 ticket and waits for those that got an index, never for those that are still asleep.  A thread that finds no work
-looks again for a while, then sleeps on a futex, which is the upper half of the ticket.
+looks again for a while, then sleeps on a futex of its own.
+
+**Waking.**  Linux may put a thread that it wakes on the processor of the thread that wakes it, even where another one
+is free, and leave it there for some milliseconds: on two processors, say, whenever the other was busy a moment ago.
+The caller has enough to do to keep its own processor that long.  So it bars it to those that it wakes, and each
+allows itself again, as soon as it runs, all that it was allowed before.
 
 One caller has the pool at a time; what others want done meanwhile they do themselves.  After a fork the child has
 none of the threads: it starts afresh, as it sees from its process id.  Threads end when the library is closed.
@@ -17,6 +22,8 @@ Libraries that one Python process loads share the pool of the first (`tenfold_rt
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from tenfold_rt.manifest import Manifest
 from tenfold_rt.python_abi import Slot
@@ -28,9 +35,28 @@ that one thread does alone, after which to wake it would take 50."""
 WAITS = 4000
 """How often a caller looks whether the others are done before it offers its core to them."""
 
-_FUTEX = {"x86_64": 202, "aarch64": 98}
-_PAUSE = {"x86_64": "@llvm.x86.sse2.pause()", "aarch64": "@llvm.aarch64.isb(i32 15)"}
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "x86_64": {
+        "PAUSE": "@llvm.x86.sse2.pause()",
+        "SYS_FUTEX": "202",
+        "SYS_GETCPU": "309",
+        "SYS_GETTID": "186",
+        "SYS_SCHED_SETAFFINITY": "203",
+        "SYS_SCHED_GETAFFINITY": "204",
+    },
+    "aarch64": {
+        "PAUSE": "@llvm.aarch64.isb(i32 15)",
+        "SYS_FUTEX": "98",
+        "SYS_GETCPU": "168",
+        "SYS_GETTID": "178",
+        "SYS_SCHED_SETAFFINITY": "122",
+        "SYS_SCHED_GETAFFINITY": "123",
+    },
+}
+"""What the texts below call by a name that each kind of processor has a word of its own for."""
 _WAIT, _WAKE = 128, 129  # FUTEX_WAIT and FUTEX_WAKE, both private to the process
+_SET_BYTES = 128
+"""Room for a set of processors, a bit each; where the system has more, none is barred."""
 
 # Offsets in tenfold_ctx; see `header`.
 _NUM_THREADS, _PARALLEL_FOR, _USER = 40, 48, 56
@@ -50,9 +76,11 @@ def declarations() -> str:
 def functions(manifest: Manifest) -> str:
     """All of it, for the processor of `manifest`."""
     processor = manifest.triple.partition("-")[0]
-    texts = (_STATE, _WAKE_UP, _MEMBER, _PREPARE, _PARALLEL_FOR_TEXT, _STOP, _TEAM, _PARALLEL)
+    texts = (_STATE, _SLEEP, _WAKE_UP, _MEMBER, _PREPARE, _PARALLEL_FOR_TEXT, _STOP, _TEAM, _PARALLEL)
     text = declarations() + "".join(texts)
-    return text.replace("PAUSE", _PAUSE[processor]).replace("FUTEX", str(_FUTEX[processor]))
+    for name, word in _WORDS[processor].items():
+        text = text.replace(name, word)
+    return text
 
 
 def share(table: str) -> str:
@@ -70,31 +98,129 @@ def share(table: str) -> str:
 _STATE = f"""\
 @tenfold.pool.ticket = internal global i64 0, align 128
 @tenfold.pool.finished = internal global i32 0, align 128
-@tenfold.pool.sleepers = internal global i32 0, align 128
 @tenfold.pool.lock = internal global i32 0, align 128
 @tenfold.pool.owner = internal global i32 0, align 4
 @tenfold.pool.stopped = internal global i32 0, align 4
 @tenfold.pool.size = internal global i32 0, align 4
 @tenfold.pool.task = internal global ptr null, align 8
 @tenfold.pool.arg = internal global ptr null, align 8
-@tenfold.pool.members = internal global [{MOST_THREADS} x i64] zeroinitializer, align 8
+%tenfold.pool.member.type = type {{ i32, i32, i64, i64, i64, [{_SET_BYTES} x i8], [96 x i8] }}
+@tenfold.pool.members = internal global [{MOST_THREADS} x %tenfold.pool.member.type] zeroinitializer, align 128
 @tenfold.pool.own = internal constant {{ ptr, ptr }} {{ ptr @tenfold.pool.prepare, ptr @tenfold.pool.run }}
 @tenfold.pool.used = internal global ptr @tenfold.pool.own, align 8
 @tenfold.pool.fini = internal constant ptr @tenfold.pool.stop, section ".fini_array", align 8
 """
 
+# A member is { whether it sleeps, what the system calls it, its handle, how many bytes of the next but one are in use,
+# -, the processors that it was allowed before one was barred }.  It sleeps unless there is another ticket than the one
+# that it saw: a caller leaves the ticket first and then looks who sleeps.
+_SLEEP = f"""\
+define internal void @tenfold.pool.sleep(ptr %member, i64 %ticket) nounwind {{
+entry:
+  store atomic i32 1, ptr %member seq_cst, align 4
+  %again = load atomic i64, ptr @tenfold.pool.ticket seq_cst, align 8
+  %same = icmp eq i64 %again, %ticket
+  br i1 %same, label %doze, label %awake
+doze:
+  %slept = call i64 (i64, ...) @syscall(i64 SYS_FUTEX, ptr %member, i32 {_WAIT}, i32 1, ptr null)
+  br label %awake
+awake:
+  store atomic i32 0, ptr %member monotonic, align 4
+  %bytes.at = getelementptr %tenfold.pool.member.type, ptr %member, i32 0, i32 3
+  %bytes = load atomic i64, ptr %bytes.at acquire, align 8
+  %barred = icmp ne i64 %bytes, 0
+  br i1 %barred, label %allow, label %done
+allow:
+  %allowed = getelementptr %tenfold.pool.member.type, ptr %member, i32 0, i32 5
+  %set = call i64 (i64, ...) @syscall(i64 SYS_SCHED_SETAFFINITY, i64 0, i64 %bytes, ptr %allowed)
+  store atomic i64 0, ptr %bytes.at release, align 8
+  br label %done
+done:
+  ret void
+}}
+"""
+
+# Wakes the first `count` members where they sleep, each on another processor than this one if it may.
 _WAKE_UP = f"""\
+define internal void @tenfold.pool.bar(ptr %member, i32 %processor) nounwind {{
+entry:
+  %rest = alloca [{_SET_BYTES} x i8], align 8
+  %bytes.at = getelementptr %tenfold.pool.member.type, ptr %member, i32 0, i32 3
+  %allowed = getelementptr %tenfold.pool.member.type, ptr %member, i32 0, i32 5
+  %number.at = getelementptr %tenfold.pool.member.type, ptr %member, i32 0, i32 1
+  %number = load atomic i32, ptr %number.at acquire, align 4
+  %kept = load atomic i64, ptr %bytes.at acquire, align 8
+  %fresh = icmp eq i64 %kept, 0
+  br i1 %fresh, label %ask, label %narrow
+ask:
+  %asked = call i64 (i64, ...) @syscall(i64 SYS_SCHED_GETAFFINITY, i32 %number, i64 {_SET_BYTES}, ptr %allowed)
+  %answered = icmp sgt i64 %asked, 0
+  br i1 %answered, label %narrow, label %done
+narrow:
+  %bytes = phi i64 [ %kept, %entry ], [ %asked, %ask ]
+  call void @llvm.memcpy.p0.p0.i64(ptr %rest, ptr %allowed, i64 %bytes, i1 false)
+  %wide = zext i32 %processor to i64
+  %byte = lshr i64 %wide, 3
+  %within = icmp ult i64 %byte, %bytes
+  br i1 %within, label %clear, label %done
+clear:
+  %byte.at = getelementptr i8, ptr %rest, i64 %byte
+  %bits = load i8, ptr %byte.at
+  %place = and i32 %processor, 7
+  %bit = shl i32 1, %place
+  %narrow.bit = trunc i32 %bit to i8
+  %others = xor i8 %narrow.bit, -1
+  %left = and i8 %bits, %others
+  store i8 %left, ptr %byte.at
+  store atomic i64 %bytes, ptr %bytes.at release, align 8
+  %set = call i64 (i64, ...) @syscall(i64 SYS_SCHED_SETAFFINITY, i32 %number, i64 %bytes, ptr %rest)
+  br label %done
+done:
+  ret void
+}}
 define internal void @tenfold.pool.wake(i32 %count) nounwind {{
-  %word = getelementptr i8, ptr @tenfold.pool.ticket, i64 4
-  %woken = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %word, i32 {_WAKE}, i32 %count)
+entry:
+  %processor.at = alloca i32, align 4
+  store i32 -1, ptr %processor.at
+  br label %test
+test:
+  %i = phi i32 [ 0, %entry ], [ %next, %following ]
+  %more = icmp slt i32 %i, %count
+  br i1 %more, label %look, label %done
+look:
+  %wide = zext i32 %i to i64
+  %member = getelementptr %tenfold.pool.member.type, ptr @tenfold.pool.members, i64 %wide
+  %pair = cmpxchg ptr %member, i32 1, i32 0 seq_cst seq_cst
+  %sleeps = extractvalue {{ i32, i1 }} %pair, 1
+  br i1 %sleeps, label %find, label %following
+find:
+  %known = load i32, ptr %processor.at
+  %unknown = icmp slt i32 %known, 0
+  br i1 %unknown, label %ask, label %rouse
+ask:
+  %asked = call i64 (i64, ...) @syscall(i64 SYS_GETCPU, ptr %processor.at, ptr null, ptr null)
+  br label %rouse
+rouse:
+  %processor = load i32, ptr %processor.at
+  call void @tenfold.pool.bar(ptr %member, i32 %processor)
+  %woken = call i64 (i64, ...) @syscall(i64 SYS_FUTEX, ptr %member, i32 {_WAKE}, i32 1)
+  br label %following
+following:
+  %next = add i32 %i, 1
+  br label %test
+done:
   ret void
 }}
 """
 
 # What each thread of the pool does.
 _MEMBER = f"""\
-define internal ptr @tenfold.pool.member(ptr %none) nounwind {{
+define internal ptr @tenfold.pool.member(ptr %member) nounwind {{
 entry:
+  %number = call i64 (i64, ...) @syscall(i64 SYS_GETTID)
+  %number.at = getelementptr %tenfold.pool.member.type, ptr %member, i32 0, i32 1
+  %narrow = trunc i64 %number to i32
+  store atomic i32 %narrow, ptr %number.at release, align 4
   br label %look
 look:
   %turns = phi i32 [0, %entry], [%more, %spin], [0, %run], [0, %claim], [0, %sleep]
@@ -128,12 +254,7 @@ spin:
   %more = add i32 %turns, 1
   br label %look
 sleep:
-  %up = atomicrmw add ptr @tenfold.pool.sleepers, i32 1 seq_cst
-  %word = getelementptr i8, ptr @tenfold.pool.ticket, i64 4
-  %high = lshr i64 %ticket, 32
-  %job = trunc i64 %high to i32
-  %slept = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %word, i32 {_WAIT}, i32 %job, ptr null)
-  %down = atomicrmw sub ptr @tenfold.pool.sleepers, i32 1 seq_cst
+  call void @tenfold.pool.sleep(ptr %member, i64 %ticket)
   br label %look
 leave:
   ret ptr null
@@ -160,7 +281,6 @@ claim:
   br i1 %won, label %reset, label %done
 reset:
   store atomic i64 0, ptr @tenfold.pool.ticket monotonic, align 8
-  store atomic i32 0, ptr @tenfold.pool.sleepers monotonic, align 4
   store atomic i32 0, ptr @tenfold.pool.size monotonic, align 4
   store atomic i32 0, ptr @tenfold.pool.lock monotonic, align 4
   store atomic i32 %process, ptr @tenfold.pool.owner release, align 4
@@ -188,8 +308,10 @@ test:
   br i1 %grows, label %make, label %grown
 make:
   %wide = zext i32 %size to i64
-  %member = getelementptr i64, ptr @tenfold.pool.members, i64 %wide
-  %failed = call i32 @pthread_create(ptr %member, ptr null, ptr @tenfold.pool.member, ptr null)
+  %member = getelementptr %tenfold.pool.member.type, ptr @tenfold.pool.members, i64 %wide
+  call void @llvm.memset.p0.i64(ptr %member, i8 0, i64 256, i1 false)
+  %handle = getelementptr %tenfold.pool.member.type, ptr %member, i32 0, i32 2
+  %failed = call i32 @pthread_create(ptr %handle, ptr null, ptr @tenfold.pool.member, ptr %member)
   %good = icmp eq i32 %failed, 0
   br i1 %good, label %made, label %grown
 made:
@@ -229,14 +351,8 @@ publish:
   %opened = or i64 %wide, 65536
   %open = or i64 %closed, %opened
   store atomic i64 %open, ptr @tenfold.pool.ticket seq_cst, align 8
-  %sleepers = load atomic i32, ptr @tenfold.pool.sleepers seq_cst, align 4
-  %awake = icmp eq i32 %sleepers, 0
-  br i1 %awake, label %work, label %wake
-wake:
   %helpers = sub i32 %workers, 1
   call void @tenfold.pool.wake(i32 %helpers)
-  br label %work
-work:
   call void %task(ptr %arg, i32 0)
   %end = atomicrmw xchg ptr @tenfold.pool.ticket, i64 %closed acq_rel
   %raised = lshr i64 %end, 16
@@ -245,7 +361,7 @@ work:
   %expected = sub i32 %narrow, 1
   br label %test
 test:
-  %turns = phi i32 [0, %work], [%more, %spin], [%turns, %yield]
+  %turns = phi i32 [0, %publish], [%more, %spin], [%turns, %yield]
   %finished = load atomic i32, ptr @tenfold.pool.finished acquire, align 4
   %complete = icmp eq i32 %finished, %expected
   br i1 %complete, label %unlock, label %wait
@@ -287,7 +403,7 @@ stop:
   %size = load atomic i32, ptr @tenfold.pool.size monotonic, align 4
   store atomic i32 1, ptr @tenfold.pool.stopped release, align 4
   %closed = atomicrmw add ptr @tenfold.pool.ticket, i64 4294967296 seq_cst
-  call void @tenfold.pool.wake(i32 2147483647)
+  call void @tenfold.pool.wake(i32 %size)
   br label %test
 test:
   %i = phi i32 [0, %stop], [%next, %join]
@@ -295,9 +411,9 @@ test:
   br i1 %more, label %join, label %done
 join:
   %wide = zext i32 %i to i64
-  %at = getelementptr i64, ptr @tenfold.pool.members, i64 %wide
-  %member = load i64, ptr %at
-  %joined = call i32 @pthread_join(i64 %member, ptr null)
+  %handle.at = getelementptr %tenfold.pool.member.type, ptr @tenfold.pool.members, i64 %wide, i32 2
+  %handle = load i64, ptr %handle.at
+  %joined = call i32 @pthread_join(i64 %handle, ptr null)
   %next = add i32 %i, 1
   br label %test
 done:
