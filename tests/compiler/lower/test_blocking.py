@@ -27,3 +27,24 @@ def test_blocks_of_rows_are_whole_tiles():
     for rows in (7, 32, 100, 1000):
         blocks = blocking(V3, rows, 512, 2000, dtypes.f32)
         assert blocks.mc % blocks.mr == 0
+
+
+def last_to_end(rows: int, block: int, threads: int) -> int:
+    """The rows of the thread that has the most, where one that is free takes the next block."""
+    done = [0] * threads
+    for first in range(0, rows, block):
+        done[done.index(min(done))] += min(block, rows - first)
+    return max(done)
+
+
+@pytest.mark.parametrize("rows", [384, 400, 512, 640, 1000, 1024, 1500, 2048, 3000, 4096, 5000])
+@pytest.mark.parametrize("threads", [2, 4, 8])
+def test_threads_share_blocks_of_rows_evenly(rows, threads):
+    blocks = blocking(V3, rows, 512, 2000, dtypes.f32)
+    assert last_to_end(rows, blocks.mc, threads) <= 1.081 * rows / threads
+    assert blocks.mc >= 8 * blocks.mr
+
+
+def test_few_rows_are_one_block():
+    for rows in (1, 64, 128, 192):
+        assert blocking(V3, rows, 512, 2000, dtypes.f32).mc >= rows

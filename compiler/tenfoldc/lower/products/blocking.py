@@ -22,6 +22,10 @@ _IN_FLIGHT = 8
 as long as one of so many."""
 _PER_TILE = 0.5
 """What a tile's call, and the way of its sums to memory, cost for each turn of the depth, in such multiply-adds."""
+_LOW_BLOCK = 8
+"""Tiles above each other in a block from which it makes no difference to one thread how many there are."""
+_TEAMS = (2, 4, 8)
+"""Numbers of threads that blocks are to be shared out evenly to."""
 _MOST_VECTORS = 3
 """Vectors per row of a tile that are worth trying."""
 
@@ -75,7 +79,7 @@ def _blocking(
     nr = vectors * target.vector_bytes // dtype.itemsize
     mr = _tile_height(m, balanced(m, _tile_rows(target, vectors), 1), vectors)
     kc = balanced(k, panel_bytes // (nr * dtype.itemsize), 4)
-    mc = balanced(m, max(mr, block_bytes // (kc * dtype.itemsize) // mr * mr), mr)
+    mc = _block_height(m, max(mr, block_bytes // (kc * dtype.itemsize) // mr * mr), mr)
     nc = balanced(n, max(nr, _L3_BLOCK_BYTES // (kc * dtype.itemsize) // nr * nr), nr)
     return Blocking(mr=mr, nr=nr, mc=mc, nc=nc, kc=kc)
 
@@ -102,6 +106,26 @@ def _tile_height(m: int, most: int, vectors: int) -> int:
         return full * tile(rows) + (tile(rest) if rest else 0.0)
 
     return min(range(most, 0, -1), key=time)
+
+
+def _block_height(m: int, most: int, mr: int) -> int:
+    """The rows of a block, a multiple of `mr`, at most `most`: a single block or else those that threads share evenly.
+
+    Where there are rows enough, there are as many blocks as the largest team has threads, or more.
+    """
+    if m <= most:
+        return balanced(m, most, mr)
+    least = min(_LOW_BLOCK * mr, most)
+    heights = [rows for rows in range(most, least - 1, -mr) if -(-m // rows) >= max(_TEAMS)]
+    if not heights:
+        return balanced(m, most, mr)
+    return min(heights, key=lambda rows: sum(_last_to_end(m, rows, team) * team for team in _TEAMS))
+
+
+def _last_to_end(m: int, block: int, team: int) -> int:
+    """The rows of the thread of `team` that is the last to end, where each that is free takes the next block."""
+    turns, others = divmod(m // block, team)
+    return (turns + 1) * block if others else turns * block + m % block
 
 
 def balanced(size: int, largest: int, multiple: int) -> int:
