@@ -1,6 +1,7 @@
 """The source of a function that exists: the node of the syntax tree that its code was compiled from.
 
-A file is parsed once.  A `def` is found by the line that its code begins in, a `lambda` by where its body stands.
+A file is parsed once.  A `def` is found by the line that its code begins in, a `lambda` by what its instructions came
+from: all of it stands in its body.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ import ast
 import linecache
 from collections.abc import Iterator
 from types import CodeType
+from typing import TypeAlias
 
 from tenfold.rewrite.names import Function
+
+_Place: TypeAlias = tuple[int, int]  # a line, and a column in bytes
 
 _FILES: dict[str, tuple[list[str], ast.Module]] = {}
 
@@ -19,7 +23,8 @@ def function_node(code: CodeType, module_globals: dict[str, object]) -> Function
     """The `def` or `lambda` that `code` was compiled from; None where there is no source, or more than one fits."""
     tree = _tree(code.co_filename, module_globals)
     found = [node for node in _functions(tree, code.co_firstlineno, code.co_name) if _agrees(node, code)]
-    return found[0] if len(found) == 1 else None
+    innermost = [node for node in found if not any(other is not node and _holds(node, other) for other in found)]
+    return innermost[0] if len(innermost) == 1 else None
 
 
 def _tree(file: str, module_globals: dict[str, object]) -> ast.Module:
@@ -56,7 +61,7 @@ def _first_line(node: ast.stmt | ast.expr) -> int:
 
 
 def _agrees(node: Function, code: CodeType) -> bool:
-    """Whether `node` has the parameters of `code`, and a lambda its place."""
+    """Whether `node` has the parameters of `code`, and a lambda's body all that its instructions came from."""
     given = node.args
     named = [part.arg for part in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
     count = code.co_argcount + code.co_kwonlyargcount
@@ -64,5 +69,26 @@ def _agrees(node: Function, code: CodeType) -> bool:
         return False
     if not isinstance(node, ast.Lambda):
         return True
-    body = node.body
-    return (body.lineno, body.end_lineno, body.col_offset, body.end_col_offset) in set(code.co_positions())
+    first, last = _extent(node.body)
+    return all(first <= start and end <= last for start, end in _places(code))
+
+
+def _holds(outer: Function, inner: Function) -> bool:
+    """Whether `inner` stands in the text of `outer`."""
+    (first, last), (start, end) = _extent(outer), _extent(inner)
+    return first <= start and end <= last
+
+
+def _extent(node: ast.stmt | ast.expr) -> tuple[_Place, _Place]:
+    """Where the text of `node` begins and ends."""
+    return (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
+
+
+def _places(code: CodeType) -> Iterator[tuple[_Place, _Place]]:
+    """Where the text of each instruction of `code` begins and ends, but for those that come from no text."""
+    for line, end_line, column, end_column in code.co_positions():
+        if line is None or end_line is None or column is None or end_column is None:
+            continue
+        start, end = (line, column), (end_line, end_column)
+        if start != end:
+            yield start, end
