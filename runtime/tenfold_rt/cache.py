@@ -128,6 +128,15 @@ class Cache:
         if not self._trusted():
             raise PermissionError(0, "it belongs to or can be written by other users")
 
+    def obstacle(self) -> str | None:
+        """Why nothing can be stored here, as the system says it; None where it can."""
+        try:
+            self._make_directory()
+            with written_beside(self.directory / "probe", (bytes(4096),), 0o600):
+                return None
+        except OSError as error:
+            return error.strerror or str(error)
+
     def entries(self) -> int:
         """How many libraries are stored."""
         return sum(1 for _ in self._files(".so"))

@@ -12,14 +12,14 @@ import click
 from tenfold.cli.sources import read_module, split_source
 from tenfold.export import SUFFIXES, header_path, write_artifact, write_files
 from tenfold.program import compiler, known_tuning, refuse_uncompiled
-from tenfold_rt.cpu import X86_64_LEVELS
+from tenfold_rt.cpu import X86_64_LEVELS, X86_64_PROCESSORS
 from tenfold_rt.errors import RequestError
 from tenfoldc import target as targets
 from tenfoldc.ir.core import Module
 
 TEXTS = {"llvm": "llvm", "asm": "asm", "loops": "loops", "stablehlo": "tensor"}
 KINDS = (*SUFFIXES, *TEXTS)
-CPUS = ("native", *X86_64_LEVELS)
+CPUS = ("native", *X86_64_LEVELS, *X86_64_PROCESSORS)
 
 
 def compile_file(

@@ -39,9 +39,16 @@ def findings() -> Iterator[str]:
     yield "packages  " + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     yield "linker    built in: nothing else is needed to write shared libraries"
     yield f"C         {_compiler() or 'no C compiler found; only needed to build C programs that use a library'}"
-    cache = Cache()
-    yield f"cache     {cache.directory} ({cache.entries()} libraries, {cache.size() / 1024:.0f} KiB)"
+    yield _cache()
     yield from _gpus()
+
+
+def _cache() -> str:
+    """Where compiled code is kept and how much of it there is, or why nothing can be."""
+    cache = Cache()
+    if (reason := cache.obstacle()) is not None:
+        return f"cache     {cache.directory} cannot keep anything ({reason}); name another by TENFOLD_CACHE_DIR"
+    return f"cache     {cache.directory} ({cache.entries()} libraries, {cache.size() / 1024:.0f} KiB)"
 
 
 def _compiler() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -17,14 +18,28 @@ BAD_REQUEST = 2
 
 
 class _Group(click.Group):
-    """Commands whose `TenfoldError`s are messages for the user, not tracebacks."""
+    """Commands whose `TenfoldError`s, and what the system refuses, are messages for the user, not tracebacks."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except TenfoldError as error:
             click.echo(f"tenfold: {error}", err=True)
-            ctx.exit(BAD_REQUEST)
+        except BrokenPipeError:  # whoever read what is printed has seen enough
+            raise
+        except OSError as error:
+            place = "" if error.filename is None else f"{error.filename}: "
+            click.echo(f"tenfold: {place}{error.strerror or error}", err=True)
+            _forget_unwritten_text()
+        return ctx.exit(BAD_REQUEST)
+
+
+def _forget_unwritten_text() -> None:
+    """Let the end of the process not try again to write what standard output did not take."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -103,11 +103,15 @@ def _named(path: Path, namespace: Mapping[str, Any], name: str, arguments: Seque
     compiled = cast("Compiled[..., Any]", function if isinstance(function, Compiled) else compile_function(function))
     parameters = compiled.signature.signature.parameters
     specs: dict[str, Any] = dict(compiled.signature.specs)
+    given: set[str] = set()
     for argument in arguments:
         parameter, spec = parse_argument(argument)
         if parameter not in parameters:
             known = ", ".join(parameters)
             raise RequestError(f"{name} has no parameter {parameter}", mend=f"its parameters are {known or 'none'}")
+        if parameter in given:
+            raise RequestError(f"--arg gives {parameter} twice", mend="give it one type")
+        given.add(parameter)
         specs[parameter] = spec
     missing = [parameter for parameter in parameters if parameter not in specs]
     if missing:

@@ -193,9 +193,10 @@ def test_inspect_tells_the_memory_of_each_function() -> None:
     assert [row.split()[:5] for row in rows] == [["twice", "12", "B", "12", "B"], ["add", "16", "B", "8", "B"]]
 
 
-def test_a_library_is_compiled_for_the_level_that_is_asked_for() -> None:
-    succeed("compile", "model.py:twice", "--cpu", "x86-64-v4", "--emit", "llvm", "-o", "text")
-    assert "avx512f" in Path("text").read_text()
+@pytest.mark.parametrize(("cpu", "feature"), [("x86-64-v4", "avx512f"), ("sapphirerapids", "amx-tile")])
+def test_a_library_is_compiled_for_the_processor_that_is_asked_for(cpu: str, feature: str) -> None:
+    succeed("compile", "model.py:twice", "--cpu", cpu, "--emit", "llvm", "-o", "text")
+    assert feature in Path("text").read_text()
 
 
 @pytest.mark.parametrize(
@@ -204,6 +205,7 @@ def test_a_library_is_compiled_for_the_level_that_is_asked_for() -> None:
         ("model.py:nope", "model.py has no function nope; it has twice, scale, add"),
         ("model.py:number", "number in model.py is 3, not a function"),
         ("model.py:scale", "scale: parameter x has no spec; give --arg x=f32[32,784], or annotate it"),
+        ("model.py:scale --arg x=f32[2] --arg x=f32[3]", "--arg gives x twice; give it one type"),
         ("model.py:scale --arg y=f32[2]", "scale has no parameter y; its parameters are x, factor"),
         ("model.py:scale --arg x=f33[2]", "--arg x=f33[2]: there is no element type f33; choose one of bool, i8,"),
         ("model.py:scale --arg x=f32[2", "--arg x=f32[2 is not NAME=DTYPE[SIZE,...]; write it as in --arg x="),
@@ -391,6 +393,19 @@ def test_doctor_tells_what_was_found(own_cache: Path) -> None:
     assert f"cache     {own_cache}" in printed
     for finding in ("processor ", "packages  numpy ", "linker    built in", "C  ", "CUDA "):
         assert f"\n{finding}" in printed
+
+
+def test_doctor_tells_why_nothing_can_be_kept(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "file").touch()
+    monkeypatch.setenv("TENFOLD_CACHE_DIR", str(directory / "file"))
+    assert f"cache     {directory / 'file'} cannot keep anything (File exists): " in succeed("doctor").stdout
+
+
+def test_text_that_standard_output_does_not_take_is_refused_in_one_line(directory: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [*TENFOLD, "compile", "model.py", "--emit", "asm"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "tenfold: No space left on device\n")
 
 
 def test_the_version_is_the_packages() -> None:
