@@ -46,7 +46,8 @@ _BYTE_WRITTEN = 0.04
 _MULTIPLY_ADD = 0.02
 _TILE_MULTIPLY_ADD = 0.0015
 _UNKNOWN_TURNS = 8
-_SLOW = frozenset({Primitive.DIV, Primitive.REM, Primitive.SQRT})
+SLOW = frozenset({Primitive.DIV, Primitive.REM, Primitive.SQRT})
+"""Operations that processors do not begin anew in every cycle."""
 
 
 class Costs:
@@ -110,7 +111,7 @@ class Costs:
                 case Load():
                     cost += _ACCESS + _BYTE_READ * expression.dtype.itemsize
                 case Apply():
-                    cost += _DIVISION if expression.primitive in _SLOW else _OPERATION
+                    cost += _DIVISION if expression.primitive in SLOW else _OPERATION
                     pending.extend(operands_of(expression))
                 case Call():
                     cost += self._function(expression.function)

@@ -4,8 +4,9 @@
     for i in 8: for j in 512: ... →   for i in 8: vector j in 512: ...
     for i in 8: for j in 21: ...  →   for i in 8: lanes l in 8: ...
 
-(`tenfoldc.schedule.ragged`), loops that threads share are chosen (`tenfoldc.schedule.parallel`), results too large for
-the cache are written past it (`tenfoldc.schedule.streaming`), and rows that are passed over several times are asked for
+(`tenfoldc.schedule.ragged`), loops that threads share are chosen (`tenfoldc.schedule.parallel`), costly operations
+on one number per row are done for many rows at a time (`tenfoldc.schedule.row_scalars`), results too large for the
+cache are written past it (`tenfoldc.schedule.streaming`), and rows that are passed over several times are asked for
 ahead (`tenfoldc.schedule.prefetch`).
 
 What lowering could decide with the group at hand (merged and split axes, tiles, blocks of sums) is decided there.
@@ -21,6 +22,7 @@ from tenfoldc.loops.traversal import inner_statements, loaded, owners, stored
 from tenfoldc.schedule.parallel import share_out
 from tenfoldc.schedule.prefetch import ask_for_next_rows
 from tenfoldc.schedule.ragged import whole_vectors
+from tenfoldc.schedule.row_scalars import RowScalars
 from tenfoldc.schedule.streaming import Streaming
 from tenfoldc.target import Target
 from tenfoldc.tuning import UNTUNED, Decisions, Tuning
@@ -28,18 +30,18 @@ from tenfoldc.tuning import UNTUNED, Decisions, Tuning
 
 def schedule(program: Program, target: Target, tuning: Tuning = UNTUNED) -> Program:
     """Mark innermost loops as vectors, short ones as unrolled, and those that threads share; see the module."""
-    marking = _Marking(target, program)
+    marking, row_scalars = _Marking(target, program), RowScalars(program, target)
     streaming = Streaming(program) if target.streams else None
-    return replace(program, kernels=tuple(_scheduled(kernel, streaming, marking, tuning) for kernel in program.kernels))
 
+    def scheduled(kernel: Kernel) -> Kernel:
+        decisions = Decisions(tuning)
+        kernel = row_scalars.kernel(replace(kernel, body=share_out(kernel.body, decisions)))
+        if streaming is not None:
+            kernel = streaming.kernel(kernel)
+        body = ask_for_next_rows(marking.block(kernel.body))
+        return replace(kernel, body=body, decisions=(*kernel.decisions, *decisions.made))
 
-def _scheduled(kernel: Kernel, streaming: Streaming | None, marking: _Marking, tuning: Tuning) -> Kernel:
-    decisions = Decisions(tuning)
-    kernel = replace(kernel, body=share_out(kernel.body, decisions))
-    if streaming is not None:
-        kernel = streaming.kernel(kernel)
-    body = ask_for_next_rows(marking.block(kernel.body))
-    return replace(kernel, body=body, decisions=(*kernel.decisions, *decisions.made))
+    return replace(program, kernels=tuple(map(scheduled, program.kernels)))
 
 
 class _Marking:

@@ -5,7 +5,7 @@
 The last vector repeats elements of the one before it.  To store them twice does no harm, nor does it to fold them
 twice into a maximum; a sum counts them once, the other time as its neutral element.  Without this, LLVM computes
 what remains of a row element by element, and an element takes as long as a vector; where elements are compared, longer,
-as a processor cannot foretell the branches.
+as a processor cannot foretell the branches.  Nor does LLVM make vectors of a short fold, even one of whole vectors.
 
 Loops may also walk through memory by two to four elements at a time, if they leave out none of them: every
 vector is then shuffled out of whole vectors, or whole vectors are shuffled together.
@@ -19,7 +19,7 @@ from dataclasses import replace
 from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import Affine, IndexAlgebra
-from tenfoldc.loops.ir import Apply, Axis, Buffer, Carry, Constant, Expr, For, Load, Local, Mode, Primitive, Store
+from tenfoldc.loops.ir import Apply, Axis, Buffer, Call, Carry, Constant, Expr, For, Load, Local, Mode, Primitive, Store
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import all_expressions, expressions
 
@@ -43,7 +43,9 @@ def whole_vectors(loop: For, lanes: int) -> tuple[For, ...] | None:
     if not isinstance(loop.extent, Constant):
         return None
     extent = int(loop.extent.value)
-    if extent % lanes == 0 or not lanes < extent < _LONG or not _is_regular(loop):
+    if extent % lanes == 0 and not (extent <= _MOST_VECTORS * lanes and _is_unrolled_too_soon(loop)):
+        return None
+    if not lanes < extent < _LONG or not _is_regular(loop):
         return None
     folds = [_fold_of(carry) for carry in loop.carries]
     values = [fold[1] for fold in folds if fold is not None]
@@ -53,8 +55,15 @@ def whole_vectors(loop: For, lanes: int) -> tuple[For, ...] | None:
     if vectors <= _MOST_VECTORS and vectors * sum(1 for _ in all_expressions([loop])) <= _MOST_OPERATIONS:
         starts = [*range(0, extent - lanes, lanes), extent - lanes]
         return (_lanes(loop, lanes, starts, values),)
+    if extent % lanes == 0:
+        return None
     first, last = _split(loop, extent - extent % lanes)
     return first, _lanes(last, lanes, [extent - lanes], values, extent)
+
+
+def _is_unrolled_too_soon(loop: For) -> bool:
+    """Whether LLVM would make of a short loop that folds a row straight code for each element, instead of vectors."""
+    return bool(loop.carries) and not any(isinstance(expression, Call) for expression in all_expressions([loop]))
 
 
 def _split(loop: For, length: int) -> tuple[For, For]:
@@ -81,7 +90,7 @@ def _lanes(loop: For, lanes: int, starts: Sequence[int], values: Sequence[Expr],
         for term, value, carry in zip(terms, values, loop.carries, strict=True):
             element = replacer.expression(value)
             primitive = _primitive_of(carry)
-            if start == starts[-1] and primitive not in _IDEMPOTENT:
+            if start == starts[-1] and repeated and primitive not in _IDEMPOTENT:
                 is_new = scalar.greater_equal(lane, scalar.index(repeated))
                 element = scalar.select(is_new, element, _neutral(primitive, element))
             term.append(element)

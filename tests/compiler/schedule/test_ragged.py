@@ -33,7 +33,10 @@ def llvm(source: Function) -> str:
     return stage_text(Module({"main": source}, entries=("main",)), "llvm", target=named("x86-64-v3"))
 
 
-@pytest.mark.parametrize(("columns", "modes"), [(37, {Mode.LANES}), (40, {Mode.VECTOR}), (7, {Mode.UNROLLED})])
+@pytest.mark.parametrize(
+    ("columns", "modes"),
+    [(37, {Mode.LANES}), (40, {Mode.LANES, Mode.VECTOR}), (80, {Mode.VECTOR}), (7, {Mode.UNROLLED})],
+)
 def test_rows_of_a_softmax(columns: int, modes: set[Mode]) -> None:
     (kernel,) = lowered(function([f32(16, columns)], softmax)).kernels
     assert set(modes_of(kernel)) == modes
@@ -149,3 +152,14 @@ def test_windows_side_by_side_are_each_their_own(tmp_path: Path) -> None:
         x = random.standard_normal((3, window * windows)).astype(np.float32)
         cases.append(case(f"{windows} windows of {window}", _pooled(window), x))
     check(cases, tmp_path)
+
+
+@pytest.mark.parametrize("columns", [16, 24, 32, 48, 64])
+def test_a_short_fold_of_whole_vectors_is_done_in_vectors(columns: int) -> None:
+    source = function([f32(64, columns)], lambda x: ops.reduce_sum(ops.square(x), [1]))
+    (kernel,) = lowered(source).kernels
+    assert modes_of(kernel) == [Mode.LANES]
+    text = llvm(source)
+    assert len(re.findall(r"fmul (\w+ )*<8 x float>", text)) % (columns // 8) == 0
+    assert re.findall(r"fmul (\w+ )*<8 x float>", text)
+    assert not re.findall(r"fmul (\w+ )*float", text)

@@ -1,0 +1,261 @@
+"""Costly operations on one number per row, for many rows at a time: in vectors rather than one by one.
+
+    for i in 1024: (s = sum over j of exp(x[i, j]); y[i] = log(s))
+    →   for b in 16: (for i in 64: (s = sum over j of exp(x[b * 64 + i, j]); kept[i] = s)
+                      for i in 64: y[b * 64 + i] = log(kept[i]))
+
+Where the rows are passed over again with such a number, the numbers of a block of rows are computed between the two
+passes, and a block is as many rows as stay in the nearest cache.  A function, root or quotient of one number takes
+about as long as one of a vector, which matters where rows are short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+
+from tenfold_rt.frozen import frozen
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import (
+    Apply,
+    Axis,
+    Buffer,
+    Call,
+    Constant,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Load,
+    Local,
+    Mode,
+    Program,
+    Statement,
+    Store,
+    While,
+)
+from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.traversal import (
+    all_expressions,
+    expressions,
+    loaded,
+    operands_of,
+    owners,
+    roots_of,
+    stored,
+    walk_statements,
+)
+from tenfoldc.schedule.cost import SLOW, Costs, turns_of
+from tenfoldc.target import Target
+
+_MOST_ROWS = 64
+_LEAST_ROWS = 8
+_NEAR_BYTES = 1 << 14
+"""What the rows of a block may take, so that they are still in the nearest cache when they are passed over again."""
+_LEAST_GAIN = 0.01
+"""The share of a row's time from which it pays to keep its numbers in memory meanwhile."""
+
+
+class RowScalars:
+    """The rewriting of one program's kernels."""
+
+    def __init__(self, program: Program, target: Target) -> None:
+        self._lanes = target.vector_bytes // 4
+        pairs = [(program.parameters[parameter], program.results[result]) for parameter, result in program.donated]
+        self._same_memory = {result.storage: parameter.storage for parameter, result in pairs}
+
+    def kernel(self, kernel: Kernel) -> Kernel:
+        """`kernel` with loops over rows cut in two where that gains."""
+        rewriting = _Rewriting(self._lanes, self._same_memory)
+        body = rewriting.block(kernel.body)
+        return replace(kernel, body=body, scratch=(*kernel.scratch, *rewriting.scratch))
+
+
+@frozen(eq=False)
+class _Cut:
+    """What comes `first` for each row, the costly `numbers` known then, and the `rest`, which uses them."""
+
+    first: tuple[Statement, ...]
+    numbers: tuple[Expr, ...]
+    rest: tuple[Statement, ...]
+
+    @property
+    def only_stores(self) -> bool:
+        return all(isinstance(statement, Store) for statement in self.rest)
+
+    @property
+    def kept(self) -> tuple[Local, ...]:
+        """What `first` computes and others use."""
+        results = [carry.result for loop in self.first if isinstance(loop, For | While) for carry in loop.carries]
+        used = {*all_expressions(self.rest), *expressions(self.numbers)}
+        return tuple(result for result in results if result in used)
+
+
+class _Rewriting:
+    """The rewriting of one kernel."""
+
+    def __init__(self, lanes: int, same_memory: Mapping[Buffer, Buffer]) -> None:
+        self._lanes = lanes
+        self._same_memory = same_memory
+        self._costs = Costs()
+        self.scratch: list[Buffer] = []
+
+    def block(self, statements: Iterable[Statement]) -> tuple[Statement, ...]:
+        return tuple(map(self._statement, statements))
+
+    def _statement(self, statement: Statement) -> Statement:
+        match statement:
+            case For(mode=Mode.PARALLEL):
+                before = len(self.scratch)
+                body = self.block(statement.body)
+                return replace(statement, body=body, private=(*statement.private, *self.scratch[before:]))
+            case For():
+                cut = self._cut(statement)
+                return (
+                    replace(statement, body=self.block(statement.body)) if cut is None else self._in_two(statement, cut)
+                )
+            case While():
+                return replace(statement, body=self.block(statement.body))
+            case If():
+                then, otherwise = self.block(statement.then), self.block(statement.otherwise)
+                return replace(statement, then=then, otherwise=otherwise)
+            case _:
+                return statement
+
+    def _cut(self, rows: For) -> _Cut | None:
+        """Where to cut a loop over rows; None where that does not gain or would change what it computes."""
+        if rows.mode is not Mode.SERIAL or rows.carries or turns_of(rows.extent) < 2 * _LEAST_ROWS:
+            return None
+        cut = max(_cuts(rows), key=self._gain, default=None)
+        if cut is None or self._gain(cut) < _LEAST_GAIN * self._costs.of(rows.body) or not self._are_apart(cut):
+            return None
+        return cut if cut.only_stores or _row_bytes(rows) * _LEAST_ROWS <= _NEAR_BYTES else None
+
+    def _gain(self, cut: _Cut) -> float:
+        """Nanoseconds for each row by which a lane of a vector takes less than a number alone."""
+        stores = tuple(Store(Buffer("", number.dtype, ()), (), number) for number in cut.numbers)
+        return (self._lanes - 1) * self._costs.of(stores)
+
+    def _are_apart(self, cut: _Cut) -> bool:
+        """Whether nothing goes by way of memory from one part to the other."""
+        first, rest = (self._owners(stored(part)) for part in (cut.first, cut.rest))
+        return first.isdisjoint(rest | self._owners(loaded(cut.rest))) and rest.isdisjoint(
+            self._owners(loaded(cut.first))
+        )
+
+    def _owners(self, buffers: Iterable[Buffer]) -> set[Buffer]:
+        return {self._same_memory.get(owner, owner) for owner in owners(buffers)}
+
+    def _in_two(self, rows: For, cut: _Cut) -> For:
+        """`rows` as a loop over blocks of rows."""
+        near = _NEAR_BYTES // max(1, _row_bytes(rows)) // _LEAST_ROWS * _LEAST_ROWS
+        size = min(_MOST_ROWS, max(_LEAST_ROWS, near), turns_of(rows.extent))
+        number = Axis(f"{rows.axis.name}_block")
+        before = scalar.mul(number, scalar.index(size))
+        length: Expr = scalar.index(size)
+        if not isinstance(rows.extent, Constant) or int(rows.extent.value) % size:
+            length = scalar.minimum(length, scalar.sub(rows.extent, before))
+
+        def loop(statements: Sequence[Statement], memory: Mapping[Expr, Buffer], more: Mapping[Expr, Buffer]) -> For:
+            """`statements` for each row of a block, which read what is in `memory` and put `more` into it."""
+            row = Axis(rows.axis.name)
+            known: dict[Expr, Expr] = {value: Load(buffer, (row,)) for value, buffer in memory.items()}
+            replacer = BufferReplacer({}, {rows.axis: scalar.add(before, row), **known})
+            puts = [Store(buffer, (row,), replacer.expression(value)) for value, buffer in more.items()]
+            return For(row, length, (*replacer.statements(statements), *puts))
+
+        kept = self._memory("kept", cut.kept, size)
+        if cut.only_stores:
+            passes = [loop(cut.first, {}, kept), loop(cut.rest, kept, {})]
+        else:
+            numbers = self._memory("number", cut.numbers, size)
+            passes = [loop(cut.first, {}, kept), loop((), kept, numbers), loop(cut.rest, {**kept, **numbers}, {})]
+        blocks = scalar.div(scalar.add(rows.extent, scalar.index(size - 1)), scalar.index(size))
+        return For(number, blocks, tuple(passes))
+
+    def _memory(self, name: str, values: Sequence[Expr], size: int) -> dict[Expr, Buffer]:
+        """New buffers for one value of each row."""
+        buffers = [Buffer(f"{name}{len(self.scratch) + place}", v.dtype, (size,)) for place, v in enumerate(values)]
+        self.scratch += buffers
+        return dict(zip(values, buffers, strict=True))
+
+
+def _cuts(rows: For) -> Iterator[_Cut]:
+    """The places where the turns of a loop can be cut: those from which costly numbers are known."""
+    defined = _defined(rows)
+    known_after: dict[int, dict[Expr, None]] = {}
+    for number in _costly(rows, set(defined)):
+        used = [defined[e] for e in expressions((number,)) if isinstance(e, Local) and e in defined]
+        if used:
+            known_after.setdefault(max(used), {})[number] = None
+    for place, numbers in known_after.items():
+        yield _Cut(rows.body[: place + 1], tuple(numbers), rows.body[place + 1 :])
+
+
+def _defined(rows: For) -> dict[Local, int]:
+    """What the loops of a row end with, and which of its statements they are."""
+    loops = [(place, loop) for place, loop in enumerate(rows.body) if isinstance(loop, For | While)]
+    return {carry.result: place for place, loop in loops for carry in loop.carries}
+
+
+def _costly(rows: For, results: Set[Expr]) -> Iterator[Expr]:
+    """The largest expressions that have one value in a row and are costly."""
+    inside = _inside(rows, results)
+    costly = {expression for expression in all_expressions(rows.body) if _is_costly(expression)}
+    varies, has_costly = _reaching(rows, inside), _reaching(rows, costly)
+    seen: set[Expr] = set()
+    pending = [root for statement in walk_statements(rows.body) for root in roots_of(statement)]
+    while pending:
+        expression = pending.pop()
+        if expression in seen:
+            continue
+        seen.add(expression)
+        if expression not in varies and expression in has_costly:
+            yield expression
+        elif expression in has_costly:
+            pending.extend(operands_of(expression))
+
+
+def _is_costly(expression: Expr) -> bool:
+    """Whether an operation alone takes about as long as a vector of them, and that is long."""
+    if isinstance(expression, Apply):
+        return expression.primitive in SLOW and expression.dtype.is_float
+    return isinstance(expression, Call)
+
+
+def _inside(rows: For, results: Set[Expr]) -> set[Expr]:
+    """What may have more values than one in a row: the axes and carries of its loops.
+
+    And what is in memory, which may change, or be there only where an inner loop or a condition allows it to be read.
+    """
+    found: set[Expr] = {expression for expression in all_expressions(rows.body) if isinstance(expression, Load)}
+    for loop in walk_statements(rows.body):
+        if isinstance(loop, For):
+            found.add(loop.axis)
+        if isinstance(loop, For | While):
+            found |= {local for carry in loop.carries for local in (carry.value, carry.result)}
+    return found - results
+
+
+def _reaching(rows: For, targets: Set[Expr]) -> set[Expr]:
+    """The expressions of a loop that are computed from one of `targets`, themselves included."""
+    reaching: dict[Expr, bool] = {}
+    pending = [root for statement in walk_statements(rows.body) for root in roots_of(statement)]
+    while pending:
+        expression = pending[-1]
+        missing = [operand for operand in operands_of(expression) if operand not in reaching]
+        pending.extend(missing)
+        if not missing:
+            pending.pop()
+            reaching[expression] = expression in targets or any(reaching[e] for e in operands_of(expression))
+    return {expression for expression, does in reaching.items() if does}
+
+
+def _row_bytes(rows: For) -> int:
+    """About as much memory as one turn of `rows` reads."""
+    total = 0
+    for loop in rows.body:
+        if isinstance(loop, For):
+            elements = sum(buffer.dtype.itemsize for buffer in owners(loaded((loop,))))
+            total = max(total, elements * turns_of(loop.extent))
+    return total
