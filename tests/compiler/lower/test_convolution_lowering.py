@@ -127,6 +127,95 @@ def test_gradients_for_the_kernel(load_program, name):
     check(load_program, convolution(by_kernel(2), **attributes), whole_numbers(x, cotangent))
 
 
+DOT_PRODUCTS = {
+    "few channels": ((8, 3, 13, 11), (8, 7, 13, 11), {"padding": ((1, 1), (1, 1))}),
+    "no padding": ((4, 2, 12, 14), (4, 5, 8, 10), {}),
+    "padding on one side": ((2, 1, 9, 12), (2, 5, 9, 10), {"padding": ((3, 0), (0, 2))}),
+    "cropped": ((2, 1, 12, 13), (2, 5, 8, 8), {"padding": ((-1, -1), (-2, 0))}),
+    "steps": ((5, 1, 15, 17), (5, 6, 8, 9), {"padding": ((1, 1), (1, 1)), "rhs_dilation": (2, 2)}),
+    "wide steps": ((2, 1, 21, 27), (2, 4, 7, 9), {"padding": ((1, 0), (0, 1)), "rhs_dilation": (3, 3)}),
+    "steps of a spread window": (
+        (2, 1, 21, 21),
+        (2, 4, 9, 9),
+        {"padding": ((2, 2), (2, 2)), "rhs_dilation": (2, 2), "window_strides": (3, 2)},
+    ),
+    "groups": ((12, 2, 9, 9), (4, 15, 9, 9), {"padding": ((1, 1), (1, 1)), "feature_group_count": 3}),
+    "groups of the batch": ((3, 12, 9, 9), (3, 24, 9, 9), {"padding": ((1, 1), (1, 1)), "batch_group_count": 6}),
+    "mirrored": ((2, 1, 9, 12), (2, 5, 7, 8), {"window_reversal": (True, False)}),
+    "one axis, long rows": ((2, 1, 2617), (2, 5, 2611), {}),
+    "blocks of long rows": ((3, 2, 41, 70), (3, 5, 39, 68), {}),
+    "three axes": ((2, 1, 5, 7, 6), (2, 4, 4, 6, 5), {"padding": ((0, 1), (1, 0), (0, 0))}),
+    "few outputs of a large window": ((1, 3, 9, 10), (1, 6, 8, 8), {}),
+}
+
+
+def scratches_of(lowering):
+    return {buffer.name for buffer in lowering.context.scratches}
+
+
+@pytest.mark.parametrize("name", DOT_PRODUCTS)
+def test_few_outputs_of_many_taps_are_dot_products_of_rows_in_place(load_program, name):
+    x, cotangent, attributes = DOT_PRODUCTS[name]
+    build, arrays = convolution(by_kernel(len(x) - 2), **attributes), whole_numbers(x, cotangent)
+    check(load_program, build, arrays)
+    copied = {"rows"} if name == "mirrored" else set()
+    assert scratches_of(lowered(build, arrays, V3)) == {"staged", "tile", "sums"} | copied
+
+
+@pytest.mark.parametrize("name", ["few channels", "steps", "groups", "mirrored", "three axes"])
+def test_dot_products_of_doubles_that_are_handed_on(load_program, name):
+    x, cotangent, attributes = DOT_PRODUCTS[name]
+    arrays = whole_numbers(x, cotangent, dtype=np.float64)
+    check(load_program, convolution(by_kernel(len(x) - 2), **attributes), arrays, epilogue=True)
+
+
+def test_rows_whose_taps_do_not_adjoin_are_copied(load_program):
+    axes = ConvDimensionNumbers(1, 0, (2, 3), 0, 1, (3, 2), 1, 0, (2, 3))
+    build, arrays = convolution(axes), whole_numbers((4, 2, 9, 12), (4, 9, 10, 7))
+    check(load_program, build, arrays)
+    assert scratches_of(lowered(build, arrays, V3)) == {"staged", "tile", "sums", "rows"}
+
+
+def test_infinite_numbers_beyond_a_row_do_not_count(load_program):
+    x, cotangent = whole_numbers((2, 1, 9, 9), (2, 4, 7, 7))
+    x[0, 0, 8, 4] = np.inf
+    cotangent[1, 2, 0, :] = np.nan
+    check(load_program, convolution(by_kernel(2)), [x, cotangent])
+
+
+def test_sums_of_dot_products_are_vectors_in_a_loop_without_anything_else():
+    arrays = whole_numbers((64, 1, 28, 28), (64, 16, 28, 28))
+    statements = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1))), arrays, V3).statements
+    loops = [s for s in walk_statements(statements) if isinstance(s, For)]
+    (lanes,) = [loop for loop in loops if loop.mode is Mode.LANES and all(is_fma(store.value) for store in loop.body)]
+    (taps,) = [loop for loop in loops if loop.body == (lanes,)]
+    assert (taps.extent.value, lanes.extent.value) == (28 * 28 // 8, 8)
+    loads = {e for e in values_of(lanes.body) if isinstance(e, Load) and e.buffer.name != "tile"}
+    assert (len(lanes.body), len(loads)) == (12, 7)  # 4 features by 3 outputs
+
+
+def is_fma(expression):
+    return isinstance(expression, Apply) and expression.primitive is Primitive.FMA
+
+
+@pytest.mark.parametrize(
+    ("x", "cotangent"), [((4, 16, 28, 28), (4, 16, 28, 28)), ((4, 1, 5, 5), (4, 16, 5, 5))], ids=["wide", "short rows"]
+)
+def test_many_outputs_and_short_rows_are_packed(x, cotangent):
+    lowering = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1))), whole_numbers(x, cotangent), V3)
+    assert {"lhs_panels", "rhs_panels"} <= scratches_of(lowering)
+
+
+def test_dot_products_are_as_exact_as_panels(load_program):
+    rng = np.random.default_rng(3)
+    arrays = [rng.standard_normal(shape, np.float32) for shape in [(64, 1, 28, 28), (64, 4, 28, 28)]]
+    lowering = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1))), arrays)
+    wide = [array.astype(np.float64) for array in arrays]
+    exact = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1))), wide).expected[0]
+    (result,) = load_program(lowering.program())(*arrays)
+    assert np.abs(result - exact).max() < 5e-7 * np.abs(exact).max()
+
+
 def values_of(statements):
     return list(
         expressions(statement.value for statement in walk_statements(statements) if isinstance(statement, Store))

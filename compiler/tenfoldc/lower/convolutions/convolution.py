@@ -1,7 +1,8 @@
 """Lowering of convolutions to loops: a product of matrices (implicit GEMM) whose one factor is the input's windows.
 
-The windows are never written to memory: packing reads the input where a panel of them is needed.  Depthwise and
-other thinly grouped convolutions are plain loops instead, as are integers' where features do not come last.
+The windows are never written to memory: packing reads the input where a panel of them is needed.  Few outputs of many
+taps each, as in gradients for kernels, are dot products of rows instead; depthwise and other thinly grouped
+convolutions are plain loops, as are integers' where features do not come last.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.convolutions.axes import SpatialAxis, phases
+from tenfoldc.lower.convolutions.dot_products import dot_products, lower_dot_products
 from tenfoldc.lower.convolutions.grouped import lower_feature_rows, lower_spatial_rows
 from tenfoldc.lower.convolutions.implicit_gemm import lower_implicit_gemm
 from tenfoldc.lower.convolutions.windows import Windows
@@ -45,6 +47,8 @@ def lower_convolution(
     for axes in parts:
         if 0 in (*(axis.taps for axis in axes), *windows.kernel_shape, *windows.input_shape):
             statements += _zeros(ctx, windows, axes)
+        elif is_float and len(parts) == 1 and (dots := dot_products(windows, axes, target)) is not None:
+            statements += lower_dot_products(ctx, windows, axes, dots)
         elif is_float and not (windows.groups > 1 and is_thin):
             if saves_multiplications(windows, axes):
                 statements += lower_winograd(ctx, windows, axes, target, decisions)

@@ -72,9 +72,19 @@ ReadInput = Callable[[Expr, Sequence[Expr]], Expr]
 
 
 def stage(
-    ctx: LoweringContext, layout: Layout, channels: int, slack: int, memory: Buffer, read: ReadInput
+    ctx: LoweringContext,
+    layout: Layout,
+    channels: int,
+    slack: int,
+    memory: Buffer,
+    read: ReadInput,
+    *,
+    origin: int = 0,
 ) -> list[Statement]:
-    """Fill `memory` with `channels` planes of the input in `layout`, zeros outside, and `slack` zeros at the end."""
+    """Fill `memory` with `channels` planes of the input in `layout`, zeros outside, and `slack` zeros at the end.
+
+    The first plane begins at `origin`.
+    """
     strides = layout.strides()
     zero = scalar.constant(0, memory.dtype)
 
@@ -109,10 +119,11 @@ def stage(
         return statements
 
     channel = ctx.axis("channel", channels)
-    plane = fill(channel, 0, scalar.mul(channel, scalar.index(layout.plane)), ())
+    first = scalar.add(scalar.mul(channel, scalar.index(layout.plane)), scalar.index(origin))
+    plane = fill(channel, 0, first, ())
     return [
         turns(channel, scalar.index(channels), plane),
-        *clear(scalar.index(channels * layout.plane), slack),
+        *clear(scalar.index(origin + channels * layout.plane), slack),
     ]
 
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, Load, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.products.product import is_row_major, strides_in_memory
 from tenfoldc.ops.convolution import ConvolutionAttributes
+
+
+@frozen
+class KernelRows:
+    """Flat memory in which the taps of each output feature and channel lie side by side, in row-major order."""
+
+    memory: Buffer
+    feature: int
+    channel: int
+
+    def first(self, feature: Expr, channel: Expr) -> Expr:
+        """Where the row of a feature and a channel begins."""
+        of_feature = scalar.mul(feature, scalar.index(self.feature))
+        return scalar.add(of_feature, scalar.mul(channel, scalar.index(self.channel)))
 
 
 class Windows:
@@ -145,6 +160,17 @@ class Windows:
         """Whether the kernel is made of constants, and better kept in the order in which it is read."""
         size = math.prod(self.kernel_shape) * self.result_type.dtype.itemsize
         return self.ctx.pays_ahead(self.ctx.read(1, [self.ctx.axis("axis") for _ in self.kernel_shape]), size)
+
+    def kernel_rows(self) -> KernelRows | None:
+        """The kernel as it lies in memory; None where it is computed, or the taps of a feature do not adjoin."""
+        strides, buffer = self._strides(1, self.kernel_shape)
+        feature, channel, *spatial = self.numbers.kernel
+        if buffer is None or buffer.dtype != self.result_type.dtype:
+            return None
+        if not is_row_major([strides[axis] for axis in spatial], self.window_sizes):
+            return None
+        flat = Buffer("kernel_rows", buffer.dtype, (math.prod(buffer.shape),), base=buffer)
+        return KernelRows(flat, strides[feature], strides[channel])
 
     def matrix(self, operand: int, axes: Sequence[int], columns: int) -> Buffer | None:
         """An operand as a row-major matrix, where its axes lie densely in this order; None where they do not."""
