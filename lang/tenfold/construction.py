@@ -25,16 +25,17 @@ def tensor(
 ) -> Tensor:
     """A tensor with a copy of `data`: an array, a number, nested lists of numbers, or a tensor.
 
-    Python floats become the default float, ints i64, bools bool; an array keeps its element type.  `dtype` converts.
+    Python floats become the default float, ints i64, bools bool; an array keeps its element type.  `dtype` converts;
+    `DTypeError` for a number that an integer type does not have.
     """
-    asked = asked_device(device)
+    asked, chosen = asked_device(device), None if dtype is None else element_type(dtype)
     if isinstance(data, Tensor):
         source = data.detach()
         made = elementwise.clone(source) if asked in (None, source.device) else source.to(asked)
     else:
-        array = np.array(array_from(_without_tensors(data)), order="C")
+        array = np.array(array_from(_without_tensors(data), chosen), order="C")
         made = Tensor.of_array(on_device(array, default_device() if asked is None else asked))
-    if dtype is not None and made.tensor_type.dtype is not element_type(dtype):
+    if dtype is not None and made.tensor_type.dtype is not chosen:
         made = elementwise.to(made, dtype)
     return made.requires_grad_() if requires_grad else made
 

@@ -24,6 +24,7 @@ import numpy as np
 from tenfold import tree as pytree
 from tenfold.device import CPU, Device, gpu
 from tenfold.memory import Memory, on_host
+from tenfold.python_numbers import number_array
 from tenfold.recording import Recording, under_way
 from tenfold.specs import array_element_type
 from tenfold.tracing import (
@@ -470,7 +471,8 @@ def _as_array(value: object, dtype: DType | None) -> Array | None:
     if isinstance(value, TensorValue):
         return value.known_array("a call of compiled code", "call it inside the traced function")
     if is_scalar(value):
-        return _number_as_array(cast("Scalar", value), dtype)
+        number = cast("Scalar", value)
+        return number_array(number, dtype or default_dtype(number))
     if isinstance(value, (np.ndarray, np.generic)):
         array = np.asarray(cast("Array", value))
     elif hasattr(value, "__dlpack__"):
@@ -483,11 +485,3 @@ def _as_array(value: object, dtype: DType | None) -> Array | None:
     if isinstance(value, np.ndarray) and hasattr(cast("object", value), "mask"):
         raise DTypeError("a masked array cannot be a tensor, which has no mask", mend="fill it with filled()")
     return array
-
-
-def _number_as_array(value: Scalar, dtype: DType | None) -> Array:
-    chosen = dtype or default_dtype(value)
-    try:
-        return np.array(value, chosen.numpy)
-    except OverflowError:
-        raise DTypeError(f"{value} does not fit {chosen}") from None

@@ -83,7 +83,7 @@ def type_of(operand: TensorLike) -> TensorType:
 
 def promoted(*operands: TensorLike) -> tuple[Var, ...]:
     """`operands` in the innermost trace, converted to their common element type."""
-    return as_dtype(operands, result_type(*operands))
+    return as_dtype(operands, result_type(*operands)) if operands else ()
 
 
 def promoted_floating(*operands: TensorLike) -> tuple[Var, ...]:

@@ -23,11 +23,12 @@ from tenfold.default_dtype import default_float
 from tenfold.device import CPU, Device
 from tenfold.dlpack import array_over
 from tenfold.memory import Memory
+from tenfold.python_numbers import holds_f64, long_integer, number_array, numbers_array, shown
 from tenfold.specs import array_element_type
 from tenfold.values import Kind, Storage, Value
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfold_rt.errors import ArgumentError, DTypeError, TraceError
+from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
@@ -432,14 +433,16 @@ def lift(value: TensorLike, dtype: DType | None = None) -> Var:
 def _scalar_constant(value: Scalar, dtype: DType | None) -> Var:
     chosen = default_dtype(value) if dtype is None else dtype
     try:
-        array = np.array(value, chosen.numpy)
-    except OverflowError:
-        raise DTypeError(f"{value} does not fit {chosen}", where=here(), mend="convert the tensor first") from None
+        array = number_array(value, chosen)
+    except DTypeError as error:
+        raise DTypeError(error.what, where=here(), mend="convert the tensor first") from None
     return ops.constant(current().builder, array)
 
 
-def array_from(data: object) -> Array:
+def array_from(data: object, dtype: DType | None = None) -> Array:
     """`data` as an array without a copy where it is one: nested lists of Python floats are f32, of ints i64.
+
+    Numbers become `dtype` where it is given, rounded once; what is an array, or holds complex numbers, stays.
 
     Takes NumPy's arrays and scalars, whatever offers `__dlpack__` or `__array__`, and numbers in nested lists.
     """
@@ -449,28 +452,36 @@ def array_from(data: object) -> Array:
         return from_dlpack(data)
     if _holds_traced(data):
         raise DTypeError("a list of traced tensors is no tensor", where=here(), mend="join them with tn.stack")
-    array: Array = np.asarray(data)
+    try:
+        array: Array = np.asarray(data)
+    except ValueError:
+        raise ShapeError(
+            f"a {type(data).__name__} whose parts differ in length is no tensor",
+            where=here(),
+            mend="fill the shorter ones up",
+        ) from None
     if array.dtype == object or array.dtype.kind in "USV":
+        if (number := long_integer(array)) is not None:
+            raise DTypeError(f"{shown(number)} does not fit i64", where=here(), mend="give a float")
         raise DTypeError(
             f"a {type(data).__name__} of {array.dtype} elements cannot be a tensor",
             where=here(),
             mend="give numbers, or tn.stack a list of tensors",
         )
-    python_floats = array.dtype == np.float64 and not hasattr(data, "__array__") and not _holds_f64(data)
-    return array.astype(default_float().numpy) if python_floats else array
+    if dtype is not None and array.dtype.kind in "biuf" and not hasattr(data, "__array__"):
+        try:
+            return numbers_array(array, dtype)
+        except DTypeError as error:
+            raise DTypeError(error.what, where=here()) from None
+    python_floats = array.dtype == np.float64 and not hasattr(data, "__array__") and not holds_f64(data)
+    with np.errstate(over="ignore"):  # a float that is too large is an infinity
+        return array.astype(default_float().numpy) if python_floats else array
 
 
 def _holds_traced(data: object) -> bool:
     if isinstance(data, (list, tuple)):
         return any(_holds_traced(item) for item in cast("list[object]", data))
     return isinstance(data, TensorValue) and data.memory is None
-
-
-def _holds_f64(data: object) -> bool:
-    """Whether a nested list has a NumPy double in it, whose precision is meant."""
-    if isinstance(data, (list, tuple)):
-        return any(_holds_f64(item) for item in cast("list[object]", data))
-    return isinstance(data, (np.ndarray, np.generic)) and cast("Array", data).dtype == np.float64
 
 
 def from_dlpack(data: object) -> Array:

@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from tenfold.default_dtype import default_float
 from tenfold.device import Device, default_device, usable_device
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import expand_to, shape_argument, size_argument
 from tenfold.placement import moved, require_here
 from tenfold.promotion import convert, type_of
+from tenfold.python_numbers import number_array
 from tenfold.specs import DTypeLike, element_type
 from tenfold.tracing import (
     Scalar,
@@ -31,7 +34,7 @@ from tenfold.tracing import (
 )
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
-from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.types import TensorType
@@ -64,12 +67,21 @@ def _dtype(dtype: DTypeLike | None, default: DType) -> DType:
 
 
 def filled(shape: Sequence[int], value: Scalar, dtype: DType) -> Var:
-    """A tensor of `shape` with every element `value`, in the innermost trace; `ShapeError` for a negative size."""
+    """A tensor of `shape` with every element `value`, in the innermost trace.
+
+    `ShapeError` for a negative size, `DTypeError` for a value that an integer type does not have.
+    """
     if any(size < 0 for size in shape):
         raise ShapeError(f"a size is negative in {tuple(shape)}", where=here())
     if math.prod(shape) * dtype.bits // 8 > sys.maxsize:
         raise ShapeError(f"a tensor of shape {tuple(shape)} is larger than any memory", where=here())
-    return ops.full(current().builder, TensorType(dtype, tuple(shape)), value)
+    if dtype.is_unsigned and -(1 << dtype.bits) < value < 0:
+        value += 1 << dtype.bits  # as PyTorch has it
+    try:
+        filling = number_array(value, dtype)
+    except DTypeError as error:
+        raise DTypeError(error.what, where=here()) from None
+    return ops.constant(current().builder, np.broadcast_to(filling, tuple(shape)))
 
 
 def counted(shape: Sequence[int], axis: int, dtype: DType) -> Var:
@@ -212,6 +224,8 @@ def arange(
     """
     until = end if stop is None else stop
     first, last = (0, start) if until is None else (start, until)
+    if not all(map(math.isfinite, (first, last, step))):
+        raise ArgumentError(f"arange: the range from {first} to {last} by {step} has no end", where=here())
     if step == 0:
         raise ArgumentError("arange: the step is 0", where=here())
     if (last - first) * step < 0:

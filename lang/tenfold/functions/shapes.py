@@ -68,6 +68,10 @@ def _completed(x: Var, shape: tuple[int, ...]) -> tuple[int, ...]:
     size, known = math.prod(x.sizes), math.prod(n for n in shape if n != -1)
     open_axes = shape.count(-1)
     fits = known == size if open_axes == 0 else open_axes == 1 and known > 0 and size % known == 0
+    if open_axes > 1:
+        raise ShapeError(f"reshape: {shape} has more than one -1, but only one size can be worked out", where=here())
+    if open_axes and known == 0:
+        raise ShapeError(f"reshape: any size would do for -1 in {shape}, which has no elements", where=here())
     if not fits or any(n < -1 for n in shape):
         raise ShapeError(f"reshape: {x.type} has {size} elements, which {shape} cannot hold", where=here())
     return tuple(size // known if n == -1 else n for n in shape)

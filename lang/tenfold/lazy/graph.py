@@ -21,6 +21,7 @@ from tenfold.lazy.routines import Routine
 from tenfold.lazy.tables import Table
 from tenfold.memory import Memory, is_writable
 from tenfold.program import FORK_LOCKS
+from tenfold.python_numbers import shown
 from tenfold.tracing import here, require_trace
 from tenfold.values import Kind, Value
 from tenfold_rt.errors import DTypeError, PlacementError
@@ -179,7 +180,7 @@ class Graph:
                     if given.error is not None:
                         return _failed(routine, given.error)
                 elif type(given) is int and not -_INTEGERS <= given < _INTEGERS:
-                    raise DTypeError(f"the number {given} does not fit i64", mend="give a tensor, or a float")
+                    raise DTypeError(f"{shown(given)} does not fit i64", mend="give a tensor, or a float")
                 row.append(recording.take(given))
             number = len(recording.calls)
             results: list[Value] = []

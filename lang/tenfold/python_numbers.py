@@ -1,0 +1,59 @@
+"""Python's numbers as arrays of an element type: what is kept of them, and which do not fit."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tenfold_rt.dtypes import DType
+from tenfold_rt.errors import DTypeError
+
+_MOST_DIGITS = 30
+
+
+def number_array(value: bool | int | float, dtype: DType) -> NDArray[Any]:
+    """`value` as an array of rank 0; a float that is too large is an infinity, as in arithmetic.
+
+    `DTypeError` for an integer that `dtype` does not have, and where an integer type should hold an infinity or NaN.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(value, dtype.numpy)
+    except (OverflowError, ValueError):
+        raise DTypeError(f"{shown(value)} does not fit {dtype}") from None
+
+
+def numbers_array(numbers: NDArray[Any], dtype: DType) -> NDArray[Any]:
+    """Python's numbers, in the array that NumPy makes of them, with elements of `dtype`; each is rounded once.
+
+    `DTypeError` as for `number_array`, except that negative integers wrap around in unsigned types, as in PyTorch.
+    """
+    if dtype.is_integer and numbers.size:
+        size = 1 << (dtype.bits if dtype.is_unsigned else dtype.bits - 1)
+        least = 0 if dtype.is_unsigned and numbers.dtype.kind == "f" else -size
+        for extreme in (numbers.min().item(), numbers.max().item()):
+            if not least <= extreme < size:
+                raise DTypeError(f"{shown(extreme)} does not fit {dtype}")
+    with np.errstate(over="ignore"):
+        return numbers.astype(dtype.numpy)
+
+
+def holds_f64(data: object) -> bool:
+    """Whether a nested list has a NumPy double in it, whose precision is meant."""
+    if isinstance(data, (list, tuple)):
+        return any(holds_f64(item) for item in cast("list[object]", data))
+    return isinstance(data, (np.ndarray, np.generic)) and cast("NDArray[Any]", data).dtype == np.float64
+
+
+def long_integer(objects: NDArray[Any]) -> int | None:
+    """The first of `objects` that is an integer of more than 64 bits, which is why NumPy has made objects of them."""
+    return next((item for item in objects.flat if isinstance(item, int) and not -(2**63) <= item < 2**64), None)
+
+
+def shown(value: int | float) -> str:
+    """A number as messages have it: a long integer by its length."""
+    if isinstance(value, float) or abs(value) < 10**_MOST_DIGITS:
+        return str(value)
+    return f"an integer of {value.bit_length()} bits"
