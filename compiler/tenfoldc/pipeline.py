@@ -118,8 +118,8 @@ def kernels(module: Module, *, target: Target, tuning: Tuning = UNTUNED) -> dict
 def _loops(run: Run, module: Module, name: str, target: Target, tuning: Tuning) -> tuple[Program, Allocation]:
     """One entry of `module` as loops, its buffers placed."""
     widened = run.stage("widen", name, lambda: widen(module), print_module)
+    check_sizes(widened)
     function = run.stage("simplify", name, lambda: simplify(widened, name), function_text)
-    check_sizes(function)
     groups = run.stage("fuse", name, lambda: fuse(function), str)
     rules = cpu_rules(target, Decisions(tuning))
     program = run.stage("lower", name, lambda: with_common_panels(lower(function, groups, rules)), print_program)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from tenfold.functions import arithmetic, elementwise, linear_algebra
-from tenfold.tracing import TensorLike, TensorValue
+from tenfold.tracing import TensorLike, TensorValue, is_scalar
 
 if TYPE_CHECKING:
     from tenfold.tensor import Tensor
@@ -113,10 +115,10 @@ class Operators(TensorValue):
         return elementwise.round(self, decimals)
 
     def __eq__(self, other: object) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return arithmetic.equal(self, cast("TensorLike", other))
+        return arithmetic.equal(self, cast("TensorLike", other)) if _may_be_tensor(other) else NotImplemented
 
     def __ne__(self, other: object) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return arithmetic.not_equal(self, cast("TensorLike", other))
+        return arithmetic.not_equal(self, cast("TensorLike", other)) if _may_be_tensor(other) else NotImplemented
 
     def __lt__(self, other: TensorLike) -> Tensor:
         return arithmetic.less(self, other)
@@ -129,3 +131,10 @@ class Operators(TensorValue):
 
     def __ge__(self, other: TensorLike) -> Tensor:
         return arithmetic.greater_equal(self, other)
+
+
+def _may_be_tensor(other: object) -> bool:
+    """Whether `other` can be compared with a tensor element by element; nothing else is equal to one."""
+    if isinstance(other, (TensorValue, np.ndarray, np.generic, list, tuple, complex)) or is_scalar(other):
+        return True
+    return hasattr(other, "__dlpack__") or hasattr(other, "__array__")

@@ -155,7 +155,15 @@ def trace_function(
     _refuse_open_sizes(name, arguments)
     with contextlib.nullcontext() if recorder is None else recorder.tracing(), Trace(recorder, placing) as trace:
         parameters = [trace.builder.parameter(argument.type) for argument in arguments]
-        leaves, tree = pytree.flatten(call([wrap(parameter) for parameter in parameters]))
+        try:
+            returned = call([wrap(parameter) for parameter in parameters])
+        except RecursionError as error:
+            raise TraceError(
+                f"{name}: tracing it reached Python's recursion limit: a branch over a traced value is traced both"
+                " ways, so a function that calls itself in one never ends",
+                mend="write a loop, or mark what decides static with static_argnames",
+            ) from error
+        leaves, tree = pytree.flatten(returned)
         result_names = _result_names(tree)
         results = [_result(leaf, label, name) for leaf, label in zip(leaves, result_names, strict=True)]
         effects = None if recorder is None else recorder.effects(leaves)

@@ -20,7 +20,7 @@ from tenfold.specs import annotated_specs, as_spec, is_spec
 from tenfold.tracing import ON_CPU, Array, Placing, TensorValue, array_from, is_scalar
 from tenfold.tree import Tree
 from tenfold_rt.cuda.memory import DeviceArray
-from tenfold_rt.errors import SpecError
+from tenfold_rt.errors import ArgumentError, SpecError
 from tenfold_rt.frozen import frozen
 from tenfoldc.ir.types import Symbol, TensorType
 
@@ -57,7 +57,7 @@ class Signature:
 
     def __init__(self, function: Callable[..., Any], static: Collection[str], donated: Collection[str]) -> None:
         self.name = getattr(function, "__name__", type(function).__name__)
-        self.signature = inspect.signature(function)
+        self.signature = _parameters_of(function, self.name)
         self.static = frozenset(static)
         self.donated = frozenset(donated)
         for name in sorted(self.static | self.donated):
@@ -98,14 +98,17 @@ class Signature:
             arguments = self.bind(args, kwargs)
             names, args = tuple(arguments), tuple(arguments.values())
             record.append(names)
-        if not self.static:
-            pytree.scan_each(args, leaves, record)
-            return
-        for name, value in zip(names, args, strict=True):
-            if name in self.static:
-                record.append(self._static_value(name, value))
-            else:
-                pytree.scan(value, leaves, record)
+        try:
+            if not self.static:
+                pytree.scan_each(args, leaves, record)
+                return
+            for name, value in zip(names, args, strict=True):
+                if name in self.static:
+                    record.append(self._static_value(name, value))
+                else:
+                    pytree.scan(value, leaves, record)
+        except RecursionError:
+            raise pytree.too_deep() from None
 
     def take_apart(self, arguments: Mapping[str, Any]) -> Parts:
         """The leaves of a call's arguments, and how they are arranged."""
@@ -287,3 +290,23 @@ def _example_type(leaf: object, name: str) -> TensorType:
     if isinstance(leaf, TensorValue):
         return leaf.tensor_type
     return type_of(dense_array(leaf, name))
+
+
+def _parameters_of(function: Callable[..., Any], name: str) -> inspect.Signature:
+    """The signature of `function`; `ArgumentError` where it tells none, or where a call of it does not run it."""
+    for is_of_kind, kind in _RUN_LATER:
+        if is_of_kind(function):
+            raise ArgumentError(f"{name} is {kind}, which a call does not run", mend="compile a function that returns")
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        raise ArgumentError(
+            f"{name} does not tell what parameters it has", mend=f"wrap it, as in lambda x: {name}(x)"
+        ) from None
+
+
+_RUN_LATER = (
+    (inspect.isgeneratorfunction, "a generator"),
+    (inspect.iscoroutinefunction, "a coroutine"),
+    (inspect.isasyncgenfunction, "an asynchronous generator"),
+)

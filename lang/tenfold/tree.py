@@ -18,6 +18,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import numpy as np
 
 from tenfold.size import Size
+from tenfold_rt.errors import ArgumentError
 from tenfold_rt.frozen import frozen
 
 T = TypeVar("T")
@@ -57,8 +58,16 @@ def flatten(value: object, is_leaf: IsLeaf | None = None) -> tuple[list[Any], Tr
     """The leaves of `value` and their arrangement; what `is_leaf` accepts is not taken apart."""
     leaves: list[Any] = []
     record: list[Hashable] = []
-    scan(value, leaves, record, is_leaf)
-    return leaves, _tree(tuple(record))
+    try:
+        scan(value, leaves, record, is_leaf)
+        return leaves, _tree(tuple(record))
+    except RecursionError:
+        raise too_deep() from None
+
+
+def too_deep() -> ArgumentError:
+    """The error for a tree whose nodes Python cannot visit by recursion."""
+    return ArgumentError("a tree of tensors holds itself, or nests deeper than Python's recursion limit")
 
 
 def scan(value: object, leaves: list[Any], record: list[Hashable], is_leaf: IsLeaf | None = None) -> None:

@@ -199,3 +199,13 @@ def test_type_names_the_elements_or_converts_them() -> None:
     assert tn.ones(1, dtype=tn.bool).type() == "torch.BoolTensor"
     assert tn.ones(1).type(tn.int64).dtype is tn.int64
     assert tn.ones(1).type("torch.DoubleTensor").dtype is tn.float64
+
+
+def test_what_is_no_tensor_is_equal_to_none() -> None:
+    x = tn.ones(3)
+    for other in (None, "a", object(), {}):
+        assert (x == other) is False
+        assert (x != other) is True
+    assert None not in [x]
+    assert (x == [1, 2, 1]).tolist() == [True, False, True]
+    assert tn.compile(lambda x: -x if x == None else x)(x).tolist() == [1, 1, 1]  # noqa: E711

@@ -69,8 +69,8 @@ def stage_text(
 def _loops(run: Run, module: Module, name: str, target: Target) -> tuple[Program, Allocation]:
     """One entry of `module` as launches, its buffers placed."""
     widened = run.stage("widen", name, lambda: widen(module), print_module)
+    check_sizes(widened)
     function = run.stage("simplify", name, lambda: simplify(widened, name), function_text)
-    check_sizes(function)
     groups = run.stage("fuse", name, lambda: fuse(function), str)
     program = run.stage("lower", name, lambda: lower(function, groups, gpu_rules(target)), print_program)
     program = run.stage("schedule", name, lambda: schedule(program), print_program)

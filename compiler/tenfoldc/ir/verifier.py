@@ -168,13 +168,14 @@ def _callee(operation: Operation) -> str:
     return attributes.callee
 
 
-def check_sizes(function: Function) -> None:
+def check_sizes(module: Module) -> None:
     """`ShapeError` for a tensor that is larger than any memory, with its place."""
-    for type_ in function.type.parameters:
-        check_addressable(type_)
-    for operation in walk(function.body):
-        for result in operation.results:
-            try:
-                check_addressable(result.type)
-            except TenfoldError as error:
-                raise error.at(operation.location) from None
+    for function in module.functions.values():
+        for type_ in function.type.parameters:
+            check_addressable(type_)
+        for operation in walk(function.body):
+            for result in operation.results:
+                try:
+                    check_addressable(result.type)
+                except TenfoldError as error:
+                    raise error.at(operation.location) from None

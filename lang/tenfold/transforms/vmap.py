@@ -20,19 +20,30 @@ Axes: TypeAlias = Any
 """An axis, None, or a pytree of these: a prefix of what it is about."""
 
 
-def vmap(function: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0) -> Callable[..., Any]:
+def vmap(
+    function: Callable[..., Any], in_axes: Axes = 0, out_axes: Axes = 0, *, in_dims: Axes = 0, out_dims: Axes = 0
+) -> Callable[..., Any]:
     """`function` of batches: it is applied to each example, all at once, in one program.
 
     `in_axes` says along which axis each positional argument holds the examples: one axis for all, or a tuple with an
     axis, None (the same value for all examples), or a pytree of these for each.  Keyword arguments hold them along
-    axis 0.  `out_axes` likewise says where the results get theirs.  Loops turn until the last example ends, and where
-    examples take different branches all of these are computed.  `ShapeError` where sizes differ.
+    axis 0.  `out_axes` likewise says where the results get theirs; PyTorch's names of these, `in_dims` and `out_dims`,
+    will do too.  Loops turn until the last example ends, and where examples take different branches all of these are
+    computed.  `ShapeError` where sizes differ.
     """
+    into, out = _either("in", in_axes, in_dims), _either("out", out_axes, out_dims)
 
     def traced(*args: Any, **kwargs: Any) -> Any:
-        return _mapped(function, in_axes, out_axes, args, kwargs)
+        return _mapped(function, into, out, args, kwargs)
 
     return callable_anywhere(function, traced)
+
+
+def _either(way: str, axes: Axes, dims: Axes) -> Axes:
+    """What was given by one name or the other; both are 0 where they are not."""
+    if axes != 0 and dims != 0:
+        raise ArgumentError(f"vmap: both {way}_axes and {way}_dims are given", where=here(), mend="give one of them")
+    return axes if dims == 0 else dims
 
 
 def _mapped(

@@ -30,6 +30,17 @@ def test_axes_of_arguments_and_results(compiled: bool) -> None:
     np.testing.assert_array_equal(same, np.moveaxis(MATRICES, 0, -1))
 
 
+def test_axes_by_the_names_of_pytorch() -> None:
+    def weighed(x: Any, y: Any) -> Any:
+        return x * y
+
+    x = np.arange(6.0).reshape(2, 3)
+    given = tn.vmap(weighed, in_dims=(1, None), out_dims=1)(x, np.float64(2))
+    np.testing.assert_array_equal(given, tn.vmap(weighed, (1, None), 1)(x, np.float64(2)))
+    with pytest.raises(tn.ArgumentError, match="both in_axes and in_dims are given"):
+        tn.vmap(weighed, in_axes=1, in_dims=1)
+
+
 def test_axes_of_pytrees() -> None:
     weights = {"w": MATRICES, "b": RNG.standard_normal(2)}
     found = tn.vmap(lambda p, x: p["w"] @ x + p["b"], in_axes=({"w": 0, "b": None}, 1))(weights, VECTORS.T)
