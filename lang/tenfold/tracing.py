@@ -8,6 +8,7 @@ tensor of a `Var`.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -48,6 +49,8 @@ TensorLike: TypeAlias = "TensorValue | Array | np.generic | Scalar | Sequence[An
 _PACKAGES = tuple(
     str(Path(cast("str", sys.modules[name].__file__)).parent) + "/" for name in ("tenfold", "tenfoldc", "tenfold_rt")
 )
+
+_STANDARD_LIBRARY = str(Path(os.__file__).parent) + "/"
 
 
 class Trace:
@@ -195,13 +198,14 @@ _OURS: dict[str, bool] = {}
 
 
 def user_frame() -> FrameType | None:
-    """The innermost frame outside Tenfold's packages."""
+    """The innermost frame outside Tenfold's packages and the standard library."""
     frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         file = frame.f_code.co_filename
         ours = _OURS.get(file)
         if ours is None:
-            ours = _OURS[file] = file.startswith(_PACKAGES) or file.startswith("<frozen ")
+            standard = file.startswith(_STANDARD_LIBRARY) and "-packages/" not in file
+            ours = _OURS[file] = standard or file.startswith((*_PACKAGES, "<frozen "))
         if not ours:
             return frame
         frame = frame.f_back

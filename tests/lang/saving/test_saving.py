@@ -236,8 +236,9 @@ def test_a_full_disk_is_told() -> None:
 
 
 def test_a_missing_directory_is_told(tmp_path: Path) -> None:
-    with pytest.raises(tn.SaveError, match="No such file or directory"):
+    with pytest.raises(tn.SaveError, match="No such file or directory") as caught:
         tn.save({}, tmp_path / "absent" / "x.pt")
+    assert __file__ in str(caught.value)
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
