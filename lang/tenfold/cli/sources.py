@@ -181,7 +181,7 @@ def failures_of(path: Path, activity: str) -> Generator[None]:
     except TenfoldError:
         raise
     except SyntaxError as error:
-        where = f"{error.filename}:{error.lineno}"
+        where = str(path) if error.lineno is None else f"{error.filename or path}:{error.lineno}"
         raise RequestError(f"{activity} failed with SyntaxError: {error.msg}", where=where) from error
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)

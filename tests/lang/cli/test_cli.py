@@ -253,6 +253,11 @@ def test_a_failure_in_a_file_names_its_line(source: str, message: str) -> None:
     assert re.search(message, refused("compile", "bad.py"))
 
 
+def test_a_file_that_python_cannot_read_is_named() -> None:
+    Path("bad.py").write_bytes(b"x = 1\0")
+    assert refused("compile", "bad.py").endswith("source code string cannot contain null bytes, at bad.py")
+
+
 def test_a_file_of_another_kind_is_refused() -> None:
     Path("model.txt").write_text(MODEL)
     assert refused("compile", "model.txt") == "model.txt is neither Python (.py) nor StableHLO (.mlir)"
