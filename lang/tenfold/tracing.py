@@ -353,7 +353,7 @@ def _require_own(ref: Reference) -> None:
         innermost.capture(ref)
     elif storage.trace is not innermost:
         raise TraceError(
-            f"a tensor {storage.kind.type} was changed in place in a branch, a loop, a transformed or exported function",
+            f"a tensor {storage.kind.type} was changed in place in a branch, loop, or transformed or exported function",
             where=here(),
             mend="return the new value from it instead",
         )

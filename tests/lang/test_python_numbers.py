@@ -59,6 +59,7 @@ def test_what_does_not_fit_is_refused(make: Callable[[], object], message: str) 
     ("make", "error", "message"),
     [
         (lambda: tn.tensor([[1], [1, 2]]), tn.ShapeError, "a list whose parts differ in length is no tensor"),
+        (lambda: tn.ones((1,) * 65), tn.ShapeError, "a tensor has 65 axes; it can have 64"),
         (lambda: tn.arange(math.inf), tn.ArgumentError, "arange: the range from 0 to inf by 1 has no end"),
         (lambda: tn.cat([]), tn.ArgumentError, "concatenate: there is nothing to join"),
         (lambda: tn.stack([]), tn.ArgumentError, "stack: there is nothing to join"),

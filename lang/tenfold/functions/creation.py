@@ -37,7 +37,7 @@ from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
-from tenfoldc.ir.types import TensorType
+from tenfoldc.ir.types import MOST_AXES, TensorType
 from tenfoldc.ops import Direction
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def filled(shape: Sequence[int], value: Scalar, dtype: DType) -> Var:
         raise ShapeError(f"a size is negative in {tuple(shape)}", where=here())
     if math.prod(shape) * dtype.bits // 8 > sys.maxsize:
         raise ShapeError(f"a tensor of shape {tuple(shape)} is larger than any memory", where=here())
+    if len(shape) > MOST_AXES:
+        raise ShapeError(f"a tensor has {len(shape)} axes; it can have {MOST_AXES}", where=here())
     if dtype.is_unsigned and -(1 << dtype.bits) < value < 0:
         value += 1 << dtype.bits  # as PyTorch has it
     try:
