@@ -287,7 +287,7 @@ def test_sums_of_a_depthwise_convolution_stay_in_registers():
 
 def test_rows_are_copied_to_panels_in_full_width():
     arrays = whole_numbers((1, 16, 12, 14), (16, 16, 3, 3))
-    lowering = lowered(convolution(numbers(2), padding=((1, 1), (1, 1))), arrays, V3)
+    lowering = lowered(convolution(numbers(2), padding=((1, 1), (1, 1)), precision="highest"), arrays, V3)
     copies = [
         loop
         for loop in walk_statements(lowering.statements)
@@ -300,8 +300,9 @@ def test_rows_are_copied_to_panels_in_full_width():
 
 
 FEWER_PRODUCTS = {
-    "even": ((1, 24, 8, 8), (24, 24, 3, 3), {"padding": ((1, 1), (1, 1))}),
+    "even": ((1, 40, 8, 8), (24, 40, 3, 3), {"padding": ((1, 1), (1, 1))}),
     "odd, few tiles": ((5, 24, 7, 5), (25, 24, 3, 3), {}),
+    "few channels": ((3, 8, 13, 22), (9, 8, 3, 3), {"padding": ((1, 1), (1, 1))}),
     "padding on one side": ((1, 26, 9, 35), (31, 26, 3, 3), {"padding": ((2, 0), (0, 1))}),
     "many channels": ((1, 270, 8, 7), (24, 270, 3, 3), {"padding": ((1, 1), (1, 1))}),
     "groups, mirrored": (
@@ -317,6 +318,15 @@ FEWER_PRODUCTS = {
 def test_minimal_filtering(load_program, name, dtype, epilogue):
     x, w, attributes = FEWER_PRODUCTS[name]
     check(load_program, convolution(numbers(2), **attributes), whole_numbers(x, w, dtype=dtype), epilogue=epilogue)
+
+
+@pytest.mark.parametrize(
+    ("x", "features", "fewer"),
+    [((1, 16, 14, 14), 8, True), ((64, 8, 4, 4), 8, True), ((1, 8, 14, 14), 32, False), ((4, 16, 28, 28), 7, False)],
+)
+def test_minimal_filtering_is_for_images_and_channels_enough(x, features, fewer):
+    arrays = whole_numbers(x, (features, x[1], 3, 3))
+    assert ("by_tap" in scratches_of(lowered(convolution(numbers(2), padding=((1, 1), (1, 1))), arrays, V3))) == fewer
 
 
 def multiplications(statements, times=1):

@@ -45,9 +45,11 @@ _INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 _KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 _RESULT = ((1, 1, 1, 0), (0, 1, -1, -1))
 
-_FEWEST_CHANNELS = 24
+_FEWEST_CHANNELS = 8
 """Channels and features from which the transforms cost less than the multiplications they save."""
 _FEWEST_TILES = 16
+_FEWEST_INPUTS = 640
+"""Tiles of all channels from which the many small products, and the kernel's transform, do not cost more than that."""
 _CHANNELS_SORTED = 32
 """Channels of a panel whose taps are sorted at a time, in the nearest cache."""
 _BLOCK_BYTES = 512 * 1024
@@ -61,7 +63,8 @@ def saves_multiplications(windows: Windows, axes: Sequence[SpatialAxis]) -> bool
     is_fitting = all((axis.taps, axis.stride, axis.dilation) == (_TAPS, 1, 1) for axis in axes)
     tiles = windows.batch * math.prod(-(-axis.outputs // _OUTPUTS) for axis in axes)
     fewest = min(windows.group_channels, windows.group_features)
-    return is_fitting and len(axes) == 2 and fewest >= _FEWEST_CHANNELS and tiles >= _FEWEST_TILES
+    is_large = tiles >= _FEWEST_TILES and tiles * windows.group_channels >= _FEWEST_INPUTS
+    return is_fitting and len(axes) == 2 and fewest >= _FEWEST_CHANNELS and is_large
 
 
 def lower_winograd(
