@@ -12,7 +12,7 @@ from tenfoldc.loops.ir import Axis, Buffer, Expr, Load, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.products.blocked import lower_blocked
 from tenfoldc.lower.products.blocking import blocking, tuned_blocking
-from tenfoldc.lower.products.direct import lower_direct
+from tenfoldc.lower.products.direct import FEWEST_COLUMNS, lower_direct
 from tenfoldc.lower.products.product import (
     Operand,
     Place,
@@ -36,7 +36,10 @@ def lower_dot_general(
     operation: Operation, ctx: LoweringContext, target: Target, decisions: Decisions
 ) -> Sequence[Statement]:
     """The loops of a `dot_general`."""
-    return lower_product(ctx, dot_product(operation, ctx), target, decisions)
+    product = dot_product(operation, ctx)
+    if _is_better_transposed(product):
+        product = dot_product(operation, ctx, is_transposed=True)
+    return lower_product(ctx, product, target, decisions)
 
 
 def lower_product(ctx: LoweringContext, product: Product, target: Target, decisions: Decisions) -> Sequence[Statement]:
@@ -44,7 +47,7 @@ def lower_product(ctx: LoweringContext, product: Product, target: Target, decisi
     if 0 in (product.batch, product.rows, product.columns):
         return []
     work = product.rows * product.columns * product.depth
-    is_thin = product.rows == 1 or product.columns < 4
+    is_thin = product.rows == 1 or product.columns < FEWEST_COLUMNS
     if not product.dtype.is_float or is_thin or work < _SMALLEST_TILED:
         return lower_direct(ctx, product)
     sizes = product.rows, product.columns, product.depth
@@ -55,26 +58,41 @@ def lower_product(ctx: LoweringContext, product: Product, target: Target, decisi
     return lower_blocked(ctx, product, blocks, target, decisions)
 
 
-def dot_product(operation: Operation, ctx: LoweringContext) -> Product:
-    """A `dot_general` as a product of matrices: free axes are made one, and so are batching and contracting ones."""
+def _is_better_transposed(product: Product) -> bool:
+    """Whether a thin product had better be done as that of its transposes: such that the large factor is read in order.
+
+    Its rows are added up, times a number each, where they lie side by side; else dots are taken with each of them.
+    """
+    if product.columns < FEWEST_COLUMNS <= product.rows:
+        return product.lhs.lines_adjoin
+    return 1 < product.rows < FEWEST_COLUMNS <= product.columns and product.rhs.line_stride is not None
+
+
+def dot_product(operation: Operation, ctx: LoweringContext, *, is_transposed: bool = False) -> Product:
+    """A `dot_general` as a product of matrices: free axes are made one, and so are batching and contracting ones.
+
+    With `is_transposed` as that of the transposes of the two, the second one first.
+    """
     attributes = operation.attributes
     assert isinstance(attributes, DotGeneralAttributes)
     numbers = attributes.dot_dimension_numbers
     lhs = _Factor(ctx, operation, 0, numbers.lhs_batching_dimensions, numbers.lhs_contracting_dimensions)
     rhs = _Factor(ctx, operation, 1, numbers.rhs_batching_dimensions, numbers.rhs_contracting_dimensions)
+    first, second = (rhs, lhs) if is_transposed else (lhs, rhs)
     result = operation.results[0].type
-    batch, rows, columns = math.prod(lhs.batch_sizes), math.prod(lhs.free_sizes), math.prod(rhs.free_sizes)
+    batch, rows, columns = math.prod(lhs.batch_sizes), math.prod(first.free_sizes), math.prod(second.free_sizes)
 
     def write(b: Expr, i: Expr, j: Expr, value: Expr) -> Sequence[Statement]:
+        own, other = (j, i) if is_transposed else (i, j)
         index = (
             *delinearise(b, lhs.batch_sizes),
-            *delinearise(i, lhs.free_sizes),
-            *delinearise(j, rhs.free_sizes),
+            *delinearise(own, lhs.free_sizes),
+            *delinearise(other, rhs.free_sizes),
         )
         return ctx.write(index, value)
 
     place = None
-    if not ctx.has_epilogue:
+    if not ctx.has_epilogue and (rows == 1 or not is_transposed):
         matrix = Buffer("product", result.dtype, (batch * rows, columns), base=ctx.result())
         place = Place(matrix, lambda b: scalar.mul(b, scalar.index(rows)), lambda b: scalar.index(0))
     return Product(
@@ -84,8 +102,8 @@ def dot_product(operation: Operation, ctx: LoweringContext) -> Product:
         positions=1,
         channels=math.prod(lhs.contracting_sizes),
         dtype=result.dtype,
-        lhs=lhs.operand(result.dtype, lines_first=True),
-        rhs=rhs.operand(result.dtype, lines_first=False),
+        lhs=first.operand(result.dtype, lines_first=True),
+        rhs=second.operand(result.dtype, lines_first=False),
         write=write,
         place=place,
         is_highest="HIGHEST" in attributes.precision_config,
