@@ -32,7 +32,7 @@ from tenfold.gradients.graph import AccumulateGrad, Edge
 from tenfold.gradients.modes import is_grad_enabled
 from tenfold.placement import moved
 from tenfold.promotion import family
-from tenfold.tracing import TensorLike, TensorValue, here, is_tracing
+from tenfold.tracing import TensorLike, TensorValue, here, is_scalar, is_tracing
 from tenfold.views import View
 from tenfold_rt.errors import DTypeError, GradientError, ShapeError
 
@@ -317,5 +317,7 @@ class Changes(TensorValue):
 def _copied(tensor: Tensor, src: TensorLike) -> Any:
     if isinstance(src, TensorValue):
         src = moved(src, tensor.ref.kind.device)
+    elif is_scalar(src):
+        src = elementwise.to(src, tensor.dtype)
     source = shapes.broadcast_to(src, tensor.tensor_type.sizes)
     return elementwise.clone(elementwise.to(source, tensor.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,48 @@ import tenfold as tn
 @pytest.mark.parametrize("data", [0.1, [0.1], [[0.1, 1]], [np.float64(0.1)]])
 def test_numbers_are_rounded_to_the_asked_type_alone(make: Callable[..., tn.Tensor], data: object) -> None:
     assert make(data, dtype=tn.float64).flatten()[0].item() == 0.1
+
+
+X = np.zeros(1)
+
+
+@tn.compile
+def carried(x: Any, turns: Any) -> Any:
+    total = 0.1
+    while turns > 0:
+        total = total + x[0]
+        turns = turns - 1
+    return total
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: tn.tensor(X).fill_(0.1),
+        lambda: tn.nn.init.constant_(tn.tensor(X), 0.1),
+        lambda: tn.tensor(X).index_fill_(0, tn.tensor([0]), 0.1),
+        lambda: tn.tensor(X).masked_fill_(tn.tensor([True]), 0.1),
+        lambda: tn.compile(lambda x: x.clone().fill_(0.1))(tn.tensor(X)),
+        lambda: tn.cond(np.bool_(True), lambda: 0.1, lambda: X[0]),
+        lambda: tn.switch(1, [lambda: X[0], lambda: 0.1]),
+        lambda: tn.scan(lambda carry, x: (carry + x, None), 0.1, X)[0],
+        lambda: tn.while_loop(lambda c: c[1] < 1, lambda c: (c[0] + X[0], c[1] + 1), (0.1, 0))[0],
+        lambda: carried(X, 2),
+    ],
+)
+def test_a_number_takes_the_type_of_what_it_meets_without_being_rounded_before(made: Callable[[], Any]) -> None:
+    assert float(made()) == 0.1
+
+
+def test_an_element_takes_all_of_a_number() -> None:
+    x = tn.tensor(X)
+    x[0] = 0.1
+    assert x.item() == 0.1
+
+
+def test_no_integer_takes_the_place_of_a_float_in_a_branch() -> None:
+    with pytest.raises(tn.DTypeError, match="result of false_fn is i64.., that of true_fn is f32"):
+        tn.cond(np.bool_(True), lambda: 0.5, lambda: tn.tensor(1))
 
 
 def test_floats_become_integers_by_all_of_their_digits() -> None:

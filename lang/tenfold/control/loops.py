@@ -16,7 +16,7 @@ from tenfold.control.regions import (
 )
 from tenfold.higher_order import higher_order_function
 from tenfold.promotion import convert
-from tenfold.tracing import TensorLike, current, here, wrap
+from tenfold.tracing import TensorLike, current, here, lift, wrap
 from tenfold.tree import Tree
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError
@@ -124,7 +124,9 @@ def settled(
         if not yielding:
             break
         for number in yielding:
-            values[number] = convert(values[number], given[number].dtype)
+            begun = carry.number(number)
+            dtype = given[number].dtype
+            values[number] = convert(values[number], dtype) if begun is None else lift(begun, dtype)
     for label, type_, value in zip(carry.names("the carry"), given, values, strict=True):
         require_same_type(name, f"{label} after a turn", type_, "before it", value.type)
     return Settled(values, traced.region, extra)

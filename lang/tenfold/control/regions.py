@@ -9,7 +9,8 @@ from typing import Any
 from tenfold import tree as pytree
 from tenfold.gradients.calls import tensors_of
 from tenfold.promotion import convert
-from tenfold.tracing import TensorLike, Trace, here, is_scalar, lift, wrap
+from tenfold.python_numbers import number_array
+from tenfold.tracing import Number, TensorLike, Trace, here, is_scalar, lift, wrap
 from tenfold.tree import Tree
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, DTypeError, ShapeError
@@ -22,11 +23,16 @@ from tenfoldc.ir.types import TensorType
 
 @frozen
 class Leaves:
-    """A pytree of tensors in the innermost trace.  `weak` are leaves that were Python numbers, whose dtype yields."""
+    """A pytree of tensors in the innermost trace.
+
+    `weak` are leaves that were Python numbers, whose dtype yields; `numbers` has these where they are known, and None
+    elsewhere.
+    """
 
     tree: Tree
     values: tuple[Var, ...]
     weak: tuple[bool, ...]
+    numbers: tuple[Any, ...] = ()
 
     @staticmethod
     def of(value: object, like: Sequence[TensorType] = ()) -> Leaves:
@@ -36,11 +42,16 @@ class Leaves:
         for number, leaf in enumerate(leaves):
             dtype = like[number].dtype if number < len(like) and is_scalar(leaf) else None
             values.append(lift(leaf, dtype if dtype is None or holds(leaf, dtype) else None))
-        return Leaves(tree, tuple(values), tuple(map(is_scalar, leaves)))
+        numbers = tuple(leaf if is_scalar(leaf) else None for leaf in leaves)
+        return Leaves(tree, tuple(values), tuple(map(is_scalar, leaves)), numbers)
 
     @property
     def types(self) -> list[TensorType]:
         return [value.type for value in self.values]
+
+    def number(self, place: int) -> Any:
+        """The Python number that a leaf was, None for other leaves."""
+        return self.numbers[place] if self.numbers else None
 
     def names(self, prefix: str) -> list[str]:
         return pytree.names(self.tree, prefix)
@@ -78,17 +89,25 @@ def trace(function: Callable[..., object], types: Sequence[TensorType], like: Se
 
 
 def converted(traced: Traced, wanted: Sequence[TensorType]) -> Traced:
-    """`traced` with the results that were Python numbers converted to the dtypes `wanted`."""
+    """`traced` with the results that were Python numbers converted to the dtypes `wanted`, where these hold them."""
     region = traced.region
     builder = Builder()
     builder.operations.extend(region.operations)
-    values = [
-        convert(builder.var(value), type_.dtype) if weak and not type_.rank else builder.var(value)
-        for value, type_, weak in zip(region.results, wanted, traced.results.weak, strict=True)
-    ]
+    values = [builder.var(value) for value in region.results]
+    for place, (type_, weak) in enumerate(zip(wanted, traced.results.weak, strict=True)):
+        if weak and not type_.rank:
+            values[place] = _as_number(values[place], traced.results.number(place), type_.dtype)
     parameters = [builder.var(parameter) for parameter in region.parameters]
     leaves = replace(traced.results, values=tuple(values))
     return Traced(builder.region(parameters, values), leaves)
+
+
+def _as_number(value: Var, number: Any, dtype: dtypes.DType) -> Var:
+    """`value`, which stands for a Python number, as `dtype`: rounded once where the number is known; as it is where
+    `dtype` is of a kind that does not hold it."""
+    if value.dtype is dtype or number is None or isinstance(number, Number):
+        return convert(value, dtype)
+    return ops.constant(value.builder, number_array(number, dtype)) if holds(number, dtype) else value
 
 
 def predicate(name: str, value: TensorLike) -> Var:

@@ -11,7 +11,7 @@ from tenfold.functions.arithmetic import truncated
 from tenfold.functions.precision import rounded_once
 from tenfold.promotion import convert, promoted_floating
 from tenfold.specs import DTypeLike, element_type
-from tenfold.tracing import TensorLike, lift, wrap
+from tenfold.tracing import TensorLike, is_scalar, lift, wrap
 from tenfold_rt import dtypes
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
@@ -300,7 +300,9 @@ def clone(input: TensorLike) -> Tensor:
 @tensor_function
 def to(input: TensorLike, dtype: DTypeLike) -> Tensor:
     """`input` with elements of `dtype`.  Floats become integers toward 0, saturating, NaN becoming 0."""
-    return wrap(convert(lift(input), element_type(dtype)))
+    chosen = element_type(dtype)
+    value = lift(input, chosen) if is_scalar(input) and chosen.is_float else lift(input)
+    return wrap(convert(value, chosen))
 
 
 @tensor_function

@@ -58,7 +58,8 @@ class Turns:
 class _Carried:
     """A variable in a loop: its leaves, which are traced (None in `fixed`) or fixed values, and how the traced begin.
 
-    `weak` are those that begin as Python numbers.  It is `unset` where it may have no value when the loop begins.
+    `weak` are those that begin as Python numbers, which `numbers` has, None for others.  It is `unset` where it may
+    have no value when the loop begins.
     """
 
     name: str
@@ -66,6 +67,7 @@ class _Carried:
     fixed: list[Any]
     values: list[Var]
     weak: list[bool]
+    numbers: list[Any]
     unset: bool
 
     @staticmethod
@@ -73,7 +75,9 @@ class _Carried:
         leaves, tree = pytree.flatten(value)
         numeric = [leaf for leaf in leaves if is_numeric(leaf)]
         fixed = [MISSING if is_numeric(leaf) else leaf for leaf in leaves]
-        return _Carried(name, tree, fixed, [lift(leaf) for leaf in numeric], list(map(is_scalar, numeric)), unset)
+        numbers = [leaf if is_scalar(leaf) else None for leaf in numeric]
+        weak = list(map(is_scalar, numeric))
+        return _Carried(name, tree, fixed, [lift(leaf) for leaf in numeric], weak, numbers, unset)
 
     def arranged(self, tensors: Sequence[Any]) -> Any:
         remaining = iter(tensors)
@@ -117,7 +121,9 @@ class _Carried:
             if type_.rank and type_.dtype != value.dtype:
                 raise DTypeError(message, where=here(), mend=f"convert one of them, as in x.to(tn.{value.dtype.name})")
             if type_.dtype != value.dtype:
-                self.values[number], self.weak[number] = convert(value, type_.dtype), False
+                begun = self.numbers[number]
+                grown = convert(value, type_.dtype) if begun is None else lift(begun, type_.dtype)
+                self.values[number], self.weak[number] = grown, False
                 grew = True
         return grew
 
@@ -333,4 +339,4 @@ def _zeros(name: str, value: Any) -> _Carried:
     numeric = [leaf for leaf in leaves if is_numeric(leaf)]
     fixed = [MISSING if is_numeric(leaf) else leaf for leaf in leaves]
     values = [ops.full(builder, type_of(leaf), 0) for leaf in numeric]
-    return _Carried(name, tree, fixed, values, list(map(is_scalar, numeric)), unset=True)
+    return _Carried(name, tree, fixed, values, list(map(is_scalar, numeric)), [None] * len(numeric), unset=True)
