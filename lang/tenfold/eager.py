@@ -27,6 +27,7 @@ from tenfold.memory import on_device
 from tenfold.outputs import call_into
 from tenfold.placement import common_device
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
+from tenfold.python_numbers import is_operand, unfit_operand
 from tenfold.rewrite.convert import with_rewritten
 from tenfold.specs import ElementType, array_element_type
 from tenfold.tracing import (
@@ -181,6 +182,8 @@ class Callee:
                 operands.append(leaf)
                 key.append(leaf.ref.kind)
             elif is_number:
+                if not is_operand(leaf):
+                    raise unfit_operand(leaf)
                 operands.append(leaf)
             elif is_array(leaf):
                 value = Value.of_array(on_device(np.array(array_from(leaf)), device))

@@ -11,6 +11,7 @@ from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import DTypeError
 
 _MOST_DIGITS = 30
+_INTEGERS = 1 << 63
 
 
 def number_array(value: bool | int | float, dtype: DType) -> NDArray[Any]:
@@ -40,6 +41,16 @@ def numbers_array(numbers: NDArray[Any], dtype: DType) -> NDArray[Any]:
         return numbers.astype(dtype.numpy)
 
 
+def is_operand(number: float) -> bool:
+    """Whether a Python number can be an input of a program, as which an integer has 64 bits."""
+    return not isinstance(number, int) or -_INTEGERS <= number < _INTEGERS
+
+
+def unfit_operand(number: float) -> DTypeError:
+    """The error for a number that is no operand."""
+    return DTypeError(f"{shown(number)} does not fit i64", mend="give a tensor, or a float")
+
+
 def holds_f64(data: object) -> bool:
     """Whether a nested list has a NumPy double in it, whose precision is meant."""
     if isinstance(data, (list, tuple)):
@@ -49,7 +60,9 @@ def holds_f64(data: object) -> bool:
 
 def long_integer(objects: NDArray[Any]) -> int | None:
     """The first of `objects` that is an integer of more than 64 bits, which is why NumPy has made objects of them."""
-    return next((item for item in objects.flat if isinstance(item, int) and not -(2**63) <= item < 2**64), None)
+    return next(
+        (item for item in objects.flat if isinstance(item, int) and not -_INTEGERS <= item < 2 * _INTEGERS), None
+    )
 
 
 def shown(value: int | float) -> str:

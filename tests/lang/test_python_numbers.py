@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tenfold as tn
+from tenfold import lazy
 
 
 @pytest.mark.parametrize("make", [tn.tensor, tn.as_tensor, tn.asarray])
@@ -57,7 +58,7 @@ def test_an_element_takes_all_of_a_number() -> None:
 
 
 def test_no_integer_takes_the_place_of_a_float_in_a_branch() -> None:
-    with pytest.raises(tn.DTypeError, match="result of false_fn is i64.., that of true_fn is f32"):
+    with pytest.raises(tn.DTypeError, match=r"result of false_fn is i64.., that of true_fn is f32"):
         tn.cond(np.bool_(True), lambda: 0.5, lambda: tn.tensor(1))
 
 
@@ -90,12 +91,23 @@ def test_a_negative_integer_wraps_around_in_an_unsigned_type() -> None:
         (lambda: tn.full((2,), 300, dtype=tn.uint8), "300 does not fit u8, at"),
         (lambda: tn.full((2,), math.nan, dtype=tn.int32), "nan does not fit i32, at"),
         (lambda: tn.full_like(tn.ones(2, dtype=tn.int32), 2**40), "1099511627776 does not fit i32, at"),
-        (lambda: tn.ones(2) * 10**5000, "an integer of 16610 bits does not fit f32, at"),
+        (lambda: tn.compile(lambda x: x * 10**5000)(tn.ones(2)), "an integer of 16610 bits does not fit f32, at"),
     ],
 )
 def test_what_does_not_fit_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(tn.DTypeError, match=re.escape(message)):
         make()
+
+
+def test_a_long_integer_is_refused_by_the_first_call_and_by_later_ones_alike() -> None:
+    x = tn.ones(2, 3, 5)
+    for _ in range(2):
+        with pytest.raises(tn.DTypeError, match="an integer of 101 bits does not fit i64; give a tensor, or a float"):
+            x * 2**100
+        assert (x * 3).max().item() == 3
+    before = lazy.counters().compiled
+    assert (x * 4).max().item() == 4
+    assert lazy.counters().compiled == before
 
 
 @pytest.mark.parametrize(

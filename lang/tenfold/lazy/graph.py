@@ -21,10 +21,10 @@ from tenfold.lazy.routines import Routine
 from tenfold.lazy.tables import Table
 from tenfold.memory import Memory, is_writable
 from tenfold.program import FORK_LOCKS
-from tenfold.python_numbers import shown
+from tenfold.python_numbers import is_operand, unfit_operand
 from tenfold.tracing import here, require_trace
 from tenfold.values import Kind, Value
-from tenfold_rt.errors import DTypeError, PlacementError
+from tenfold_rt.errors import PlacementError
 
 Input: TypeAlias = "Value | bool | int | float"
 
@@ -34,7 +34,6 @@ LIMIT = 192
 GROUPS = 2048
 """Compiled groups that are remembered."""
 
-_INTEGERS = 1 << 63
 """Integers are handed to programs as i64."""
 
 _SMALL = 1 << 20
@@ -179,8 +178,8 @@ class Graph:
                         continue
                     if given.error is not None:
                         return _failed(routine, given.error)
-                elif type(given) is int and not -_INTEGERS <= given < _INTEGERS:
-                    raise DTypeError(f"{shown(given)} does not fit i64", mend="give a tensor, or a float")
+                elif type(given) is int and not is_operand(given):
+                    raise unfit_operand(given)
                 row.append(recording.take(given))
             number = len(recording.calls)
             results: list[Value] = []
