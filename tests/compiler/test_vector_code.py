@@ -80,3 +80,11 @@ def test_the_index_of_the_largest_element_is_found_in_vectors() -> None:
     text = code(lambda x: ops.argmax(x, 1))
     assert "call <8 x float> @llvm.maximum.v8f32" in text
     assert re.search(r"call <8 x i32> @llvm\.smin\.v8i32", text)
+
+
+@pytest.mark.parametrize("dtype", [dtypes.i8, dtypes.u8, dtypes.i16, dtypes.i32, dtypes.u32], ids=str)
+def test_floats_become_integers_in_vectors(dtype) -> None:
+    text = code(lambda x: ops.convert(x, dtype))
+    assert re.search(r"fpto[su]i <8 x float>", text)
+    assert not re.search(r"fpto[su]i float", text)
+    assert ".sat." not in text

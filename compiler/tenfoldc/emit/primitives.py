@@ -228,9 +228,7 @@ def _convert(site: _Site) -> str:
     if to.is_float:
         return _cast(site, "sitofp" if source.is_signed else "uitofp", to)
     if source.is_float:
-        name = "fptosi" if to.is_signed else "fptoui"
-        kind, operand = register_type(to), f"{register_type(source)} {site.operands[0]}"
-        return site.text.pure(f"call {kind} @llvm.{name}.sat.{overload(to)}.{overload(source)}({operand})")
+        return _float_to_integer(site, to)
     if source.is_bool:
         return _cast(site, "zext", to)
     if to.bits == source.bits:
@@ -238,6 +236,33 @@ def _convert(site: _Site) -> str:
     if to.bits < source.bits:
         return _cast(site, "trunc", to)
     return _cast(site, "sext" if source.is_signed else "zext", to)
+
+
+def _float_to_integer(site: _Site, to: DType) -> str:
+    """The integer next towards zero, else the nearest that there is; 0 for NaN.
+
+    LLVM does this for x86 element by element, so that vectors are made of what vectors have.
+    """
+    source, (x,) = site.source, site.operands
+    name = "fptosi" if to.is_signed else "fptoui"
+    if to.bits > 32 or not site.target.triple.startswith("x86_64"):
+        kind, operand = register_type(to), f"{register_type(source)} {x}"
+        return site.text.pure(f"call {kind} @llvm.{name}.sat.{overload(to)}.{overload(source)}({operand})")
+    float_type, integer_type = register_type(source), register_type(to)
+    bits = to.bits - 1 if to.is_signed else to.bits
+    beyond = max(0, bits - (24 if source.bits == 32 else 53))
+    least, most = -(1 << bits) if to.is_signed else 0, (1 << bits) - (1 << beyond)
+    inside = x
+    for comparison, limit in (("ogt", literal(float(least), source)), ("olt", literal(float(most), source))):
+        is_within = site.instruction(f"fcmp {comparison}", source, inside, limit)
+        inside = site.text.pure(f"select i1 {is_within}, {float_type} {inside}, {float_type} {limit}")
+    result = site.text.pure(f"{name} {float_type} {inside} to {integer_type}")
+    if beyond:  # the largest integer is no float, and the next larger one is
+        is_above = site.instruction("fcmp oge", source, x, literal(float(1 << bits), source))
+        largest = literal((1 << bits) - 1, to)
+        result = site.text.pure(f"select i1 {is_above}, {integer_type} {largest}, {integer_type} {result}")
+    is_number = site.instruction("fcmp ord", source, x, x)
+    return site.text.pure(f"select i1 {is_number}, {integer_type} {result}, {integer_type} 0")
 
 
 def _bitcast(site: _Site) -> str:
