@@ -49,6 +49,7 @@ KERNELS: dict[str, tuple[Shape, Shape, Callable[[tn.Tensor, tn.Tensor], tn.Tenso
     "3x3, large images": ((2, 16, 56, 50), (24, 16, 3, 3), lambda x, w: tn.conv2d(x, w, padding=1)),
     "3x3, strided": ((3, 33, 28, 28), (65, 33, 3, 3), lambda x, w: tn.conv2d(x, w, stride=2)),
     "7x7, few channels": ((1, 3, 75, 75), (32, 3, 7, 7), lambda x, w: tn.conv2d(x, w, stride=2)),
+    "3x3, many images": ((21, 16, 14, 14), (32, 16, 3, 3), lambda x, w: tn.conv2d(x, w, padding=1)),
     "3x3, one channel": ((61, 1, 28, 27), (18, 1, 3, 3), lambda x, w: tn.conv2d(x, w, padding=1)),
     "1x1": ((2, 130, 28, 28), (70, 130, 1, 1), tn.conv2d),
     "depthwise": ((2, 96, 33, 33), (96, 1, 3, 3), lambda x, w: tn.conv2d(x, w, padding=1, groups=96)),

@@ -115,6 +115,7 @@ def test_spread_inputs(load_program, spread, stride, dilation, groups):
 GRADIENTS = {
     "staged whole": ((3, 16, 9, 9), (3, 20, 9, 9), {"padding": ((1, 1), (1, 1))}),
     "staged image by image": ((4, 16, 60, 62), (4, 7, 60, 62), {"padding": ((1, 1), (1, 1))}),
+    "staged image by image, two to a part": ((11, 8, 60, 90), (11, 3, 60, 90), {"padding": ((1, 1), (1, 1))}),
     "of a strided convolution": ((2, 8, 15, 15), (2, 5, 8, 8), {"padding": ((1, 1), (1, 1)), "rhs_dilation": (2, 2)}),
     "one channel": ((3, 1, 9, 9), (3, 20, 9, 9), {"padding": ((1, 1), (1, 1))}),
     "depthwise": ((3, 6, 9, 9), (3, 6, 9, 9), {"padding": ((1, 1), (1, 1)), "batch_group_count": 6}),
@@ -214,6 +215,16 @@ def test_dot_products_are_as_exact_as_panels(load_program):
     exact = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1))), wide).expected[0]
     (result,) = load_program(lowering.program())(*arrays)
     assert np.abs(result - exact).max() < 5e-7 * np.abs(exact).max()
+
+
+def test_threads_share_the_images_of_a_gradient_for_the_kernel():
+    arrays = whole_numbers((64, 16, 14, 14), (64, 32, 14, 14))
+    lowering = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1))), arrays, V3)
+    parts = lowering.statements[0]
+    assert (parts.mode, parts.extent.value) == (Mode.PARALLEL, 8)
+    assert {buffer.name for buffer in parts.private} == {"staged", "lhs_panels", "rhs_panels"}
+    (sums,) = [buffer for buffer in lowering.context.scratches if buffer.name == "sums"]
+    assert sums.shape == (8 * 32, 16 * 9)
 
 
 def values_of(statements):

@@ -12,11 +12,13 @@ Rows are output features, columns outputs, the depth all taps of all channels.  
             hand the sums to the consumers
 
 Columns are the outputs of one image, or, where an image has few, the images of each output: the input is then staged
-with the images adjoining.
+with the images adjoining.  Nothing is left to be shared by threads then but the channels: some parts of them have sums
+of their own, which are added up in the end.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -31,7 +33,7 @@ from tenfoldc.lower.convolutions.staging import Layout, stage, staged_size
 from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.loop_nest import nest, turns
 from tenfoldc.lower.products.blocking import tuned_blocking
-from tenfoldc.lower.products.packing import Span, for_each_panel, span
+from tenfoldc.lower.products.packing import Span, block_size, for_each_panel, span
 from tenfoldc.lower.products.product import delinearise
 from tenfoldc.target import Target
 from tenfoldc.tuning import Decisions
@@ -42,6 +44,12 @@ _KERNEL_BYTES = 192 * 1024
 """The kernel's panels that are read over and over while a block of columns is multiplied."""
 _STAGED_BYTES = 256 * 1024
 """Staged input that is read by many taps and for many outputs in the second cache."""
+_SPLITS = 8
+"""Parts of a deep product with few results, each with sums of its own, that threads share."""
+_SPLIT_DEPTH = 512
+"""The depth of a part, at the least, beside which it takes no time to add its sums to the others."""
+_SPLIT_BYTES = 256 * 1024
+"""Sums of a part that stay in the second cache."""
 _ZERO = scalar.index(0)
 
 
@@ -94,6 +102,9 @@ class _ImplicitGemm:
         source = self._source_in_place()
         self.channels = windows.group_channels if source or not self.images_adjoin else self._channels_at_a_time()
         self.chunks = windows.group_channels // self.channels
+        self.split = -(-self.chunks // _SPLITS) if self._may_split() else self.chunks
+        """Chunks of a part of the depth that has sums of its own."""
+        self.splits = -(-self.chunks // self.split)
         self.packs_all = self.chunks == 1 or windows.kernel_pays_ahead()
         """Whether the kernel is packed before anything else, rather than the channels of a chunk with each chunk."""
         kind = f"{math.prod(self.batch_sizes)} x {self.chunks} convolutions under {taps} taps"
@@ -119,7 +130,8 @@ class _ImplicitGemm:
         shape = (self.block // self.nr, self.input.panel_rows(self.depth.kc), self.nr)
         self.rhs = ctx.scratch("rhs_panels", self.dtype, shape)
         width = self.columns if self.sums_at_end else self.block
-        self.sums = ctx.scratch("sums", self.dtype, (self.rows, width)) if self.place is None else None
+        shape = (self.splits * self.rows, width)
+        self.sums = ctx.scratch("sums", self.dtype, shape) if self.place is None else None
 
     def statements(self) -> list[Statement]:
         sums = [] if self.sums is None else [self.sums]
@@ -127,16 +139,25 @@ class _ImplicitGemm:
         packed = [] if self.packs_all else [self.lhs]
         before = self._each_chunk(self._pack_kernel) if self.packs_all else []
         groups = self.batch_sizes[1]
-        private = [*staged, *packed, self.rhs, *sums]
+        private = [*staged, *packed, self.rhs]
 
         def batch(b: Expr) -> list[Statement]:
             group = b if self.batch_sizes[0] == 1 else scalar.rem(b, scalar.index(groups)) if groups > 1 else _ZERO
-            chunks = self._loop("chunk", self.chunks, lambda chunk: self._chunk(b, group, chunk))
-            return [*chunks, *(self._finish_all(b) if self.sums_at_end else [])]
+            parts = self._loop("part", self.splits, lambda part: self._part(b, group, part), private)
+            return [*parts, *(self._finish_all(b) if self.sums_at_end else [])]
 
-        return [*before, *self._loop("b", math.prod(self.batch_sizes), batch, private)]
+        return [*before, *self._loop("b", math.prod(self.batch_sizes), batch, [*private, *sums])]
 
-    def _chunk(self, b: Expr, group: Expr, chunk: Expr) -> list[Statement]:
+    def _part(self, b: Expr, group: Expr, part: Expr) -> list[Statement]:
+        """The chunks of a part of the depth; those of different parts are independent."""
+        if self.split == 1:
+            return self._chunk(b, group, part, _ZERO)
+        number = self.ctx.axis("chunk", self.split)
+        return [For(number, block_size(self.chunks, self.split, part), tuple(self._chunk(b, group, part, number)))]
+
+    def _chunk(self, b: Expr, group: Expr, part: Expr, number: Expr) -> list[Statement]:
+        """Chunk `number` of a part."""
+        chunk = scalar.add(scalar.mul(part, scalar.index(self.split)), number)
         first_channel = scalar.mul(chunk, scalar.index(self.channels))
         statements = [] if self.packs_all else self._pack_kernel(group, chunk)
         origin = _ZERO
@@ -150,7 +171,9 @@ class _ImplicitGemm:
         def column_block(u: Expr) -> list[Statement]:
             columns = span(self.columns, self.block, self.nr, u)
             depth = self._loop(
-                "t", self.depth.blocks, lambda t: self._depth_block(b, chunk, t, columns, origin, first_panel)
+                "t",
+                self.depth.blocks,
+                lambda t: self._depth_block(b, part, t, columns, origin, first_panel, _is_first(number, t)),
             )
             return [*depth, *(self._finish(b, columns) if sums else [])]
 
@@ -168,7 +191,14 @@ class _ImplicitGemm:
         return stage(self.ctx, self.layout, self.channels, self.nr, self.input.memory, read)
 
     def _depth_block(
-        self, b: Expr, chunk: Expr, t: Expr, columns: Span, origin: Expr, first_panel: Expr
+        self,
+        b: Expr,
+        part: Expr,
+        t: Expr,
+        columns: Span,
+        origin: Expr,
+        first_panel: Expr,
+        is_first: Expr | None,
     ) -> list[Statement]:
         block = self.depth.block(t)
         panels = scalar.add(first_panel, scalar.mul(t, scalar.index(self.row_panels)))
@@ -180,10 +210,10 @@ class _ImplicitGemm:
             return self.input.pack(self.depth, block, origin, first, count, self.rhs, panel)
 
         def rows(v: Expr) -> Callable[[Expr, int], list[Statement]]:
-            part = span(self.rows, height, self.mr, v)
+            lines = span(self.rows, height, self.mr, v)
             first = scalar.add(panels, scalar.mul(v, scalar.index(height // self.mr)))
             asked = None if self.is_staged or row_blocks > 1 else _Asked(block, origin)
-            return self._tiles(b, part, columns, first, block.depth, _is_first(chunk, t), asked)
+            return self._tiles(self._sums_of(b, part, columns), lines, columns, first, block.depth, is_first, asked)
 
         if row_blocks == 1:
             tiles = rows(_ZERO)
@@ -196,7 +226,7 @@ class _ImplicitGemm:
 
     def _tiles(
         self,
-        b: Expr,
+        sums: tuple[Buffer, Expr, Expr],
         rows: Span,
         columns: Span,
         first_panel: Expr,
@@ -205,7 +235,7 @@ class _ImplicitGemm:
         asked: _Asked | None,
     ) -> Callable[[Expr, int], list[Statement]]:
         """The tiles of some rows, by the panel of columns that they are in and its width."""
-        matrix, top, left = self._sums_of(b, columns)
+        matrix, top, left = sums
 
         def column_panel(panel: Expr, width: int) -> list[Statement]:
             def row_panel(row: Expr, height: int) -> list[Statement]:
@@ -241,12 +271,13 @@ class _ImplicitGemm:
         first_turn = scalar.mul(row, scalar.index(part))
         return [self.input.ask(asked.block, asked.origin, columns.end_of_next(panel), first_turn, part)]
 
-    def _sums_of(self, b: Expr, columns: Span) -> tuple[Buffer, Expr, Expr]:
-        """Where the sums of a block are held, and the row and column of their first."""
+    def _sums_of(self, b: Expr, part: Expr, columns: Span) -> tuple[Buffer, Expr, Expr]:
+        """Where the sums of a block in a part of the depth are held, and the row and column of their first."""
         if self.place is not None:
             return self.place, self.windows.feature(b, _ZERO), columns.first
         assert self.sums is not None
-        return self.sums, _ZERO, columns.first if self.sums_at_end else _ZERO
+        top = scalar.mul(part, scalar.index(self.rows))
+        return self.sums, top, columns.first if self.sums_at_end else _ZERO
 
     def _finish(self, b: Expr, columns: Span) -> list[Statement]:
         """Hand the sums of a block of columns to the consumers."""
@@ -257,7 +288,7 @@ class _ImplicitGemm:
         return [turns(i, scalar.index(self.rows), (For(j, columns.lines, tuple(stored), mode=Mode.VECTOR),))]
 
     def _finish_all(self, b: Expr) -> list[Statement]:
-        """Hand all sums to the consumers."""
+        """Add up the sums of all parts and hand them to the consumers."""
         sums = self.sums
         assert sums is not None
 
@@ -266,7 +297,9 @@ class _ImplicitGemm:
             column: Expr = _ZERO
             for output, size in zip(outputs, self.layout.outputs, strict=True):
                 column = scalar.add(scalar.mul(column, scalar.index(size)), output)
-            return self._write(b, row, outputs, Load(sums, (row, column)))
+            tops = [scalar.add(scalar.index(part * self.rows), row) for part in range(self.splits)]
+            total = functools.reduce(scalar.add, [Load(sums, (top, column)) for top in tops])
+            return self._write(b, row, outputs, total)
 
         return list(nest(self.ctx, [self.rows, *self.layout.outputs], write, private=()))
 
@@ -339,7 +372,14 @@ class _ImplicitGemm:
         """How many channels are staged at a time: a divisor of their number, so that all parts are equal."""
         fitting = max(1, _STAGED_BYTES // (self.layout.plane * self.dtype.itemsize))
         channels = self.windows.group_channels
+        if self._may_split():
+            fitting = min(fitting, max(channels // _SPLITS, -(-_SPLIT_DEPTH // math.prod(self.layout.taps))))
         return max(part for part in range(1, min(fitting, channels) + 1) if channels % part == 0)
+
+    def _may_split(self) -> bool:
+        """Whether parts of the depth may have sums of their own, as nothing else is independent."""
+        sums = self.rows * self.columns * self.dtype.itemsize
+        return self.images_adjoin and self.batch_sizes[1] == 1 and sums <= _SPLIT_BYTES
 
     def _place(self) -> Buffer | None:
         """The result as a matrix whose rows are (image, feature), where sums may be added up in it."""
@@ -360,9 +400,9 @@ class _ImplicitGemm:
         return [turns(axis, scalar.index(count), body(axis), private)]
 
 
-def _is_first(chunk: Expr, t: Expr) -> Expr | None:
-    """The condition that nothing has been summed yet; None where nothing ever has."""
-    conditions = [scalar.equal(number, _ZERO) for number in (chunk, t) if number is not _ZERO]
+def _is_first(number: Expr, t: Expr) -> Expr | None:
+    """The condition that nothing has been summed in a part yet; None where nothing ever has."""
+    conditions = [scalar.equal(turn, _ZERO) for turn in (number, t) if turn is not _ZERO]
     if not conditions:
         return None
     return conditions[0] if len(conditions) == 1 else scalar.logical_and(*conditions)
