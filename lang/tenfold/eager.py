@@ -27,7 +27,7 @@ from tenfold.memory import on_device
 from tenfold.outputs import call_into
 from tenfold.placement import common_device
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
-from tenfold.python_numbers import is_operand, unfit_operand
+from tenfold.python_numbers import LongIntegerError, is_operand
 from tenfold.rewrite.convert import with_rewritten
 from tenfold.specs import ElementType, array_element_type
 from tenfold.tracing import (
@@ -155,7 +155,10 @@ class Callee:
         if pattern is not None:
             known = pattern.routines.get(pattern.constants_of(values) if pattern.constants else ())
             if known is not None:
-                return self._results(known, [values[place] for place in pattern.operands])
+                try:
+                    return self._results(known, [values[place] for place in pattern.operands])
+                except LongIntegerError:  # which is to be a constant
+                    pass
         leaves: list[Any] = []
         record: list[Hashable] = []
         pytree.scan((args, kwargs), leaves, record)
@@ -170,10 +173,11 @@ class Callee:
         return self._recorded((args, kwargs), leaves, record)
 
     def _recorded(self, arguments: Any, leaves: list[Any], record: list[Hashable]) -> object:
-        structure = tuple(record)
+        are_operands = all(map(is_operand, leaves))
+        structure = (are_operands, *record)
         layout = self._layouts.get(_hashable(structure, self.name))
         if layout is None:
-            layout = self._layouts.add(structure, self._layout(arguments, leaves))
+            layout = self._layouts.add(structure, self._layout(arguments, leaves, are_operands))
         operands: list[Any] = []
         device = common_device([leaf for leaf in leaves if isinstance(leaf, TensorValue)], default_device())
         key: list[Hashable] = [default_float().name, device]
@@ -182,8 +186,6 @@ class Callee:
                 operands.append(leaf)
                 key.append(leaf.ref.kind)
             elif is_number:
-                if not is_operand(leaf):
-                    raise unfit_operand(leaf)
                 operands.append(leaf)
             elif is_array(leaf):
                 value = Value.of_array(on_device(np.array(array_from(leaf)), device))
@@ -197,7 +199,8 @@ class Callee:
             if not layout.has_numbers:
                 operands = [leaf for leaf in operands if not isinstance(leaf, (bool, int, float))]
             layout.routines.add(tuple(key), known)
-        self._remember(arguments, layout, known)
+        if are_operands:
+            self._remember(arguments, layout, known)
         return self._results(known, operands)
 
     def _remember(self, arguments: Any, layout: _Layout, known: Traceable) -> None:
@@ -232,8 +235,8 @@ class Callee:
             found[place] = found[place] if view is None else view
         return found
 
-    def _layout(self, arguments: Any, leaves: list[Any]) -> _Layout:
-        numbers = tuple(_taken_as_tensors(self._body, arguments, leaves))
+    def _layout(self, arguments: Any, leaves: list[Any], are_operands: bool) -> _Layout:
+        numbers = tuple(_taken_as_tensors(self._body, arguments, leaves)) if are_operands else (False,) * len(leaves)
         return _Layout(numbers, any(numbers), Table(_CALLS))
 
     def _traceable(
@@ -339,8 +342,7 @@ def _taken_as_tensors(body: Callable[..., Any], arguments: Any, leaves: list[Any
         by_position += [name in named] * len(pytree.flatten(arg)[0])
     by_name = [name in named for name in sorted(kwargs) for _ in pytree.flatten(kwargs[name])[0]]
     return [
-        flag and type(leaf) in (bool, int, float) and _fits(leaf)
-        for flag, leaf in zip((*by_position, *by_name), leaves, strict=True)
+        flag and type(leaf) in (bool, int, float) for flag, leaf in zip((*by_position, *by_name), leaves, strict=True)
     ]
 
 
@@ -359,10 +361,6 @@ def _type_of(operand: TensorValue | Value | float) -> TensorType:
     if isinstance(operand, TensorValue):
         return operand.tensor_type
     return operand.type if isinstance(operand, Value) else number_type(operand)
-
-
-def _fits(number: float) -> bool:
-    return not isinstance(number, int) or -(2**63) <= number < 2**63
 
 
 def _hashable(key: tuple[Hashable, ...], name: str) -> tuple[Hashable, ...]:

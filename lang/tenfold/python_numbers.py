@@ -41,14 +41,13 @@ def numbers_array(numbers: NDArray[Any], dtype: DType) -> NDArray[Any]:
         return numbers.astype(dtype.numpy)
 
 
-def is_operand(number: float) -> bool:
-    """Whether a Python number can be an input of a program, as which an integer has 64 bits."""
-    return not isinstance(number, int) or -_INTEGERS <= number < _INTEGERS
+class LongIntegerError(DTypeError):
+    """An integer of more than 64 bits, which no program takes as an input; it can be a constant of one."""
 
 
-def unfit_operand(number: float) -> DTypeError:
-    """The error for a number that is no operand."""
-    return DTypeError(f"{shown(number)} does not fit i64", mend="give a tensor, or a float")
+def is_operand(value: object) -> bool:
+    """Whether a value, if it is a Python number, can be an input of a program, as which an integer has 64 bits."""
+    return not isinstance(value, int) or -_INTEGERS <= value < _INTEGERS
 
 
 def holds_f64(data: object) -> bool:

@@ -21,7 +21,7 @@ from tenfold.lazy.routines import Routine
 from tenfold.lazy.tables import Table
 from tenfold.memory import Memory, is_writable
 from tenfold.program import FORK_LOCKS
-from tenfold.python_numbers import is_operand, unfit_operand
+from tenfold.python_numbers import LongIntegerError, is_operand, shown
 from tenfold.tracing import here, require_trace
 from tenfold.values import Kind, Value
 from tenfold_rt.errors import PlacementError
@@ -179,7 +179,7 @@ class Graph:
                     if given.error is not None:
                         return _failed(routine, given.error)
                 elif type(given) is int and not is_operand(given):
-                    raise unfit_operand(given)
+                    raise LongIntegerError(f"{shown(given)} does not fit i64", mend="give a tensor, or a float")
                 row.append(recording.take(given))
             number = len(recording.calls)
             results: list[Value] = []
