@@ -54,6 +54,10 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray[Any, Any], ...]]]
     "depthwise": (lambda x, k: tn.conv2d(x, k, padding=1, groups=32), (images(4, 32, 40, 40), images(32, 1, 3, 3))),
     "pooling": (lambda x: tn.max_pool2d(x, 3, stride=2), (images(8, 16, 50, 50),)),
     "running sum": (lambda x: tn.cumsum(x, dim=1), (images(500, 1000),)),
+    "loop of small products": (
+        lambda x, w: tn.fori_loop(0, 200, lambda i, x: tn.tanh(x @ w), x),
+        (images(32, 128), images(128, 128)),
+    ),
     "sort": (lambda x: tn.sort(x, dim=1)[0], (images(64, 300),)),
     "network": (
         network_gradient,

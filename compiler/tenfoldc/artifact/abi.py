@@ -6,7 +6,7 @@
 
 with the parameters, then the results, as pointers to dense row-major data (a bool is one byte), aligned to
 their elements and no more; and a workspace of the promised size, 64-byte aligned (null where the size is 0).
-The team is null, for one thread, or what `@tenfold.parallel` takes (see `pool_text`).
+The team is null, for one thread, or what `@tenfold.parallel` takes (see `team_text`).
 It returns a `Status`.  A result that is donated may be at its parameter's address; nothing else overlaps.
 NAME is the entry's name as it stands in the manifest (see `implementation`).
 
@@ -41,7 +41,7 @@ from tenfold_rt.errors import ArtifactError, UnsupportedError
 from tenfold_rt.frozen import frozen
 from tenfold_rt.manifest import NOTE_OWNER, NOTE_TYPE, Entry, Manifest
 from tenfold_rt.status import Status
-from tenfoldc.artifact import abi_text, pool_text, python_entry, tiles_text
+from tenfoldc.artifact import abi_text, pool_text, python_entry, team_text, tiles_text
 from tenfoldc.artifact.llvm_text import array_constant, bytes_literal, joined, string_constant, symbol
 
 DECLARED = frozenset({"aligned_alloc", "free", "madvise"})
@@ -89,7 +89,9 @@ def interface(manifest: Manifest, needs: Mapping[str, Needs]) -> str:
     if asks_for_tiles:
         parts.append(tiles_text.FUNCTIONS)
     if is_parallel:
-        parts.append(pool_text.functions(manifest))
+        parts += [pool_text.functions(manifest), team_text.FUNCTIONS]
+        if names.times is None:  # else what takes the times of kernels declares the clock
+            parts.append(pool_text.CLOCK)
         ends.append("@tenfold.pool.fini")
     if ends:
         kept = f"[{len(ends)} x ptr] [{joined(ends)}]"

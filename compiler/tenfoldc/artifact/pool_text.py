@@ -1,9 +1,4 @@
-"""The hand-written part of threads, as LLVM IR: the library's own pool, and how a call shares its loops out.
-
-**A call.**  `tenfold.threads` reads how many threads the context allows; `tenfold.team` makes of them a team, or null
-for one thread.  `tenfold.parallel(team, task, arguments, count)` runs `task(arguments, index, worker)` for each index
-below `count`, in order where the team is null; else each of the team's workers takes the next index until there are
-none.  So a worker that comes late, or never, costs nothing, and one that is interrupted costs as much as its one task.
+"""The library's own pool of threads, as LLVM IR.
 
 **The pool.**  Its `parallel_for` is the host's without the promise: index 0 runs on the calling thread and the others
 where a thread is free, which is all that a team needs.  A *ticket* holds the number of the job, the next index and how
@@ -15,6 +10,10 @@ looks again for a while, then sleeps on a futex of its own.
 is free, and leave it there for some milliseconds: on two processors, say, whenever the other was busy a moment ago.
 The caller has enough to do to keep its own processor that long.  So it bars it to those that it wakes, and each
 allows itself again, as soon as it runs, all that it was allowed before.
+
+**Other processes.**  Where one has the processor of a thread that got an index, the caller waits until that runs
+again: milliseconds, for loops that may take microseconds.  A caller that has waited for longer than it has worked goes
+on alone for a multiple of the wait, so that all in all it loses little to a caller that is always alone.
 
 One caller has the pool at a time; what others want done meanwhile they do themselves.  After a fork the child has
 none of the threads: it starts afresh, as it sees from its process id.  Threads end when the library is closed.
@@ -58,8 +57,12 @@ _WAIT, _WAKE = 128, 129  # FUTEX_WAIT and FUTEX_WAKE, both private to the proces
 _SET_BYTES = 128
 """Room for a set of processors, a bit each; where the system has more, none is barred."""
 
-# Offsets in tenfold_ctx; see `header`.
-_NUM_THREADS, _PARALLEL_FOR, _USER = 40, 48, 56
+_CLOCK_MONOTONIC = 1
+_ALONE = 8
+"""So many times as long as it has waited for a thread that was interrupted, a caller goes on alone."""
+
+_FINISHED, _TASK, _ARG = (f"getelementptr (i8, ptr @tenfold.pool.ticket, i64 {offset})" for offset in (8, 16, 24))
+"""What belongs to a ticket, on its line of the cache: who has seen the one has the others."""
 
 
 def declarations() -> str:
@@ -73,10 +76,14 @@ def declarations() -> str:
     )
 
 
+CLOCK = "declare i32 @clock_gettime(i32, ptr) nounwind nonlazybind\n"
+"""The clock that the pool looks at, where nothing else of the library has declared it."""
+
+
 def functions(manifest: Manifest) -> str:
     """All of it, for the processor of `manifest`."""
     processor = manifest.triple.partition("-")[0]
-    texts = (_STATE, _SLEEP, _WAKE_UP, _MEMBER, _PREPARE, _PARALLEL_FOR_TEXT, _STOP, _TEAM, _PARALLEL)
+    texts = (_STATE, _SLEEP, _WAKE_UP, _MEMBER, _PREPARE, _RUN, _STOP)
     text = declarations() + "".join(texts)
     for name, word in _WORDS[processor].items():
         text = text.replace(name, word)
@@ -96,16 +103,14 @@ def share(table: str) -> str:
 
 
 _STATE = f"""\
-@tenfold.pool.ticket = internal global i64 0, align 128
-@tenfold.pool.finished = internal global i32 0, align 128
+@tenfold.pool.ticket = internal global {{ i64, i32, ptr, ptr }} zeroinitializer, align 128
 @tenfold.pool.lock = internal global i32 0, align 128
 @tenfold.pool.owner = internal global i32 0, align 4
 @tenfold.pool.stopped = internal global i32 0, align 4
 @tenfold.pool.size = internal global i32 0, align 4
-@tenfold.pool.task = internal global ptr null, align 8
-@tenfold.pool.arg = internal global ptr null, align 8
 %tenfold.pool.member.type = type {{ i32, i32, i64, i64, i64, [{_SET_BYTES} x i8], [96 x i8] }}
 @tenfold.pool.members = internal global [{MOST_THREADS} x %tenfold.pool.member.type] zeroinitializer, align 128
+@tenfold.pool.alone.until = internal global i64 0, align 8
 @tenfold.pool.own = internal constant {{ ptr, ptr }} {{ ptr @tenfold.pool.prepare, ptr @tenfold.pool.run }}
 @tenfold.pool.used = internal global ptr @tenfold.pool.own, align 8
 @tenfold.pool.fini = internal constant ptr @tenfold.pool.stop, section ".fini_array", align 8
@@ -236,11 +241,11 @@ claim:
   %won = extractvalue {{ i64, i1 }} %pair, 1
   br i1 %won, label %run, label %look
 run:
-  %task = load ptr, ptr @tenfold.pool.task
-  %arg = load ptr, ptr @tenfold.pool.arg
+  %task = load ptr, ptr {_TASK}
+  %arg = load ptr, ptr {_ARG}
   %index = trunc i64 %slot to i32
   call void %task(ptr %arg, i32 %index)
-  %before = atomicrmw add ptr @tenfold.pool.finished, i32 1 release
+  %before = atomicrmw add ptr {_FINISHED}, i32 1 release
   br label %look
 idle:
   %stopped = load atomic i32, ptr @tenfold.pool.stopped acquire, align 4
@@ -327,12 +332,28 @@ done:
 }
 """
 
-_PARALLEL_FOR_TEXT = f"""\
+# What `parallel_for` stands for.  The clock is looked at again only after a wait that is longer than most.
+_RUN = f"""\
+define internal i64 @tenfold.pool.now() nounwind {{
+  %time = alloca {{ i64, i64 }}, align 8
+  %failed = call i32 @clock_gettime(i32 {_CLOCK_MONOTONIC}, ptr %time)
+  %seconds = load i64, ptr %time
+  %rest.at = getelementptr i8, ptr %time, i64 8
+  %rest = load i64, ptr %rest.at
+  %whole = mul i64 %seconds, 1000000000
+  %now = add i64 %whole, %rest
+  ret i64 %now
+}}
 define internal void @tenfold.pool.run(ptr %user, ptr %task, ptr %arg, i32 %count) nounwind {{
 entry:
   %size = load atomic i32, ptr @tenfold.pool.size acquire, align 4
   %none = icmp slt i32 %size, 1
-  br i1 %none, label %alone, label %lock
+  br i1 %none, label %alone, label %look
+look:
+  %begin = call i64 @tenfold.pool.now()
+  %until = load atomic i64, ptr @tenfold.pool.alone.until monotonic, align 8
+  %early = icmp slt i64 %begin, %until
+  br i1 %early, label %alone, label %lock
 lock:
   %lock.pair = cmpxchg ptr @tenfold.pool.lock, i32 0, i32 1 acquire monotonic
   %locked = extractvalue {{ i32, i1 }} %lock.pair, 1
@@ -340,9 +361,9 @@ lock:
 publish:
   %most = add i32 %size, 1
   %workers = call i32 @llvm.umin.i32(i32 %count, i32 %most)
-  store ptr %task, ptr @tenfold.pool.task
-  store ptr %arg, ptr @tenfold.pool.arg
-  store atomic i32 0, ptr @tenfold.pool.finished monotonic, align 4
+  store ptr %task, ptr {_TASK}
+  store ptr %arg, ptr {_ARG}
+  store atomic i32 0, ptr {_FINISHED} monotonic, align 4
   %last = load atomic i64, ptr @tenfold.pool.ticket monotonic, align 8
   %last.job = lshr i64 %last, 32
   %job = add i64 %last.job, 1
@@ -361,20 +382,42 @@ publish:
   %expected = sub i32 %narrow, 1
   br label %test
 test:
-  %turns = phi i32 [0, %publish], [%more, %spin], [%turns, %yield]
-  %finished = load atomic i32, ptr @tenfold.pool.finished acquire, align 4
+  %turns = phi i32 [ 0, %publish ], [ %more, %spin ], [ %turns, %yield ]
+  %done = phi i64 [ 0, %publish ], [ %done, %spin ], [ %noted, %yield ]
+  %finished = load atomic i32, ptr {_FINISHED} acquire, align 4
   %complete = icmp eq i32 %finished, %expected
-  br i1 %complete, label %unlock, label %wait
+  br i1 %complete, label %judge, label %wait
 wait:
   %long = icmp uge i32 %turns, {WAITS}
-  br i1 %long, label %yield, label %spin
+  br i1 %long, label %pause, label %spin
 spin:
   call void PAUSE
   %more = add i32 %turns, 1
   br label %test
+pause:
+  %first = icmp eq i64 %done, 0
+  br i1 %first, label %note, label %yield
+note:
+  %now = call i64 @tenfold.pool.now()
+  br label %yield
 yield:
+  %noted = phi i64 [ %done, %pause ], [ %now, %note ]
   %yielded = call i32 @sched_yield()
   br label %test
+judge:
+  %soon = icmp eq i64 %done, 0
+  br i1 %soon, label %unlock, label %measure
+measure:
+  %over = call i64 @tenfold.pool.now()
+  %busy = sub i64 %done, %begin
+  %waited = sub i64 %over, %done
+  %lost = icmp sgt i64 %waited, %busy
+  br i1 %lost, label %leave, label %unlock
+leave:
+  %span = mul i64 %waited, {_ALONE}
+  %later = add i64 %over, %span
+  store atomic i64 %later, ptr @tenfold.pool.alone.until monotonic, align 8
+  br label %unlock
 unlock:
   store atomic i32 0, ptr @tenfold.pool.lock release, align 4
   ret void
@@ -416,107 +459,6 @@ join:
   %joined = call i32 @pthread_join(i64 %handle, ptr null)
   %next = add i32 %i, 1
   br label %test
-done:
-  ret void
-}
-"""
-
-_TEAM = f"""\
-%tenfold.team.type = type {{ i32, ptr, ptr }}
-define internal i32 @tenfold.threads(ptr %ctx) nounwind {{
-  %none = icmp eq ptr %ctx, null
-  br i1 %none, label %one, label %given
-given:
-  %at = getelementptr i8, ptr %ctx, i64 {_NUM_THREADS}
-  %wanted = load atomic i32, ptr %at monotonic, align 4
-  %least = call i32 @llvm.smax.i32(i32 %wanted, i32 1)
-  %threads = call i32 @llvm.smin.i32(i32 %least, i32 {MOST_THREADS})
-  ret i32 %threads
-one:
-  ret i32 1
-}}
-define internal ptr @tenfold.team(ptr %ctx, i32 %threads, ptr %team) nounwind {{
-  %one = icmp eq i32 %threads, 1
-  br i1 %one, label %alone, label %several
-several:
-  store i32 %threads, ptr %team
-  %for.at = getelementptr i8, ptr %ctx, i64 {_PARALLEL_FOR}
-  %for = load ptr, ptr %for.at
-  %user.at = getelementptr i8, ptr %ctx, i64 {_USER}
-  %user = load ptr, ptr %user.at
-  %team.user = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 2
-  store ptr %user, ptr %team.user
-  %team.for = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 1
-  %own = icmp eq ptr %for, null
-  br i1 %own, label %library, label %host
-host:
-  store ptr %for, ptr %team.for
-  ret ptr %team
-library:
-  %pool = load atomic ptr, ptr @tenfold.pool.used acquire, align 8
-  %prepare = load ptr, ptr %pool
-  call void %prepare(i32 %threads)
-  %run.at = getelementptr i8, ptr %pool, i64 8
-  %run = load ptr, ptr %run.at
-  store ptr %run, ptr %team.for
-  ret ptr %team
-alone:
-  ret ptr null
-}}
-"""
-
-# A region is { task, arguments, count, next index }.
-_PARALLEL = """\
-define internal void @tenfold.parallel(ptr %team, ptr %task, ptr %arguments, i64 %count) noinline nounwind {
-entry:
-  %region = alloca { ptr, ptr, i64, i64 }, align 64
-  %alone = icmp eq ptr %team, null
-  br i1 %alone, label %test, label %share
-test:
-  %index = phi i64 [ 0, %entry ], [ %following, %turn ]
-  %more = icmp slt i64 %index, %count
-  br i1 %more, label %turn, label %done
-turn:
-  call void %task(ptr %arguments, i64 %index, i32 0)
-  %following = add nuw nsw i64 %index, 1
-  br label %test
-share:
-  store ptr %task, ptr %region
-  %arguments.at = getelementptr i8, ptr %region, i64 8
-  store ptr %arguments, ptr %arguments.at
-  %count.at = getelementptr i8, ptr %region, i64 16
-  store i64 %count, ptr %count.at
-  %next.at = getelementptr i8, ptr %region, i64 24
-  store atomic i64 0, ptr %next.at monotonic, align 8
-  %threads = load i32, ptr %team
-  %wide = zext i32 %threads to i64
-  %most = call i64 @llvm.umin.i64(i64 %wide, i64 %count)
-  %workers = trunc i64 %most to i32
-  %for.at = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 1
-  %for = load ptr, ptr %for.at
-  %user.at = getelementptr %tenfold.team.type, ptr %team, i32 0, i32 2
-  %user = load ptr, ptr %user.at
-  call void %for(ptr %user, ptr @tenfold.work, ptr %region, i32 %workers)
-  br label %done
-done:
-  ret void
-}
-define internal void @tenfold.work(ptr %region, i32 %worker) nounwind {
-entry:
-  %task = load ptr, ptr %region
-  %arguments.at = getelementptr i8, ptr %region, i64 8
-  %arguments = load ptr, ptr %arguments.at
-  %count.at = getelementptr i8, ptr %region, i64 16
-  %count = load i64, ptr %count.at
-  %next.at = getelementptr i8, ptr %region, i64 24
-  br label %take
-take:
-  %index = atomicrmw add ptr %next.at, i64 1 monotonic
-  %more = icmp ult i64 %index, %count
-  br i1 %more, label %run, label %done
-run:
-  call void %task(ptr %arguments, i64 %index, i32 %worker)
-  br label %take
 done:
   ret void
 }

@@ -74,7 +74,7 @@ class Costs:
                 return turns_of(statement.extent) * (turn + self._block(statement.body, inner))
             case While():
                 turn = self._values(roots_of(statement), inner)
-                return _UNKNOWN_TURNS * (turn + self._block(statement.body, inner))
+                return turns_taken(statement) * (turn + self._block(statement.body, inner))
             case If():
                 condition = self._values((statement.condition,), inner)
                 branches = (self._block(branch, inner) for branch in (statement.then, statement.otherwise))
@@ -124,6 +124,11 @@ class Costs:
         if function not in self._functions:
             self._functions[function] = self._values((function.body,), [set()])
         return self._functions[function]
+
+
+def turns_taken(loop: While) -> int:
+    """How many turns `loop` takes; a guess where that depends on data."""
+    return _UNKNOWN_TURNS if loop.turns is None else loop.turns
 
 
 def turns_of(extent: Expr) -> int:

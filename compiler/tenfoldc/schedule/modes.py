@@ -4,10 +4,11 @@
     for i in 8: for j in 512: ... →   for i in 8: vector j in 512: ...
     for i in 8: for j in 21: ...  →   for i in 8: lanes l in 8: ...
 
-(`tenfoldc.schedule.ragged`), loops that threads share are chosen (`tenfoldc.schedule.parallel`), costly operations
-on one number per row are done for many rows at a time (`tenfoldc.schedule.row_scalars`), results too large for the
-cache are written past it (`tenfoldc.schedule.streaming`), and rows that are passed over several times are asked for
-ahead (`tenfoldc.schedule.prefetch`).
+(`tenfoldc.schedule.ragged`), small loops that threads could share are merged (`tenfoldc.schedule.merging`), those that
+they do share are chosen (`tenfoldc.schedule.parallel`), costly operations on one number per row are done for many rows
+at a time (`tenfoldc.schedule.row_scalars`), results too large for the cache are written past it
+(`tenfoldc.schedule.streaming`), and rows that are passed over several times are asked for ahead
+(`tenfoldc.schedule.prefetch`).
 
 What lowering could decide with the group at hand (merged and split axes, tiles, blocks of sums) is decided there.
 """
@@ -19,7 +20,8 @@ from dataclasses import replace
 
 from tenfoldc.loops.ir import Constant, For, If, Kernel, Mode, Program, Statement, While
 from tenfoldc.loops.traversal import inner_statements, loaded, owners, stored
-from tenfoldc.schedule.parallel import share_out
+from tenfoldc.schedule.merging import Merging
+from tenfoldc.schedule.parallel import share_out, smallest_region
 from tenfoldc.schedule.prefetch import ask_for_next_rows
 from tenfoldc.schedule.ragged import whole_vectors
 from tenfoldc.schedule.row_scalars import RowScalars
@@ -32,10 +34,14 @@ def schedule(program: Program, target: Target, tuning: Tuning = UNTUNED) -> Prog
     """Mark innermost loops as vectors, short ones as unrolled, and those that threads share; see the module."""
     marking, row_scalars = _Marking(target, program), RowScalars(program, target)
     streaming = Streaming(program) if target.streams else None
+    merging = Merging(program)
+    kernels = [replace(kernel, body=merging.block(kernel.body)) for kernel in program.kernels]
+    program = replace(program, kernels=tuple(kernels))
+    smallest = smallest_region(program)
 
     def scheduled(kernel: Kernel) -> Kernel:
         decisions = Decisions(tuning)
-        kernel = row_scalars.kernel(replace(kernel, body=share_out(kernel.body, decisions)))
+        kernel = row_scalars.kernel(replace(kernel, body=share_out(kernel.body, decisions, smallest)))
         if streaming is not None:
             kernel = streaming.kernel(kernel)
         body = ask_for_next_rows(marking.block(kernel.body))

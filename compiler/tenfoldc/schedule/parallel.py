@@ -15,17 +15,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Constant, Expr, For, If, Mode, MultiplyStrip, Statement, While
+from tenfoldc.loops.ir import Axis, Constant, Expr, For, If, Mode, MultiplyStrip, Program, Statement, While
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import inner_statements, walk_statements
-from tenfoldc.schedule.cost import Costs, turns_of
+from tenfoldc.schedule.cost import Costs, turns_of, turns_taken
 from tenfoldc.tuning import Decisions
 
-REGION = 30_000.0
-"""Nanoseconds of work from which sharing pays: threads that sleep take 50,000 to wake, one that waits 500 to start."""
+ASLEEP = 30_000.0
+"""Nanoseconds of work from which sharing pays where threads may sleep: to wake one takes 50,000, 10,000 of them of the
+caller's time."""
+
+AWAKE = 8_000.0
+"""The same where they wait for work: to begin and to end takes 700 where threads share a cache, else 3,000."""
 
 TASK = 4_000.0
 """Nanoseconds of work that a task should have at least."""
+
+BUSY = 200_000.0
+"""Nanoseconds of loops to share from which a program keeps threads awake, once they are woken, for most of it."""
 
 MOST_TASKS = 64
 _TRIED_TASKS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -36,17 +43,47 @@ _ALIGNED = 64
 """Elements: tasks of a loop over elements begin on cache lines, so that no two threads write to one."""
 
 
-def share_out(statements: Sequence[Statement], decisions: Decisions) -> tuple[Statement, ...]:
-    """`statements` with the loops that threads are to share marked `PARALLEL`, no two nested."""
-    return _Sharing(decisions).block(statements)[0]
+def smallest_region(program: Program) -> float:
+    """Nanoseconds of work from which to share a loop of `program` pays: few where one such loop follows the other."""
+    costs = Costs()
+    work = sum(_to_share(kernel.body, costs) for kernel in program.kernels)
+    return AWAKE if work >= BUSY else ASLEEP
+
+
+def share_out(statements: Sequence[Statement], decisions: Decisions, smallest: float) -> tuple[Statement, ...]:
+    """`statements` with the loops of `smallest` nanoseconds and more that threads are to share marked `PARALLEL`.
+
+    No two of them are nested.
+    """
+    return _Sharing(decisions, smallest).block(statements)[0]
+
+
+def _to_share(statements: Sequence[Statement], costs: Costs) -> float:
+    """Nanoseconds of the loops that could be shared, each worth it while threads are awake."""
+    work = 0.0
+    for statement in statements:
+        match statement:
+            case For(mode=Mode.PARALLEL):
+                cost = costs.of((statement,))
+                work += cost if cost >= AWAKE else 0.0
+            case For():
+                work += turns_of(statement.extent) * _to_share(statement.body, costs)
+            case While():
+                work += turns_taken(statement) * _to_share(statement.body, costs)
+            case If():
+                work += max(_to_share(statement.then, costs), _to_share(statement.otherwise, costs))
+            case _:
+                pass
+    return work
 
 
 class _Sharing:
     """One kernel's decisions."""
 
-    def __init__(self, decisions: Decisions) -> None:
+    def __init__(self, decisions: Decisions, smallest: float) -> None:
         self._costs = Costs()
         self._decisions = decisions
+        self._smallest = smallest
 
     def block(self, statements: Sequence[Statement]) -> tuple[tuple[Statement, ...], float]:
         """The statements rewritten, and how many nanoseconds of them are shared."""
@@ -59,7 +96,7 @@ class _Sharing:
                 return self._loop(statement)
             case While():
                 body, shared = self.block(statement.body)
-                return replace(statement, body=body), shared
+                return replace(statement, body=body), shared * turns_taken(statement)
             case If():
                 then, in_then = self.block(statement.then)
                 otherwise, in_otherwise = self.block(statement.otherwise)
@@ -69,7 +106,7 @@ class _Sharing:
 
     def _loop(self, loop: For) -> tuple[Statement, float]:
         cost = self._costs.of((loop,))
-        if cost < REGION:
+        if cost < self._smallest:
             return _serial(loop), 0.0
         turns = turns_of(loop.extent)
         is_parallel = loop.mode is Mode.PARALLEL and turns > 1
@@ -112,7 +149,7 @@ def _tasks(loop: For, turns: int, count: int) -> For:
     """`loop` as a parallel loop over `count` tasks, each some turns of `loop`."""
     body = tuple(map(_serial, loop.body))
     size = -(-turns // count)
-    if not _runs_long(loop):
+    if not runs_long(loop):
         size = -(-size // _ALIGNED) * _ALIGNED
     if size == 1:
         return replace(loop, body=body)
@@ -126,7 +163,7 @@ def _tasks(loop: For, turns: int, count: int) -> For:
     return For(task, _quotient_up(loop.extent, size), (within,), mode=Mode.PARALLEL, private=loop.private)
 
 
-def _runs_long(loop: For) -> bool:
+def runs_long(loop: For) -> bool:
     """Whether a turn of `loop` is more than an element."""
     if any(isinstance(inner, For | While) for inner in inner_statements(loop)):
         return True

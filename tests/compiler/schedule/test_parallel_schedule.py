@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from program_runner import run_program
 from random_programs import RandomProgram
 
+import tenfold as tn
 from tenfold_rt import dtypes
 from tenfoldc import ops
 from tenfoldc.fuse import fuse
@@ -42,6 +45,17 @@ def product(rows: int, depth: int, columns: int) -> Function:
     return Function("main", builder.region([x, y], [result]))
 
 
+def products(count: int) -> Function:
+    """So many products of 32 x 128 x 128, each of what the last one gave: some 10 microseconds each."""
+    builder = Builder()
+    x = builder.parameter(TensorType(dtypes.f32, (32, 128)))
+    y = builder.parameter(TensorType(dtypes.f32, (128, 128)))
+    result = x
+    for _ in range(count):
+        result = ops.dot_general(result, y, lhs_contracting=[1], rhs_contracting=[0])
+    return Function("main", builder.region([x, y], [result]))
+
+
 def shared_loops(function: Function) -> list[For]:
     program = schedule(lowered(function), host())
     return [loop for kernel in program.kernels for loop in parallel_loops(kernel.body)]
@@ -57,7 +71,7 @@ def test_turns_may_run_in_any_order(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_tasks_may_run_in_any_order(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "REGION", 0.0)
+    monkeypatch.setattr(parallel, "ASLEEP", 0.0)
     monkeypatch.setattr(parallel, "TASK", 0.5)
     monkeypatch.setattr(parallel, "_ALIGNED", 1)
     program = RandomProgram(seed, 12)
@@ -71,6 +85,21 @@ def test_tasks_may_run_in_any_order(seed: int, monkeypatch: pytest.MonkeyPatch) 
 def test_small_work_is_not_shared() -> None:
     assert not shared_loops(doubled(1000))
     assert not shared_loops(product(32, 32, 32))
+
+
+def test_smaller_work_is_shared_where_more_of_it_follows() -> None:
+    assert not shared_loops(products(1))
+    assert len(shared_loops(products(40))) == 40
+
+
+@pytest.mark.parametrize(("turns", "shared"), [(4, 0), (400, 1)])
+def test_the_turns_of_a_loop_follow_each_other(turns: int, shared: int) -> None:
+    def function(x: Any, w: Any) -> Any:
+        return tn.fori_loop(0, turns, lambda i, x: x @ w, x)
+
+    text = tn.compile(function).lower(tn.f32[32, 128], tn.f32[128, 128]).text("loops")
+    _, loop = text.split("while (")
+    assert loop.count("parallel") == shared
 
 
 def test_large_loops_are_cut_into_tasks_by_size_alone() -> None:
@@ -98,7 +127,7 @@ def test_no_shared_loop_lies_in_another(shape: tuple[int, int, int]) -> None:
 
 
 def test_private_memory_is_named_by_the_loops_that_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "REGION", 0.0)
+    monkeypatch.setattr(parallel, "ASLEEP", 0.0)
     program = schedule(lowered(product(1536, 300, 300)), host())
     (kernel,) = program.kernels
     private = {buffer for loop in parallel_loops(kernel.body) for buffer in loop.private}
