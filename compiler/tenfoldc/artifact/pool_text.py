@@ -12,8 +12,8 @@ The caller has enough to do to keep its own processor that long.  So it bars it 
 allows itself again, as soon as it runs, all that it was allowed before.
 
 **Other processes.**  Where one has the processor of a thread that got an index, the caller waits until that runs
-again: milliseconds, for loops that may take microseconds.  A caller that has waited for longer than it has worked goes
-on alone for a multiple of the wait, so that all in all it loses little to a caller that is always alone.
+again: milliseconds, for loops that may take microseconds.  A caller that has waited for far longer than it has worked
+goes on alone for a multiple of the wait, so that all in all it loses little to a caller that is always alone.
 
 One caller has the pool at a time; what others want done meanwhile they do themselves.  After a fork the child has
 none of the threads: it starts afresh, as it sees from its process id.  Threads end when the library is closed.
@@ -58,6 +58,8 @@ _SET_BYTES = 128
 """Room for a set of processors, a bit each; where the system has more, none is barred."""
 
 _CLOCK_MONOTONIC = 1
+_UNEVEN = 2
+"""So many times as long as it has worked, a caller may wait for others that have more to do."""
 _ALONE = 8
 """So many times as long as it has waited for a thread that was interrupted, a caller goes on alone."""
 
@@ -411,7 +413,8 @@ measure:
   %over = call i64 @tenfold.pool.now()
   %busy = sub i64 %done, %begin
   %waited = sub i64 %over, %done
-  %lost = icmp sgt i64 %waited, %busy
+  %most.expected = mul i64 %busy, {_UNEVEN}
+  %lost = icmp sgt i64 %waited, %most.expected
   br i1 %lost, label %leave, label %unlock
 leave:
   %span = mul i64 %waited, {_ALONE}
