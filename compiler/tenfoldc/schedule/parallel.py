@@ -15,7 +15,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Constant, Expr, For, If, Mode, MultiplyStrip, Program, Statement, While
+from tenfoldc.loops.ir import (
+    Axis,
+    Constant,
+    Expr,
+    For,
+    If,
+    Mode,
+    MultiplyPanels,
+    MultiplyStrip,
+    Program,
+    Statement,
+    While,
+)
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import inner_statements, walk_statements
 from tenfoldc.schedule.cost import Costs, turns_of, turns_taken
@@ -112,7 +124,8 @@ class _Sharing:
         is_parallel = loop.mode is Mode.PARALLEL and turns > 1
         if is_parallel and turns >= _ENOUGH_TURNS:
             return self._tasks(loop, turns, cost), cost
-        body, inside = self.block(loop.body)
+        within = _Sharing(self._decisions, max(self._smallest, ASLEEP)) if is_parallel else self
+        body, inside = within.block(loop.body)  # of two loops to share, the inner one must be large
         shared = inside * turns
         if is_parallel and shared < _NEARLY_ALL * cost:
             return self._tasks(loop, turns, cost), cost
@@ -167,7 +180,7 @@ def runs_long(loop: For) -> bool:
     """Whether a turn of `loop` is more than an element."""
     if any(isinstance(inner, For | While) for inner in inner_statements(loop)):
         return True
-    return any(isinstance(statement, MultiplyStrip) for statement in walk_statements(loop.body))
+    return any(isinstance(statement, MultiplyPanels | MultiplyStrip) for statement in walk_statements(loop.body))
 
 
 def _quotient_up(extent: Expr, size: int) -> Expr:

@@ -102,6 +102,12 @@ def test_the_turns_of_a_loop_follow_each_other(turns: int, shared: int) -> None:
     assert loop.count("parallel") == shared
 
 
+def test_tiles_of_one_column_panel_are_cut_into_tasks() -> None:
+    shared = shared_loops(product(2000, 200, 16))
+    assert shared
+    assert all(isinstance(loop.extent, Constant) and loop.extent.value > 1 for loop in shared)
+
+
 def test_large_loops_are_cut_into_tasks_by_size_alone() -> None:
     (loop,) = shared_loops(doubled(1 << 22))
     assert isinstance(loop.extent, Constant)
