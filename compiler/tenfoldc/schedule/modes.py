@@ -4,11 +4,15 @@
     for i in 8: for j in 512: ... →   for i in 8: vector j in 512: ...
     for i in 8: for j in 21: ...  →   for i in 8: lanes l in 8: ...
 
-(`tenfoldc.schedule.ragged`), small loops that threads could share are merged (`tenfoldc.schedule.merging`), those that
-they do share are chosen (`tenfoldc.schedule.parallel`), costly operations on one number per row are done for many rows
-at a time (`tenfoldc.schedule.row_scalars`), results too large for the cache are written past it
-(`tenfoldc.schedule.streaming`), and rows that are passed over several times are asked for ahead
-(`tenfoldc.schedule.prefetch`).
+(`tenfoldc.schedule.ragged`).  Before that, in this order:
+
+- small loops that threads could share are merged (`tenfoldc.schedule.merging`);
+- loops are cut where a choice by index changes (`tenfoldc.schedule.splitting`);
+- loops that threads share are chosen (`tenfoldc.schedule.parallel`);
+- costly operations on one number per row are done for many rows at a time (`tenfoldc.schedule.row_scalars`);
+- results too large for the cache are written past it (`tenfoldc.schedule.streaming`).
+
+After it, rows that are passed over several times are asked for ahead (`tenfoldc.schedule.prefetch`).
 
 What lowering could decide with the group at hand (merged and split axes, tiles, blocks of sums) is decided there.
 """
@@ -25,6 +29,7 @@ from tenfoldc.schedule.parallel import share_out, smallest_region
 from tenfoldc.schedule.prefetch import ask_for_next_rows
 from tenfoldc.schedule.ragged import whole_vectors
 from tenfoldc.schedule.row_scalars import RowScalars
+from tenfoldc.schedule.splitting import split_at_choices
 from tenfoldc.schedule.streaming import Streaming
 from tenfoldc.target import Target
 from tenfoldc.tuning import UNTUNED, Decisions, Tuning
@@ -41,7 +46,8 @@ def schedule(program: Program, target: Target, tuning: Tuning = UNTUNED) -> Prog
 
     def scheduled(kernel: Kernel) -> Kernel:
         decisions = Decisions(tuning)
-        kernel = row_scalars.kernel(replace(kernel, body=share_out(kernel.body, decisions, smallest)))
+        cut = replace(kernel, body=split_at_choices(kernel.body))
+        kernel = row_scalars.kernel(replace(cut, body=share_out(cut.body, decisions, smallest)))
         if streaming is not None:
             kernel = streaming.kernel(kernel)
         body = ask_for_next_rows(marking.block(kernel.body))

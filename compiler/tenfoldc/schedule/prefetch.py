@@ -3,7 +3,8 @@
     for i in n: (first pass; second pass)   →   for i in n: (first pass; for l in lines: prefetch x[i + 1]; second pass)
 
 Processors foresee what follows in memory, but within a page only, and the first pass over a row, which has little
-else to do, would wait for memory while later passes leave it idle.
+else to do, would wait for memory while later passes leave it idle.  A single later pass that writes does not: what it
+writes needs memory, too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,21 @@ from dataclasses import replace
 
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import IndexAlgebra
-from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Load, Local, Mode, Prefetch, Statement, While
+from tenfoldc.loops.ir import (
+    Axis,
+    Buffer,
+    Constant,
+    Expr,
+    For,
+    If,
+    Load,
+    Local,
+    Mode,
+    Prefetch,
+    Statement,
+    Store,
+    While,
+)
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import all_expressions, expressions, owners, stored, walk_statements
 from tenfoldc.schedule.cost import Costs
@@ -52,7 +67,8 @@ def _same(new: Statement, old: Statement) -> bool:
 def _with_prefetches(rows: For) -> For:
     """A loop over rows that asks for the next one before the pass that takes the longest, the first aside."""
     passes = [place for place, s in enumerate(rows.body) if isinstance(s, For) and s.mode is not Mode.LANES]
-    if rows.mode is not Mode.SERIAL or len(passes) < 2:
+    writes = any(isinstance(s, Store) for place in passes for s in walk_statements(rows.body[place : place + 1]))
+    if rows.mode is not Mode.SERIAL or len(passes) < (3 if writes else 2):
         return rows
     prefetches = [_prefetches(rows.axis, *streamed) for streamed in _streams(rows)]
     if not prefetches:

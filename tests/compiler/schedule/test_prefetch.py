@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from loop_programs import f32, function, i32, layer_norm, lowered, softmax
+from loop_programs import along_rows, f32, function, i32, layer_norm, lowered, softmax
 
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
@@ -66,3 +66,14 @@ def test_rows_that_indices_choose_are_not_asked_for() -> None:
         return softmax(ops.gather(x, ops.reshape(rows, (64, 1)), numbers, (1, 1024)))
 
     assert "arg0" not in asked_for(function([f32(500, 1024), i32(64)], chosen))
+
+
+def test_a_second_pass_that_writes_is_left_alone() -> None:
+    def shares(x: Var) -> Var:
+        return ops.divide(x, along_rows(ops.reduce_sum(x, [1]), x))
+
+    def spread(x: Var) -> Var:
+        return ops.reduce_sum(ops.square(ops.subtract(x, along_rows(ops.reduce_max(x, [1]), x))), [1])
+
+    assert not asked_for(function([f32(64, 1024)], shares))
+    assert asked_for(function([f32(64, 1024)], spread)) == ["arg0"]
