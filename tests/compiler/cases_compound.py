@@ -389,3 +389,7 @@ def _top_k(rng: np.random.Generator) -> Iterator[Case]:
         yield case(f"{k} of {shape}", lambda x, k=k: ops.top_k(x, k), numbers(rng, dtypes.f32, shape))
     odd = np.array([1, np.nan, -np.inf, np.inf, np.nan, 0], np.float32)
     yield case("special values", lambda x: ops.top_k(x, 6), odd)
+    yield case("smallest of special values", lambda x: ops.bottom_k(x, 6), odd)
+    ascending = np.arange(70_000, dtype=np.float32) // 3
+    yield case("in parts", lambda x: ops.top_k(x, 7), ascending)
+    yield case("computed where it is read", lambda x: ops.top_k(ops.sine(x), 5), numbers(rng, dtypes.f32, (2, 900)))

@@ -19,8 +19,9 @@ from tenfoldc.lower.nest_loops import lower_nest
 from tenfoldc.lower.products.contraction import lower_dot_general
 from tenfoldc.lower.row_blocks.kernel import lower_row_blocks
 from tenfoldc.lower.scatter import lower_scatter
-from tenfoldc.lower.sort import lower_sort, lower_top_k
+from tenfoldc.lower.sort import lower_sort
 from tenfoldc.lower.storage import Storage
+from tenfoldc.lower.top_k import lower_top_k
 from tenfoldc.lower.window import lower_reduce_window, lower_select_and_scatter
 from tenfoldc.ops.contraction import DOT_GENERAL
 from tenfoldc.ops.convolution import CONVOLUTION

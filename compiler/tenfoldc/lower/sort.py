@@ -1,9 +1,8 @@
-"""Lowering of `sort` and `top_k`.
+"""Lowering of `sort`.
 
 A line along the sorted axis is copied into scratch memory, sorted there, and written out.  `sort` is a stable merge
 sort from the bottom up: runs of `RUN` by insertion, then merges from one half of the scratch memory into the other,
 those of a long line block by block.
-`top_k` keeps the best few in order while it reads the line, or, where k is large, sorts.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import TypeAlias, cast
 from tenfold_rt import dtypes
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Load, Local, Primitive, Statement, Store, While
+from tenfoldc.loops.ir import Buffer, Carry, Expr, Load, Local, Primitive, Statement, Store, While
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.loop_nest import bind, loop, nest
-from tenfoldc.ops.sort import SortAttributes, TopKAttributes
+from tenfoldc.lower.loop_nest import loop, nest
+from tenfoldc.ops.sort import SortAttributes
 
 Before: TypeAlias = Callable[[Sequence[Expr], Sequence[Expr]], Expr]
 """Whether the elements at one place, one per operand, come before those at another."""
@@ -31,9 +30,6 @@ LONG = 1 << 14
 MOST_BLOCKS = 16
 """Blocks that a line is cut into at most; their merges are loops of their own."""
 
-FEW = 32
-"""Up to so many of the largest are found by insertion."""
-
 
 def _carry(name: str, init: Expr) -> tuple[Local, Callable[[Expr], Carry]]:
     """A name for a carried value, and the carry once its next value is known."""
@@ -41,18 +37,20 @@ def _carry(name: str, init: Expr) -> tuple[Local, Callable[[Expr], Carry]]:
     return local, lambda following: Carry(local, init, following, Local(name, init.dtype))
 
 
-def _load_all(buffers: Sequence[Buffer], *index: Expr) -> list[Expr]:
+def load_all(buffers: Sequence[Buffer], *index: Expr) -> list[Expr]:
+    """The elements of all `buffers` at one index."""
     return [Load(buffer, index) for buffer in buffers]
 
 
-def _store_all(buffers: Sequence[Buffer], index: tuple[Expr, ...], values: Sequence[Expr]) -> list[Statement]:
+def store_all(buffers: Sequence[Buffer], index: tuple[Expr, ...], values: Sequence[Expr]) -> list[Statement]:
+    """Put one value into each of `buffers`, at one index."""
     return [Store(buffer, index, value) for buffer, value in zip(buffers, values, strict=True)]
 
 
 # One line
 
 
-def _insert(
+def insert(
     buffers: Sequence[Buffer],
     half: tuple[Expr, ...],
     first: Expr,
@@ -66,12 +64,12 @@ def _insert(
     held = [local for local, _ in keys]
     # The condition is computed whole, so what it reads must exist even where the gap is at `first`.
     below = scalar.maximum(scalar.sub(gap, scalar.index(1)), first)
-    previous = _load_all(buffers, *half, below)
+    previous = load_all(buffers, *half, below)
     condition = scalar.logical_and(scalar.greater(gap, first), before(held, previous))
     carries = [gap_carry(scalar.sub(gap, scalar.index(1))), *(carry(local) for local, carry in keys)]
-    shift = While(tuple(carries), condition, tuple(_store_all(buffers, (*half, gap), previous)))
+    shift = While(tuple(carries), condition, tuple(store_all(buffers, (*half, gap), previous)))
     place_found, *key_found = (carry.result for carry in carries)
-    return [shift, *_store_all(buffers, (*half, place_found), key_found)]
+    return [shift, *store_all(buffers, (*half, place_found), key_found)]
 
 
 def _sort_runs(context: LoweringContext, buffers: Sequence[Buffer], size: int, before: Before) -> Sequence[Statement]:
@@ -83,7 +81,7 @@ def _sort_runs(context: LoweringContext, buffers: Sequence[Buffer], size: int, b
         turn = context.axis("turn")
         place = scalar.add(first, turn)
         half = (scalar.index(0),)
-        return loop(turn, length, _insert(buffers, half, first, place, _load_all(buffers, *half, place), before))
+        return loop(turn, length, insert(buffers, half, first, place, load_all(buffers, *half, place), before))
 
     return nest(context, [-(-size // RUN)], run, private=())
 
@@ -108,8 +106,8 @@ def _merge_pair(
     first, carry_first, left = _take_first(buffers, source, bounds, turn, size, before)
     last, carry_last, kept = _take_last(buffers, source, bounds, turn, before)
     stores = [
-        *_store_all(buffers, (target, scalar.add(low, turn)), first),
-        *_store_all(buffers, (target, scalar.sub(scalar.sub(high, one), turn)), last),
+        *store_all(buffers, (target, scalar.add(low, turn)), first),
+        *store_all(buffers, (target, scalar.sub(scalar.sub(high, one), turn)), last),
     ]
     half = scalar.div(scalar.add(scalar.sub(high, low), one), scalar.index(2))
     return loop(turn, half, stores, [carry_first(left), carry_last(kept)])
@@ -132,12 +130,12 @@ def _take_first(
     left, carry = _carry("left", low)
     right = scalar.sub(scalar.add(scalar.add(low, middle), turn), left)
     left_place, right_place = scalar.minimum(left, last), scalar.minimum(right, last)
-    on_left, on_right = (_load_all(buffers, source, place) for place in (left_place, right_place))
+    on_left, on_right = (load_all(buffers, source, place) for place in (left_place, right_place))
     takes_right = scalar.logical_and(
         scalar.less(right, high), scalar.logical_or(scalar.greater_equal(left, middle), before(on_right, on_left))
     )
     takes_left = scalar.convert(scalar.apply(Primitive.NOT, takes_right), dtypes.i64)
-    taken = _load_all(buffers, source, _chosen(takes_right, right_place, left_place))
+    taken = load_all(buffers, source, _chosen(takes_right, right_place, left_place))
     return taken, carry, scalar.add(left, takes_left)
 
 
@@ -149,11 +147,11 @@ def _take_last(
     left, carry = _carry("left_end", middle)
     right = scalar.sub(scalar.sub(scalar.add(middle, high), turn), left)
     left_place, right_place = (scalar.maximum(scalar.sub(end, one), zero) for end in (left, right))
-    on_left, on_right = (_load_all(buffers, source, place) for place in (left_place, right_place))
+    on_left, on_right = (load_all(buffers, source, place) for place in (left_place, right_place))
     takes_left = scalar.logical_and(
         scalar.greater(left, low), scalar.logical_or(scalar.less_equal(right, middle), before(on_right, on_left))
     )
-    taken = _load_all(buffers, source, _chosen(takes_left, left_place, right_place))
+    taken = load_all(buffers, source, _chosen(takes_left, left_place, right_place))
     return taken, carry, scalar.sub(left, scalar.convert(takes_left, dtypes.i64))
 
 
@@ -220,7 +218,7 @@ def _bounds(low: Expr, width: Expr, end: Expr) -> tuple[Expr, Expr, Expr]:
     return low, middle, scalar.minimum(scalar.add(middle, width), end)
 
 
-def _sort_line(
+def sort_line(
     context: LoweringContext,
     buffers: Sequence[Buffer],
     size: int,
@@ -231,9 +229,9 @@ def _sort_line(
 ) -> Sequence[Statement]:
     """Sort the line of `size` elements that `read` gives and `write` the first `taken`."""
     zero = scalar.index(0)
-    filled = nest(context, [size], lambda index: _store_all(buffers, (zero, *index), read(index[0])), private=())
+    filled = nest(context, [size], lambda index: store_all(buffers, (zero, *index), read(index[0])), private=())
     merged, half = _merge_runs(context, buffers, size, before)
-    written = nest(context, [taken], lambda index: write(index[0], _load_all(buffers, half, *index)), private=())
+    written = nest(context, [taken], lambda index: write(index[0], load_all(buffers, half, *index)), private=())
     return [*filled, *_sort_runs(context, buffers, size, before), *merged, *written]
 
 
@@ -263,72 +261,8 @@ def lower_sort(operation: Operation, context: LoweringContext) -> Sequence[State
                 for statement in context.write(index(place), value, number)
             ]
 
-        return _sort_line(context, buffers, sizes[axis], read, before, write, sizes[axis])
+        return sort_line(context, buffers, sizes[axis], read, before, write, sizes[axis])
 
     if 0 in sizes:
         return ()
     return nest(context, [size for number, size in enumerate(sizes) if number != axis], line, private=buffers)
-
-
-# top_k
-
-
-def lower_top_k(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
-    """Statements for `top_k`."""
-    taken = cast(TopKAttributes, operation.attributes).k
-    operand = operation.operands[0].type
-    if taken == 0 or operand.size == 0:
-        return ()
-    size = operand.sizes[-1]
-    shape = (taken,) if taken <= FEW else (2, size)
-    buffers = [context.scratch("values", operand.dtype, shape), context.scratch("indices", dtypes.i32, shape)]
-
-    def line(outer: tuple[Expr, ...]) -> Sequence[Statement]:
-        def read(place: Expr) -> Sequence[Expr]:
-            return [context.read(0, (*outer, place)), scalar.convert(place, dtypes.i32)]
-
-        def write(place: Expr, values: Sequence[Expr]) -> Sequence[Statement]:
-            index = (*outer, place)
-            return [*context.write(index, values[0], 0), *context.write(index, values[1], 1)]
-
-        if taken > FEW:
-            return _sort_line(context, buffers, size, read, is_greater, write, taken)
-        best = _keep_best(context, buffers, taken, size, read)
-        return [*best, *nest(context, [taken], lambda index: write(index[0], _load_all(buffers, *index)))]
-
-    return nest(context, operand.sizes[:-1], line, private=buffers)
-
-
-def _keep_best(
-    context: LoweringContext,
-    buffers: Sequence[Buffer],
-    taken: int,
-    size: int,
-    read: Callable[[Expr], Sequence[Expr]],
-) -> Sequence[Statement]:
-    """Insert the first `taken` elements of a line in order, then those that beat the least so far."""
-    zero, last = scalar.index(0), scalar.index(taken - 1)
-
-    def begin(index: tuple[Expr, ...]) -> Sequence[Statement]:
-        (place,) = index
-        stored = _store_all(buffers, index, read(place))
-        return [*stored, *_insert(buffers, (), zero, place, _load_all(buffers, place), is_greater)]
-
-    def go_on(index: tuple[Expr, ...]) -> Sequence[Statement]:
-        bound, key = bind(context, read(scalar.add(scalar.index(taken), index[0])))
-        insertion = _insert(buffers, (), zero, last, key, is_greater)
-        return [*bound, If(is_greater(key, _load_all(buffers, last)), tuple(insertion))]
-
-    return [*nest(context, [taken], begin), *nest(context, [size - taken], go_on)]
-
-
-def is_greater(left: Sequence[Expr], right: Sequence[Expr]) -> Expr:
-    """Whether one value stands before another in descending order, a NaN before every number."""
-    x, y = left[0], right[0]
-    if x.dtype.is_bool:
-        return scalar.logical_and(x, scalar.apply(Primitive.NOT, y))
-    greater = scalar.greater(x, y)
-    if not x.dtype.is_float:
-        return greater
-    only_x_is_nan = scalar.logical_and(scalar.apply(Primitive.NE, x, x), scalar.equal(y, y))
-    return scalar.logical_or(greater, only_x_is_nan)

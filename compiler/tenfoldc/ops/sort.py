@@ -22,7 +22,7 @@ from tenfoldc.ir.op import Array, Kind, Op, RegionFunction, Site
 from tenfoldc.ir.types import FunctionType, TensorType
 from tenfoldc.ops.broadcast import add_batch_axis, check_axes
 from tenfoldc.ops.comparison import Direction
-from tenfoldc.ops.creation import iota, zeros_like
+from tenfoldc.ops.creation import full_like, iota, zeros_like
 from tenfoldc.ops.indexed import put_along_axis, take_along_axis
 from tenfoldc.ops.reducer import Body
 
@@ -276,3 +276,25 @@ def _(site: Site[TopKAttributes], cotangents: Sequence[Var | None]) -> Sequence[
 @TOP_K.batch
 def _(site: Site[TopKAttributes], batched: Sequence[bool], size: int) -> tuple[Sequence[Var], Sequence[bool]]:
     return TOP_K.apply(*site.operands, attributes=site.attributes), (True, True)
+
+
+def bottom_k(x: Var, k: int) -> tuple[Var, Var]:
+    """The `k` smallest elements along the last axis in ascending order, NaN last, and their indices as i32.
+
+    Of equal elements the one of lower index comes first.  Raises what `top_k` does.
+    """
+    indices = top_k(_descending_keys(x), k)[1]
+    return take_along_axis(x, indices, x.rank - 1), indices
+
+
+def _descending_keys(x: Var) -> Var:
+    """Numbers that are the greater, the less the elements of `x` are; a NaN's are the least, those of equals equal."""
+    if not x.dtype.is_float:
+        return ops.not_(x)
+    x = ops.convert(x, dtypes.f32) if x.dtype.is_half else x
+    # The bits of numbers of one sign are in order; those of the other only need the rest of their bits turned.
+    x = ops.select(ops.compare(x, zeros_like(x), Direction.EQ), zeros_like(x), x)
+    x = ops.select(ops.compare(x, x, Direction.NE), full_like(x, float("nan")), x)
+    bits = ops.bitcast_convert(x, dtypes.i32 if x.dtype.itemsize == 4 else dtypes.i64)
+    turned = ops.xor(bits, full_like(bits, 2 ** (8 * x.dtype.itemsize - 1) - 1))
+    return ops.not_(ops.select(ops.compare(bits, zeros_like(bits), Direction.LT), turned, bits))

@@ -31,10 +31,24 @@ __all__ = [
     "topk",
 ]
 
+_MOST_INDEXED = 2**31 - 1
+"""Elements of an axis up to which an i32, as `ops.top_k` gives them, can say where one is."""
+
 
 def _sorted(x: Var, axis: int, descending: bool) -> tuple[Var, Var]:
     """Values in order and where they were, equal ones in the order they had."""
     return ops.sort_with_indices(x, axis, descending, dtypes.i64)
+
+
+def _first(x: Var, k: int, axis: int, descending: bool) -> tuple[Var, Var]:
+    """The first `k` in order and where they were, of equal ones the first in the order they had."""
+    if x.sizes[axis] > _MOST_INDEXED:
+        values, indices = _sorted(x, axis, descending)
+        return sliced(values, axis, 0, k), sliced(indices, axis, 0, k)
+    order = [*(other for other in range(x.rank) if other != axis), axis]
+    back = [order.index(place) for place in range(x.rank)]
+    values, indices = (ops.top_k if descending else ops.bottom_k)(ops.transpose(x, order), k)
+    return ops.transpose(values, back), convert(ops.transpose(indices, back), dtypes.i64)
 
 
 @tensor_function
@@ -91,8 +105,8 @@ def topk(
     axis = normalize_axis("topk", dim, value.rank)
     if not 0 <= k <= value.sizes[axis]:
         raise ArgumentError(f"topk: {k} of an axis of size {value.sizes[axis]}", where=here())
-    values, indices = _sorted(value, axis, largest)
-    return return_types.topk(wrap(sliced(values, axis, 0, k)), wrap(sliced(indices, axis, 0, k)))
+    values, indices = _first(value, k, axis, largest)
+    return return_types.topk(wrap(values), wrap(indices))
 
 
 @tensor_function
@@ -109,7 +123,7 @@ def kthvalue(input: TensorLike, k: int, dim: int = -1, keepdim: bool = False) ->
     axis = normalize_axis("kthvalue", dim, whole.rank)
     if not 1 <= k <= whole.sizes[axis]:
         raise ArgumentError(f"kthvalue: number {k} of an axis of size {whole.sizes[axis]}", where=here())
-    parts = (sliced(part, axis, k - 1, k) for part in _sorted(whole, axis, False))
+    parts = (sliced(part, axis, k - 1, k) for part in _first(whole, k, axis, False))
     if value.rank == 0 or not keepdim:
         parts = (reshape_to(part, [n for i, n in enumerate(whole.sizes) if i != axis]) for part in parts)
     return return_types.kthvalue(*map(wrap, parts))

@@ -1,4 +1,4 @@
-"""The lowerings of sort and top_k, executed on loop IR, against their references."""
+"""The lowering of sort, executed on loop IR, against its reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plain_context import LoadProgram, assert_lowered
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.lower import sort
-from tenfoldc.lower.sort import lower_sort, lower_top_k
+from tenfoldc.lower.sort import lower_sort
 from tenfoldc.ops import Direction
 
 
@@ -57,23 +57,3 @@ def test_a_comparator_over_several_operands(load_program: LoadProgram):
         return ops.sort(operands, 0, True, comparator)
 
     assert_lowered(build, [keys, ties, flags], lower_sort, load_program)
-
-
-@pytest.mark.parametrize("few", [32, 2])
-@pytest.mark.parametrize("k", [0, 1, 3, 20])
-def test_top_k(k: int, few: int, monkeypatch: pytest.MonkeyPatch, load_program: LoadProgram):
-    """By insertion and, where `FEW` is small, by sorting."""
-    monkeypatch.setattr(sort, "FEW", few)
-    x = np.random.default_rng(84).integers(0, 9, (3, 20)).astype(np.float64)
-    x[1, 4:9] = np.nan
-    assert_lowered(lambda x: ops.top_k(x, k), [x], lower_top_k, load_program)
-
-
-@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32])
-def test_top_k_of_other_types(dtype: type[np.generic]):
-    x = np.random.default_rng(85).integers(0, 3, (2, 12)).astype(dtype)
-    assert_lowered(lambda x: ops.top_k(x, 5), [x], lower_top_k)
-
-
-def test_top_k_of_no_lines():
-    assert_lowered(lambda x: ops.top_k(x, 2), [np.zeros((0, 3))], lower_top_k)

@@ -84,6 +84,31 @@ def test_top_k_prefers_nan_and_lower_indices():
     np.testing.assert_array_equal(indices, [2, 1, 3, 4])
 
 
+def test_bottom_k_takes_the_smallest():
+    x = distinct(np.random.default_rng(56), (3, 8))
+    values, indices = evaluate(lambda x: ops.bottom_k(x, 3), x)
+    order = np.argsort(x, 1)[:, :3]
+    np.testing.assert_array_equal(values, np.take_along_axis(x, order, 1))
+    np.testing.assert_array_equal(indices, order)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_bottom_k_is_the_head_of_a_stable_sort(dtype: type[np.floating]):
+    """NaN of either sign last, zeros of either sign equal, infinities and the least numbers in their places."""
+    least = np.finfo(dtype).smallest_subnormal
+    odd = [np.nan, 0.0, -0.0, np.inf, -np.inf, -np.nan, least, -least, 1.0, -1.0, -0.0, 0.0, np.inf, np.nan]
+    x = np.array(odd, dtype)
+    values, indices = evaluate(lambda x: ops.bottom_k(x, len(odd)), x)
+    np.testing.assert_array_equal(indices, np.argsort(x, kind="stable"))
+    assert values.tobytes() == x[indices].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_bottom_k_of_integers(dtype: str):
+    x = np.array([3, 0, 1, 0, -1, 127, -128], np.int64).astype(dtype)
+    np.testing.assert_array_equal(evaluate(lambda x: ops.bottom_k(x, 7), x)[1], np.argsort(x, kind="stable"))
+
+
 def test_more_than_there_are_is_refused():
     with pytest.raises(ArgumentError, match=r"top_k: 4 elements of 3 .operand, axis 0."):
         evaluate(lambda x: ops.top_k(x, 4), np.zeros(3))

@@ -42,7 +42,8 @@ from tenfoldc.loops.ir import (
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import bind
 from tenfoldc.lower.products.product import delinearise
-from tenfoldc.lower.sort import Before, is_greater
+from tenfoldc.lower.sort import Before
+from tenfoldc.lower.top_k import is_greater
 from tenfoldc.ops.sort import SortAttributes, TopKAttributes
 
 Read: TypeAlias = Callable[[Expr, Expr], Sequence[Expr]]
