@@ -65,7 +65,9 @@ def choices(program: Program) -> list[Apply]:
 
 
 @pytest.mark.parametrize(
-    ("compute", "parts"), [(beside, [160, 160]), (in_turn, [80, 80]), (padded, [2, 160, 3])], ids=lambda each: str(each)
+    ("compute", "parts"),
+    [(beside, [160, 160]), (in_turn, [80, 80]), (padded, [2, 160, 3])],
+    ids=["concatenated", "rotated", "padded"],
 )
 def test_a_row_is_cut_where_its_parts_begin(compute: Callable[[Var], Var], parts: Sequence[int]) -> None:
     program = lowered(function([f32(4, 160)], compute))
