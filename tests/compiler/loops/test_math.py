@@ -243,3 +243,16 @@ def test_tanh_chooses_no_formula():
     used = [part.primitive for part in parts if isinstance(part, Apply)]
     assert used.count(Primitive.SELECT) == 2
     assert used.count(Primitive.DIV) == 1
+
+
+@pytest.mark.parametrize("dtype", [dtypes.f32, dtypes.f64])
+def test_erf_divides_by_nothing(dtype):
+    """A division takes a processor as long as some ten products."""
+    pending, called = [math.erf(Local("x", dtype))], set()
+    while pending:
+        for expression in expressions([pending.pop()]):
+            if isinstance(expression, Call) and expression.function not in called:
+                called.add(expression.function)
+                pending.append(expression.function.body)
+            assert not (isinstance(expression, Apply) and expression.primitive is Primitive.DIV)
+    assert called

@@ -4,8 +4,9 @@ For f32, erf is v - v |v| / 4 with v = x + x g(|x|) = 2 (1 - sqrt(erfc x)): the 
 the result nears 1, and g is small where it does not, so that one polynomial serves all x.
 
 For f64, erfc x = e^(-x^2) P(t) / (1 + 2 x) with t = (x - 4) / (x + 4) for all x >= 0 (Shepherd and Laframboise,
-1981), with x^2 formed exactly and the quotient as a sum of two; erf is x + x p(x^2) up to 0.85 and 1 - erfc x beyond.
-P and p are Chebyshev interpolations in 45 digits.
+1981), with x^2 formed exactly and the quotient as a sum of two; P is a Chebyshev interpolation in 45 digits.  erf is
+x + x p(x^2) up to 0.85, p another, and 1 - erfc x beyond, where erfc x is below 1/4 and need not be as accurate:
+e^-q(x - 1), q a minimax fit.
 
 The inverse is x + x p, with p a polynomial in w = -log(1 - x^2), or in sqrt(w) - 3 from w = 5 on (after Giles, 2010):
 minimax fits (`coefficients`), save the latter for f64, a Chebyshev interpolation.  For f64 one step of Halley's method
@@ -67,6 +68,27 @@ ERF_F32 = (
     6.47126289550215e-05,
     -6.802693405916216e-06,
     2.953348143819312e-07,
+)
+ERFC_LOGARITHM = (
+    1.8496055099332482,
+    2.638967514234792,
+    0.8431072563584934,
+    0.04156109804633023,
+    -0.01003382543457064,
+    0.001977903033183127,
+    -0.00023732474532626462,
+    -2.6270513316991338e-05,
+    2.714242063473377e-05,
+    -9.581744794428073e-06,
+    2.027483377545529e-06,
+    -1.145335863400512e-07,
+    -1.1595663300917937e-07,
+    6.08368298281691e-08,
+    -1.795824094906158e-08,
+    3.6056858240300556e-09,
+    -4.883290736827129e-10,
+    4.0403699324681063e-11,
+    -1.5425299214552234e-12,
 )
 _ERFC = (
     1.2329951186255526,
@@ -162,7 +184,10 @@ def erf(x: Expr) -> Expr:
         # Added to +0, the factor of -0 is +0, which leaves the sign of -0.
         return fma(v, fma(abs_(v), number(-0.25, x), number(0.0, x)), v)
     a = abs_(x)
-    far = sub(number(1.0, x), _complement(at_most(a, 6.0)))
+    beyond_one = sub(at_most(a, 6.0), number(1.0, x))
+    constant, *slope = ERFC_LOGARITHM
+    logarithm = fma(polynomial(beyond_one, slope), beyond_one, number(constant, x))
+    far = sub(number(1.0, x), exp(neg(logarithm)))
     return select(greater(a, number(0.85, x)), copysign(far, x), _erf_near(x))
 
 

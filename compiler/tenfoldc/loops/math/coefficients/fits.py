@@ -133,6 +133,11 @@ FITS = {
     "cos.f64": Entry(_cosine(7), np.float64, trigonometry.COSINE[dtypes.f64]),
     "atan.f32": Entry(_atan(9), np.float32, inverse_trigonometry.ATAN[dtypes.f32]),
     "erf.f32": Entry(Problem(_erf_bend, 0.0, 3.93, 13, weight=_erf_bend_weight), np.float32, error_function.ERF_F32),
+    "erf.f64": Entry(
+        Problem(lambda x: -mpmath.log(mpmath.erfc(x)), 0.85, 6.0, 18, weight=mpmath.erfc, variable=lambda x: x - 1),
+        np.float64,
+        error_function.ERFC_LOGARITHM,
+    ),
     "asin.f64": Entry(
         Problem(_asin_over_x, 0.0, 0.5, 13, variable=_square, fixed=(_ONE,)), np.float64, inverse_trigonometry.ASIN
     ),
