@@ -13,7 +13,7 @@ from tenfoldc.lower.products.packing import block_size
 from tenfoldc.lower.products.product import delinearise
 
 _UNROLLED = 32
-"""Turns that are written out: enough for the taps of most windows."""
+"""Statements up to which the turns of loops over taps are written out: enough for one of each tap of most windows."""
 _INNER = 64
 """Turns of the inner part, which is walked by a loop per axis; the outer part's index is computed per turn."""
 
@@ -90,8 +90,10 @@ class Depth:
             place = scalar.add(scalar.mul(place, scalar.index(size)), axis)
         taps = (*outer, *axes)
         statements = tuple(body(scalar.add(first, place), taps[0], taps[1:]))
-        mode = Mode.UNROLLED if self.inner <= _UNROLLED else Mode.SERIAL
+        written_out = len(statements)
         for axis, size in zip(reversed(axes), reversed(self.inner_sizes), strict=True):
             if not isinstance(axis, Constant):
+                written_out *= size
+                mode = Mode.UNROLLED if written_out <= _UNROLLED else Mode.SERIAL
                 statements = (For(axis, scalar.index(size), statements, mode=mode),)
         return statements
