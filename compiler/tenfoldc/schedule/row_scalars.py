@@ -183,6 +183,8 @@ class _Rewriting:
 def _cuts(rows: For) -> Iterator[_Cut]:
     """The places where the turns of a loop can be cut: those from which costly numbers are known."""
     defined = _defined(rows)
+    if not defined:
+        return
     known_after: dict[int, dict[Expr, None]] = {}
     for number in _costly(rows, set(defined)):
         used = [defined[e] for e in expressions((number,)) if isinstance(e, Local) and e in defined]
