@@ -97,20 +97,26 @@ def _part(loop: For, start: int, end: int) -> For:
     algebra = IndexAlgebra()
     algebra.declare(axis, end - start)
     placed = BufferReplacer({}, {loop.axis: scalar.add(axis, scalar.index(start))}).statements(loop.body)
-    deciding = _Deciding(algebra)
+    deciding = _Deciding(algebra, axis)
     body: list[Statement] = []
     for store in placed:
         assert isinstance(store, Store)
-        body.append(Store(store.buffer, algebra.simplify_all(store.index), deciding.expression(store.value)))
+        index = tuple(map(deciding.index, store.index))
+        body.append(Store(store.buffer, index, deciding.expression(store.value)))
     return replace(loop, axis=axis, extent=scalar.index(end - start), body=tuple(body))
 
 
 class _Deciding:
-    """The rewriting of expressions without the choices that the ranges of indices decide."""
+    """The rewriting of expressions without the choices that the ranges of indices decide.
 
-    def __init__(self, algebra: IndexAlgebra) -> None:
+    What does not depend on the axis stays the same object: it may have been computed before the loop, and from memory
+    that has changed since.
+    """
+
+    def __init__(self, algebra: IndexAlgebra, axis: Axis) -> None:
         self._algebra = algebra
         self._known: dict[Expr, Expr] = {}
+        self._varies: dict[Expr, bool] = {axis: True}
 
     def expression(self, root: Expr) -> Expr:
         """`root` rewritten; shared parts stay shared."""
@@ -125,23 +131,41 @@ class _Deciding:
                 self._known.setdefault(expression, self._rebuilt(expression, needed))
         return self._known[root]
 
+    def index(self, position: Expr) -> Expr:
+        """A position in memory, rewritten in the simplest way."""
+        rewritten = self.expression(position)
+        return self._algebra.simplify(rewritten) if self._does_vary(position) else rewritten
+
+    def _does_vary(self, root: Expr) -> bool:
+        pending = [root]
+        while pending:
+            expression = pending[-1]
+            missing = [operand for operand in operands_of(expression) if operand not in self._varies]
+            pending.extend(missing)
+            if not missing:
+                pending.pop()
+                self._varies.setdefault(expression, any(self._varies[operand] for operand in operands_of(expression)))
+        return self._varies[root]
+
     def _verdict(self, expression: Expr) -> bool | None:
         is_choice = isinstance(expression, Apply) and expression.primitive is Primitive.SELECT
         return self._algebra.decide(operands_of(expression)[0]) if is_choice else None
 
     def _needed(self, expression: Expr) -> Sequence[Expr]:
         """What of its operands `expression` still needs."""
+        if not self._does_vary(expression):
+            return ()
         verdict = self._verdict(expression)
         if verdict is not None:
             return operands_of(expression)[1:2] if verdict else operands_of(expression)[2:]
         return operands_of(expression)
 
     def _rebuilt(self, expression: Expr, needed: Sequence[Expr]) -> Expr:
-        operands = tuple(self._known[operand] for operand in needed)
         match expression:
-            case Load():
-                return Load(expression.buffer, self._algebra.simplify_all(operands))
-            case Apply() | Call():
+            case Load() if needed:
+                return Load(expression.buffer, tuple(map(self.index, expression.index)))
+            case Apply() | Call() if needed:
+                operands = tuple(self._known[operand] for operand in needed)
                 return (
                     operands[0] if len(operands) < len(expression.operands) else replace(expression, operands=operands)
                 )
