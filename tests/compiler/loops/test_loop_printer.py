@@ -21,7 +21,7 @@ def test_an_elementwise_kernel_reads_like_a_program() -> None:
 
 
 def test_a_reduction_shows_its_carry() -> None:
-    text = print_program(lowered(function([f32(4, 40)], lambda x: ops.reduce_sum(x, [1]))))
+    text = print_program(lowered(function([f32(4, 80)], lambda x: ops.reduce_sum(x, [1]))))
     assert "    carry sum0 = 0.0\n" in text
     assert "      next sum0 = (sum0 + arg0[i0, i1])\n" in text
     assert "    result0[i0] = sum0\n" in text

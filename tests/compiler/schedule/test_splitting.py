@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compiled import case, check
+from loop_interpreter import Cells, run
 from loop_programs import f32, function, lowered
 
 from tenfold_rt import dtypes
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.ir.types import TensorType
-from tenfoldc.loops.ir import Apply, Constant, For, Primitive, Program
+from tenfoldc.loops import scalar
+from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, For, Load, Primitive, Program, Store
 from tenfoldc.loops.traversal import all_expressions, walk_statements
+from tenfoldc.schedule.splitting import split_at_choices
 
 
 def doubled(x: Var) -> Var:
@@ -84,6 +87,22 @@ def test_a_row_of_many_parts_is_not_cut() -> None:
 def test_what_depends_on_two_indices_is_not_cut() -> None:
     program = lowered(function([f32(160, 160)], below_the_diagonal))
     assert extents(program) == [160]
+
+
+def test_what_was_read_before_a_loop_is_not_read_again() -> None:
+    """A counter is read, then counted up; the loop after that goes by what was read."""
+    counter, x, y = (Buffer(name, dtypes.i64, shape) for name, shape in (("n", ()), ("x", (4,)), ("y", (8,))))
+    axis, read = Axis("i"), Load(counter, ())
+    count = Store(counter, (), scalar.add(read, scalar.index(1)))
+    chosen = scalar.select(scalar.less(axis, scalar.index(4)), scalar.add(Load(x, (read,)), axis), read)
+    loop = For(axis, scalar.index(8), (Store(y, (axis,), chosen),))
+    _, *parts = split_at_choices([count, loop])
+    assert len(parts) == 2
+    assert all(read in set(all_expressions([part])) for part in parts)
+    memory = {counter: Cells.holding(np.array(2)), x: Cells.holding(np.arange(4) * 10), y: Cells.empty(y)}
+    run([count, *parts], memory)
+    assert memory[counter].values.tolist() == [3]
+    assert memory[y].values.tolist() == [20, 21, 22, 23, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("columns", [2, 6, 20, 64, 100])
