@@ -126,6 +126,8 @@ class _Rewriting:
         """Where to cut a loop over rows; None where that does not gain or would change what it computes."""
         if rows.mode is not Mode.SERIAL or rows.carries or turns_of(rows.extent) < 2 * _LEAST_ROWS:
             return None
+        if not all(isinstance(inner, For | While | If | Store) for inner in walk_statements(rows.body)):
+            return None
         cut = max(_cuts(rows), key=self._gain, default=None)
         if cut is None or self._gain(cut) < _LEAST_GAIN * self._costs.of(rows.body) or not self._are_apart(cut):
             return None
