@@ -28,7 +28,7 @@ from tenfoldc.loops.ir import (
     While,
     WriteTape,
 )
-from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.rewriting import BufferReplacer, with_inner
 from tenfoldc.loops.traversal import all_expressions, walk_statements
 
 
@@ -182,15 +182,10 @@ def serial(statement: Statement) -> Statement:
     match statement:
         case For():
             return replace(statement, body=tuple(map(serial, statement.body)), mode=Mode.SERIAL, private=())
-        case While():
-            return replace(statement, body=tuple(map(serial, statement.body)))
-        case If():
-            then, otherwise = tuple(map(serial, statement.then)), tuple(map(serial, statement.otherwise))
-            return replace(statement, then=then, otherwise=otherwise)
         case MultiplyPanels():
             return _plain_product(statement)
         case _:
-            return statement
+            return with_inner(statement, lambda inner: tuple(map(serial, inner)))
 
 
 def _plain_product(panels: MultiplyPanels) -> Statement:

@@ -6,12 +6,33 @@ is best written over the last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, For, If, Launch, Load, Statement, Store
+from tenfoldc.loops.ir import Apply, Axis, Buffer, Constant, Expr, For, If, Launch, Load, Program, Statement, Store
 from tenfoldc.loops.primitive import Primitive
-from tenfoldc.loops.traversal import all_expressions, expressions, loaded, roots_of, stored, touched, walk_statements
+from tenfoldc.loops.traversal import (
+    all_expressions,
+    expressions,
+    loaded,
+    owners,
+    roots_of,
+    stored,
+    touched,
+    walk_statements,
+)
+
+
+class DonatedMemory:
+    """The memory of a program's buffers, where results take that of the parameters that are donated for them."""
+
+    def __init__(self, program: Program) -> None:
+        pairs = [(program.results[result], program.parameters[parameter]) for parameter, result in program.donated]
+        self._given = {result.storage: parameter.storage for result, parameter in pairs}
+
+    def owners(self, buffers: Iterable[Buffer]) -> set[Buffer]:
+        """The buffers that own the memory of `buffers`: for a result that takes a parameter's, the parameter."""
+        return {self._given.get(owner, owner) for owner in owners(buffers)}
 
 
 def may_share(statements: Sequence[Statement], source: Buffer, target: Buffer) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TypeAlias, cast
 
@@ -45,6 +45,17 @@ from tenfoldc.loops.traversal import operands_of
 _Leaf: TypeAlias = (
     Prefetch | WriteTape | ReadTape | RequestMatrixUnit | MultiplyPanels | MultiplyStrip | TransposeTile | StreamCopy
 )
+
+
+def with_inner(statement: Statement, rewritten: Callable[[tuple[Statement, ...]], tuple[Statement, ...]]) -> Statement:
+    """A loop or a condition with the statements in it `rewritten`, and other statements as they are."""
+    match statement:
+        case For() | While():
+            return replace(statement, body=rewritten(statement.body))
+        case If():
+            return replace(statement, then=rewritten(statement.then), otherwise=rewritten(statement.otherwise))
+        case _:
+            return statement
 
 
 class BufferReplacer:

@@ -5,6 +5,8 @@ Op records and lowering write their arithmetic with these; a back end implements
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tenfold_rt import dtypes
 from tenfold_rt.dtypes import DType
 from tenfoldc.loops.ir import COMPARISONS, Apply, Call, Constant, Expr, Function, Primitive
@@ -61,6 +63,14 @@ def mul(x: Expr, y: Expr) -> Expr:
     if isinstance(x, Constant) and x.dtype.is_integer and x.value in (0, 1):
         return x if x.value == 0 else y
     return apply(Primitive.MUL, x, y)
+
+
+def row_major(index: Sequence[Expr], sizes: Sequence[int]) -> Expr:
+    """The number of the element at `index` of an array of `sizes`, in row-major order."""
+    position: Expr = Constant(0, dtypes.i64)
+    for place, size in zip(index, sizes, strict=True):
+        position = add(mul(position, Constant(size, dtypes.i64)), place)
+    return position
 
 
 def div(x: Expr, y: Expr) -> Expr:

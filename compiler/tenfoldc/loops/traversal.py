@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from tenfoldc.loops.ir import (
     Apply,
@@ -148,9 +148,28 @@ def expressions(roots: Iterable[Expr]) -> Iterator[Expr]:
             pending.extend(operands_of(expression))
 
 
+def dependents(roots: Iterable[Expr], targets: Set[Expr]) -> set[Expr]:
+    """Of all that `roots` are computed from, the expressions computed from one of `targets`, these included."""
+    found: dict[Expr, bool] = {}
+    pending = list(roots)
+    while pending:
+        expression = pending[-1]
+        missing = [operand for operand in operands_of(expression) if operand not in found]
+        pending.extend(missing)
+        if not missing:
+            pending.pop()
+            found[expression] = expression in targets or any(found[operand] for operand in operands_of(expression))
+    return {expression for expression, does in found.items() if does}
+
+
+def all_roots(statements: Iterable[Statement]) -> Iterator[Expr]:
+    """The expressions that `statements` hold, nested ones included."""
+    return (root for statement in walk_statements(statements) for root in roots_of(statement))
+
+
 def all_expressions(statements: Iterable[Statement]) -> Iterator[Expr]:
     """Every expression in `statements`, nested ones included, each once."""
-    return expressions(root for statement in walk_statements(statements) for root in roots_of(statement))
+    return expressions(all_roots(statements))
 
 
 def loaded(statements: Iterable[Statement]) -> Iterator[Buffer]:

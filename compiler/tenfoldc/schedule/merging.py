@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tenfoldc.loops.ir import Buffer, Constant, For, If, Mode, Program, Statement, While
-from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import owners, stored, touched
+from tenfoldc.loops.aliasing import DonatedMemory
+from tenfoldc.loops.ir import Constant, For, Mode, Program, Statement
+from tenfoldc.loops.rewriting import BufferReplacer, with_inner
+from tenfoldc.loops.traversal import stored, touched
 from tenfoldc.schedule.cost import Costs
 from tenfoldc.schedule.parallel import ASLEEP, runs_long
 
@@ -25,8 +26,7 @@ class Merging:
 
     def __init__(self, program: Program) -> None:
         self._costs = Costs()
-        pairs = [(program.results[result], program.parameters[parameter]) for parameter, result in program.donated]
-        self._donated = {result.storage: parameter.storage for result, parameter in pairs}
+        self._memory = DonatedMemory(program)
 
     def block(self, statements: Iterable[Statement]) -> tuple[Statement, ...]:
         """`statements` with neighbouring small parallel loops made one."""
@@ -41,13 +41,8 @@ class Merging:
 
     def _inside(self, statement: Statement) -> Statement:
         """A statement whose own statements, where it is no loop to be shared itself, have been merged."""
-        match statement:
-            case For(mode=Mode.SERIAL) | While():
-                return replace(statement, body=self.block(statement.body))
-            case If():
-                return replace(statement, then=self.block(statement.then), otherwise=self.block(statement.otherwise))
-            case _:
-                return statement
+        is_whole = isinstance(statement, For) and statement.mode is not Mode.SERIAL
+        return statement if is_whole else with_inner(statement, self.block)
 
     def _may_merge(self, first: For, second: For) -> bool:
         loops = first, second
@@ -62,10 +57,7 @@ class Merging:
 
     def _leaves_alone(self, one: For, other: For) -> bool:
         """Whether nothing that `one` writes is memory that `other` reads or writes."""
-        return self._memory(owners(stored((one,)))).isdisjoint(self._memory(touched((other,))))
-
-    def _memory(self, buffers: set[Buffer]) -> set[Buffer]:
-        return {self._donated.get(buffer, buffer) for buffer in buffers}
+        return self._memory.owners(stored((one,))).isdisjoint(self._memory.owners(touched((other,))))
 
 
 def _merged(first: For, second: For) -> For:

@@ -22,8 +22,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from tenfoldc.loops.aliasing import DonatedMemory
 from tenfoldc.loops.ir import Constant, For, If, Kernel, Mode, Program, Statement, While
-from tenfoldc.loops.traversal import inner_statements, loaded, owners, stored
+from tenfoldc.loops.rewriting import with_inner
+from tenfoldc.loops.traversal import inner_statements, loaded, stored
 from tenfoldc.schedule.merging import Merging
 from tenfoldc.schedule.parallel import share_out, smallest_region
 from tenfoldc.schedule.prefetch import ask_for_next_rows
@@ -61,8 +63,7 @@ class _Marking:
 
     def __init__(self, target: Target, program: Program) -> None:
         self._vector_bytes = target.vector_bytes
-        pairs = [(program.parameters[parameter], program.results[result]) for parameter, result in program.donated]
-        self._shared = {(parameter.storage, result.storage) for parameter, result in pairs}
+        self._memory = DonatedMemory(program)
 
     def block(self, statements: Iterable[Statement], inside: bool = False) -> tuple[Statement, ...]:
         return tuple(marked for statement in statements for marked in self._statement(statement, inside))
@@ -71,13 +72,8 @@ class _Marking:
         match statement:
             case For():
                 return self._loop(statement, inside)
-            case While():
-                return (replace(statement, body=self.block(statement.body)),)
-            case If():
-                then, otherwise = self.block(statement.then), self.block(statement.otherwise)
-                return (replace(statement, then=then, otherwise=otherwise),)
             case _:
-                return (statement,)
+                return (with_inner(statement, self.block),)
 
     def _loop(self, loop: For, inside: bool) -> tuple[Statement, ...]:
         if any(isinstance(inner, For | While | If) for inner in inner_statements(loop)):
@@ -93,9 +89,8 @@ class _Marking:
         return (vector,) if rows is None else rows
 
     def _in_place(self, loop: For) -> bool:
-        """Whether what a loop writes may be the memory of a donated parameter that it reads."""
-        read, written = owners(loaded((loop,))), owners(stored((loop,)))
-        return any(parameter in read and result in written for parameter, result in self._shared)
+        """Whether a loop writes memory that it reads, that of a donated parameter included."""
+        return not self._memory.owners(loaded((loop,))).isdisjoint(self._memory.owners(stored((loop,))))
 
 
 def _itemsize(loop: For) -> int:

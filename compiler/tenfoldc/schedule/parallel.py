@@ -17,8 +17,6 @@ from dataclasses import replace
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import (
     Axis,
-    Constant,
-    Expr,
     For,
     If,
     Mode,
@@ -28,8 +26,9 @@ from tenfoldc.loops.ir import (
     Statement,
     While,
 )
-from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.rewriting import BufferReplacer, with_inner
 from tenfoldc.loops.traversal import inner_statements, walk_statements
+from tenfoldc.schedule.blocks import blocks_of
 from tenfoldc.schedule.cost import Costs, turns_of, turns_taken
 from tenfoldc.tuning import Decisions
 
@@ -145,17 +144,10 @@ class _Sharing:
 
 def _serial(statement: Statement) -> Statement:
     """A statement whose parallel loops have become plain ones."""
-    match statement:
-        case For():
-            mode = Mode.SERIAL if statement.mode is Mode.PARALLEL else statement.mode
-            return replace(statement, body=tuple(map(_serial, statement.body)), mode=mode, private=())
-        case While():
-            return replace(statement, body=tuple(map(_serial, statement.body)))
-        case If():
-            then, otherwise = tuple(map(_serial, statement.then)), tuple(map(_serial, statement.otherwise))
-            return replace(statement, then=then, otherwise=otherwise)
-        case _:
-            return statement
+    if isinstance(statement, For):
+        mode = Mode.SERIAL if statement.mode is Mode.PARALLEL else statement.mode
+        statement = replace(statement, mode=mode, private=())
+    return with_inner(statement, lambda inner: tuple(map(_serial, inner)))
 
 
 def _tasks(loop: For, turns: int, count: int) -> For:
@@ -166,14 +158,10 @@ def _tasks(loop: For, turns: int, count: int) -> For:
         size = -(-size // _ALIGNED) * _ALIGNED
     if size == 1:
         return replace(loop, body=body)
-    task, index = Axis(f"{loop.axis.name}_task"), Axis(loop.axis.name)
-    first = scalar.mul(task, scalar.index(size))
-    length: Expr = scalar.index(size)
-    if not (isinstance(loop.extent, Constant) and turns % size == 0):
-        length = scalar.minimum(length, scalar.sub(loop.extent, first))
-    replacer = BufferReplacer({}, {loop.axis: scalar.add(first, index)})
-    within = For(index, length, replacer.statements(body))
-    return For(task, _quotient_up(loop.extent, size), (within,), mode=Mode.PARALLEL, private=loop.private)
+    tasks, index = blocks_of(loop, size, "task"), Axis(loop.axis.name)
+    replacer = BufferReplacer({}, {loop.axis: scalar.add(tasks.first, index)})
+    within = For(index, tasks.length, replacer.statements(body))
+    return For(tasks.number, tasks.count, (within,), mode=Mode.PARALLEL, private=loop.private)
 
 
 def runs_long(loop: For) -> bool:
@@ -181,9 +169,3 @@ def runs_long(loop: For) -> bool:
     if any(isinstance(inner, For | While) for inner in inner_statements(loop)):
         return True
     return any(isinstance(statement, MultiplyPanels | MultiplyStrip) for statement in walk_statements(loop.body))
-
-
-def _quotient_up(extent: Expr, size: int) -> Expr:
-    if isinstance(extent, Constant):
-        return scalar.index(-(-int(extent.value) // size))
-    return scalar.div(scalar.add(extent, scalar.index(size - 1)), scalar.index(size))

@@ -20,16 +20,14 @@ from tenfoldc.loops.ir import (
     Constant,
     Expr,
     For,
-    If,
     Load,
     Local,
     Mode,
     Prefetch,
     Statement,
     Store,
-    While,
 )
-from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.rewriting import BufferReplacer, with_inner
 from tenfoldc.loops.traversal import all_expressions, expressions, owners, stored, walk_statements
 from tenfoldc.schedule.cost import Costs
 
@@ -51,13 +49,8 @@ def _statement(statement: Statement) -> Statement:
             body = tuple(map(_statement, statement.body))
             loop = statement if all(map(_same, body, statement.body)) else replace(statement, body=body)
             return _with_prefetches(loop)
-        case While():
-            return replace(statement, body=ask_for_next_rows(statement.body))
-        case If():
-            then, otherwise = ask_for_next_rows(statement.then), ask_for_next_rows(statement.otherwise)
-            return replace(statement, then=then, otherwise=otherwise)
         case _:
-            return statement
+            return with_inner(statement, ask_for_next_rows)
 
 
 def _same(new: Statement, old: Statement) -> bool:

@@ -16,12 +16,12 @@ from dataclasses import replace
 
 from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
+from tenfoldc.loops.aliasing import DonatedMemory
 from tenfoldc.loops.ir import (
     Apply,
     Axis,
     Buffer,
     Call,
-    Constant,
     Expr,
     For,
     If,
@@ -34,17 +34,19 @@ from tenfoldc.loops.ir import (
     Store,
     While,
 )
-from tenfoldc.loops.rewriting import BufferReplacer
+from tenfoldc.loops.rewriting import BufferReplacer, with_inner
 from tenfoldc.loops.traversal import (
     all_expressions,
+    all_roots,
+    dependents,
     expressions,
     loaded,
     operands_of,
     owners,
-    roots_of,
     stored,
     walk_statements,
 )
+from tenfoldc.schedule.blocks import blocks_of
 from tenfoldc.schedule.cost import SLOW, Costs, turns_of
 from tenfoldc.target import Target
 
@@ -61,12 +63,11 @@ class RowScalars:
 
     def __init__(self, program: Program, target: Target) -> None:
         self._lanes = target.vector_bytes // 4
-        pairs = [(program.parameters[parameter], program.results[result]) for parameter, result in program.donated]
-        self._same_memory = {result.storage: parameter.storage for parameter, result in pairs}
+        self._memory = DonatedMemory(program)
 
     def kernel(self, kernel: Kernel) -> Kernel:
         """`kernel` with loops over rows cut in two where that gains."""
-        rewriting = _Rewriting(self._lanes, self._same_memory)
+        rewriting = _Rewriting(self._lanes, self._memory)
         body = rewriting.block(kernel.body)
         return replace(kernel, body=body, scratch=(*kernel.scratch, *rewriting.scratch))
 
@@ -94,9 +95,9 @@ class _Cut:
 class _Rewriting:
     """The rewriting of one kernel."""
 
-    def __init__(self, lanes: int, same_memory: Mapping[Buffer, Buffer]) -> None:
+    def __init__(self, lanes: int, memory: DonatedMemory) -> None:
         self._lanes = lanes
-        self._same_memory = same_memory
+        self._memory = memory
         self._costs = Costs()
         self.scratch: list[Buffer] = []
 
@@ -109,18 +110,10 @@ class _Rewriting:
                 before = len(self.scratch)
                 body = self.block(statement.body)
                 return replace(statement, body=body, private=(*statement.private, *self.scratch[before:]))
-            case For():
-                cut = self._cut(statement)
-                return (
-                    replace(statement, body=self.block(statement.body)) if cut is None else self._in_two(statement, cut)
-                )
-            case While():
-                return replace(statement, body=self.block(statement.body))
-            case If():
-                then, otherwise = self.block(statement.then), self.block(statement.otherwise)
-                return replace(statement, then=then, otherwise=otherwise)
+            case For() if (cut := self._cut(statement)) is not None:
+                return self._in_two(statement, cut)
             case _:
-                return statement
+                return with_inner(statement, self.block)
 
     def _cut(self, rows: For) -> _Cut | None:
         """Where to cut a loop over rows; None where that does not gain or would change what it computes."""
@@ -140,42 +133,34 @@ class _Rewriting:
 
     def _are_apart(self, cut: _Cut) -> bool:
         """Whether nothing goes by way of memory from one part to the other."""
-        first, rest = (self._owners(stored(part)) for part in (cut.first, cut.rest))
-        return first.isdisjoint(rest | self._owners(loaded(cut.rest))) and rest.isdisjoint(
-            self._owners(loaded(cut.first))
-        )
-
-    def _owners(self, buffers: Iterable[Buffer]) -> set[Buffer]:
-        return {self._same_memory.get(owner, owner) for owner in owners(buffers)}
+        memory = self._memory
+        first, rest = memory.owners(stored(cut.first)), memory.owners(stored(cut.rest))
+        before, after = memory.owners(loaded(cut.first)), memory.owners(loaded(cut.rest))
+        return first.isdisjoint(rest | after) and rest.isdisjoint(before)
 
     def _in_two(self, rows: For, cut: _Cut) -> For:
         """`rows` as a loop over blocks of rows."""
         near = _NEAR_BYTES // max(1, _row_bytes(rows)) // _LEAST_ROWS * _LEAST_ROWS
         size = min(_MOST_ROWS, max(_LEAST_ROWS, near), turns_of(rows.extent))
-        number = Axis(f"{rows.axis.name}_block")
-        before = scalar.mul(number, scalar.index(size))
-        length: Expr = scalar.index(size)
-        if not isinstance(rows.extent, Constant) or int(rows.extent.value) % size:
-            length = scalar.minimum(length, scalar.sub(rows.extent, before))
+        blocks = blocks_of(rows, size, "block")
 
         def loop(statements: Sequence[Statement], memory: Mapping[Expr, Buffer], more: Mapping[Expr, Buffer]) -> For:
             """`statements` for each row of a block, which read what is in `memory` and put `more` into it."""
             row = Axis(rows.axis.name)
             known: dict[Expr, Expr] = {value: Load(buffer, (row,)) for value, buffer in memory.items()}
-            replacer = BufferReplacer({}, {rows.axis: scalar.add(before, row), **known})
+            replacer = BufferReplacer({}, {rows.axis: scalar.add(blocks.first, row), **known})
             puts = [Store(buffer, (row,), replacer.expression(value)) for value, buffer in more.items()]
-            return For(row, length, (*replacer.statements(statements), *puts))
+            return For(row, blocks.length, (*replacer.statements(statements), *puts))
 
-        kept = self._memory("kept", cut.kept, size)
+        kept = self._buffers("kept", cut.kept, size)
         if cut.only_stores:
             passes = [loop(cut.first, {}, kept), loop(cut.rest, kept, {})]
         else:
-            numbers = self._memory("number", cut.numbers, size)
+            numbers = self._buffers("number", cut.numbers, size)
             passes = [loop(cut.first, {}, kept), loop((), kept, numbers), loop(cut.rest, {**kept, **numbers}, {})]
-        blocks = scalar.div(scalar.add(rows.extent, scalar.index(size - 1)), scalar.index(size))
-        return For(number, blocks, tuple(passes))
+        return For(blocks.number, blocks.count, tuple(passes))
 
-    def _memory(self, name: str, values: Sequence[Expr], size: int) -> dict[Expr, Buffer]:
+    def _buffers(self, name: str, values: Sequence[Expr], size: int) -> dict[Expr, Buffer]:
         """New buffers for one value of each row."""
         buffers = [Buffer(f"{name}{len(self.scratch) + place}", v.dtype, (size,)) for place, v in enumerate(values)]
         self.scratch += buffers
@@ -206,9 +191,9 @@ def _costly(rows: For, results: Set[Expr]) -> Iterator[Expr]:
     """The largest expressions that have one value in a row and are costly."""
     inside = _inside(rows, results)
     costly = {expression for expression in all_expressions(rows.body) if _is_costly(expression)}
-    varies, has_costly = _reaching(rows, inside), _reaching(rows, costly)
+    pending = list(all_roots(rows.body))
+    varies, has_costly = dependents(pending, inside), dependents(pending, costly)
     seen: set[Expr] = set()
-    pending = [root for statement in walk_statements(rows.body) for root in roots_of(statement)]
     while pending:
         expression = pending.pop()
         if expression in seen:
@@ -239,20 +224,6 @@ def _inside(rows: For, results: Set[Expr]) -> set[Expr]:
         if isinstance(loop, For | While):
             found |= {local for carry in loop.carries for local in (carry.value, carry.result)}
     return found - results
-
-
-def _reaching(rows: For, targets: Set[Expr]) -> set[Expr]:
-    """The expressions of a loop that are computed from one of `targets`, themselves included."""
-    reaching: dict[Expr, bool] = {}
-    pending = [root for statement in walk_statements(rows.body) for root in roots_of(statement)]
-    while pending:
-        expression = pending[-1]
-        missing = [operand for operand in operands_of(expression) if operand not in reaching]
-        pending.extend(missing)
-        if not missing:
-            pending.pop()
-            reaching[expression] = expression in targets or any(reaching[e] for e in operands_of(expression))
-    return {expression for expression, does in reaching.items() if does}
 
 
 def _row_bytes(rows: For) -> int:

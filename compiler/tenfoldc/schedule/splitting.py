@@ -10,19 +10,19 @@ read every part for every element, each at an index of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from itertools import pairwise
 
 from tenfold_rt import dtypes
 from tenfoldc.loops import scalar
 from tenfoldc.loops.index_algebra import IndexAlgebra
-from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, For, If, Load, Primitive, Statement, Store, While
-from tenfoldc.loops.primitive import COMPARISONS
-from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import all_expressions, operands_of
+from tenfoldc.loops.ir import Apply, Axis, Call, Constant, Expr, For, Load, Primitive, Statement, Store
+from tenfoldc.loops.rewriting import BufferReplacer, with_inner
+from tenfoldc.loops.traversal import all_expressions, all_roots, dependents, operands_of
 
 _MOST_PARTS = 4
+_ORDERS = frozenset({Primitive.LT, Primitive.LE, Primitive.GT, Primitive.GE})
 
 
 def split_at_choices(statements: Iterable[Statement]) -> tuple[Statement, ...]:
@@ -34,13 +34,8 @@ def _statement(statement: Statement) -> tuple[Statement, ...]:
     match statement:
         case For() if statement.body and all(isinstance(inner, Store) for inner in statement.body):
             return _loop(statement)
-        case For() | While():
-            return (replace(statement, body=split_at_choices(statement.body)),)
-        case If():
-            then, otherwise = split_at_choices(statement.then), split_at_choices(statement.otherwise)
-            return (replace(statement, then=then, otherwise=otherwise),)
         case _:
-            return (statement,)
+            return (with_inner(statement, split_at_choices),)
 
 
 def _loop(loop: For) -> tuple[Statement, ...]:
@@ -76,7 +71,7 @@ def _conjuncts(condition: Expr) -> Iterator[Apply]:
 
 def _change(condition: Apply, axis: Axis, algebra: IndexAlgebra) -> int | None:
     """The turn from which a comparison of `axis` with a number has another outcome; None for other conditions."""
-    if condition.primitive not in COMPARISONS or condition.operands[0].dtype != dtypes.i64:
+    if condition.primitive not in _ORDERS or condition.operands[0].dtype != dtypes.i64:
         return None
     left, right = map(algebra.form, condition.operands)
     terms = {atom: left.coefficient(atom) - right.coefficient(atom) for atom, _ in (*left.terms, *right.terms)}
@@ -85,10 +80,7 @@ def _change(condition: Apply, axis: Axis, algebra: IndexAlgebra) -> int | None:
         return None
     zero = (right.constant - left.constant) * step  # where both sides are equal
     is_after = (condition.primitive in (Primitive.GT, Primitive.LE)) == (step > 0)
-    return zero + 1 if is_after else zero if condition.primitive in _ORDERS else None
-
-
-_ORDERS = frozenset({Primitive.LT, Primitive.LE, Primitive.GT, Primitive.GE})
+    return zero + 1 if is_after else zero
 
 
 def _part(loop: For, start: int, end: int) -> For:
@@ -97,7 +89,7 @@ def _part(loop: For, start: int, end: int) -> For:
     algebra = IndexAlgebra()
     algebra.declare(axis, end - start)
     placed = BufferReplacer({}, {loop.axis: scalar.add(axis, scalar.index(start))}).statements(loop.body)
-    deciding = _Deciding(algebra, axis)
+    deciding = _Deciding(algebra, dependents(all_roots(placed), {axis}))
     body: list[Statement] = []
     for store in placed:
         assert isinstance(store, Store)
@@ -113,10 +105,10 @@ class _Deciding:
     that has changed since.
     """
 
-    def __init__(self, algebra: IndexAlgebra, axis: Axis) -> None:
+    def __init__(self, algebra: IndexAlgebra, varying: Set[Expr]) -> None:
         self._algebra = algebra
+        self._varying = varying
         self._known: dict[Expr, Expr] = {}
-        self._varies: dict[Expr, bool] = {axis: True}
 
     def expression(self, root: Expr) -> Expr:
         """`root` rewritten; shared parts stay shared."""
@@ -134,18 +126,7 @@ class _Deciding:
     def index(self, position: Expr) -> Expr:
         """A position in memory, rewritten in the simplest way."""
         rewritten = self.expression(position)
-        return self._algebra.simplify(rewritten) if self._does_vary(position) else rewritten
-
-    def _does_vary(self, root: Expr) -> bool:
-        pending = [root]
-        while pending:
-            expression = pending[-1]
-            missing = [operand for operand in operands_of(expression) if operand not in self._varies]
-            pending.extend(missing)
-            if not missing:
-                pending.pop()
-                self._varies.setdefault(expression, any(self._varies[operand] for operand in operands_of(expression)))
-        return self._varies[root]
+        return self._algebra.simplify(rewritten) if position in self._varying else rewritten
 
     def _verdict(self, expression: Expr) -> bool | None:
         is_choice = isinstance(expression, Apply) and expression.primitive is Primitive.SELECT
@@ -153,7 +134,7 @@ class _Deciding:
 
     def _needed(self, expression: Expr) -> Sequence[Expr]:
         """What of its operands `expression` still needs."""
-        if not self._does_vary(expression):
+        if expression not in self._varying:
             return ()
         verdict = self._verdict(expression)
         if verdict is not None:

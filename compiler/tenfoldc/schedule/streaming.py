@@ -37,8 +37,9 @@ from tenfoldc.loops.ir import (
     Store,
     StreamCopy,
 )
-from tenfoldc.loops.rewriting import BufferReplacer
-from tenfoldc.loops.traversal import expressions, loaded, operands_of, owners, roots_of
+from tenfoldc.loops.rewriting import BufferReplacer, with_inner
+from tenfoldc.loops.traversal import all_roots, dependents, expressions, loaded, owners
+from tenfoldc.schedule.blocks import blocks_of
 from tenfoldc.schedule.cost import Costs
 from tenfoldc.schedule.ragged import is_plain
 
@@ -105,8 +106,7 @@ class _Rewriting:
             case For():
                 return self._loop(statement, around)
             case If():
-                then, otherwise = self.block(statement.then, around), self.block(statement.otherwise, around)
-                return (replace(statement, then=then, otherwise=otherwise),)
+                return (with_inner(statement, lambda inner: self.block(inner, around)),)
             case _:
                 return (statement,)
 
@@ -157,16 +157,11 @@ class _Rewriting:
 
     def _cut(self, loop: For, streams: Sequence[_Stream], size: int) -> Statement:
         """`loop` as one over blocks of some turns of it, with the copies of each."""
-        number, turn = Axis(f"{loop.axis.name}_block"), Axis(loop.axis.name)
-        before = scalar.mul(number, scalar.index(size))
-        length: Expr = scalar.index(size)
-        if not isinstance(loop.extent, Constant) or int(loop.extent.value) % size:
-            length = scalar.minimum(length, scalar.sub(loop.extent, before))
-        stores, copies = self._blocks(streams, turn, size, before, length)
-        replacer = BufferReplacer({}, {loop.axis: scalar.add(before, turn)})
-        within = For(turn, length, replacer.statements(_replaced(loop.body, stores)), mode=loop.mode)
-        blocks = scalar.div(scalar.add(loop.extent, scalar.index(size - 1)), scalar.index(size))
-        return For(number, self._algebra.simplify(blocks), (within, *copies))
+        blocks, turn = blocks_of(loop, size, "block"), Axis(loop.axis.name)
+        stores, copies = self._blocks(streams, turn, size, blocks.first, blocks.length)
+        replacer = BufferReplacer({}, {loop.axis: scalar.add(blocks.first, turn)})
+        within = For(turn, blocks.length, replacer.statements(_replaced(loop.body, stores)), mode=loop.mode)
+        return For(blocks.number, self._algebra.simplify(blocks.count), (within, *copies))
 
     def _blocks(
         self, streams: Sequence[_Stream], turn: Axis, most: int, before: Expr, turns: Expr
@@ -203,16 +198,8 @@ def _are_apart(one: _Stream, other: _Stream, extent: Expr) -> bool:
 
 def _invariants(loop: For) -> set[Expr]:
     """The expressions in a loop that are the same in all of its turns."""
-    varies: dict[Expr, bool] = {}
-    pending = [root for statement in loop.body for root in roots_of(statement)]
-    while pending:
-        expression = pending[-1]
-        missing = [operand for operand in operands_of(expression) if operand not in varies]
-        pending.extend(missing)
-        if not missing:
-            pending.pop()
-            varies[expression] = expression is loop.axis or any(varies[e] for e in operands_of(expression))
-    return {expression for expression, does in varies.items() if not does}
+    roots = list(all_roots(loop.body))
+    return set(expressions(roots)) - dependents(roots, {loop.axis})
 
 
 def _replaced(statements: Sequence[Statement], stores: Mapping[Statement, Store]) -> tuple[Statement, ...]:

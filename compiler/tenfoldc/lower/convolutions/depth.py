@@ -85,9 +85,7 @@ class Depth:
             taps = (*outer, scalar.add(block.first_inner, tap))
             return [For(tap, block.inner, tuple(body(scalar.add(first, tap), taps[0], taps[1:])))]
         axes = [self.ctx.axis("tap", size) if size > 1 else scalar.index(0) for size in self.inner_sizes]
-        place: Expr = scalar.index(0)
-        for axis, size in zip(axes, self.inner_sizes, strict=True):
-            place = scalar.add(scalar.mul(place, scalar.index(size)), axis)
+        place = scalar.row_major(axes, self.inner_sizes)
         taps = (*outer, *axes)
         statements = tuple(body(scalar.add(first, place), taps[0], taps[1:]))
         written_out = len(statements)

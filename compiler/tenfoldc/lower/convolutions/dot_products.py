@@ -31,6 +31,7 @@ from tenfoldc.lower.convolutions.axes import SpatialAxis
 from tenfoldc.lower.convolutions.staging import Layout, stage
 from tenfoldc.lower.convolutions.windows import KernelRows, Windows
 from tenfoldc.lower.loop_nest import nest
+from tenfoldc.lower.products.blocking import IN_FLIGHT
 from tenfoldc.lower.products.packing import Span, block_size, for_each_panel, span
 from tenfoldc.lower.products.product import delinearise
 from tenfoldc.target import Target
@@ -49,8 +50,6 @@ _OUTPUTS_PER_VECTOR = 6
 _MOST_OUTPUTS = 64
 """Outputs, and outputs for each vector of a row, up to which a product of matrices is slower: it packs the kernel once
 for all outputs."""
-_IN_FLIGHT = 8
-"""Multiply-adds of vectors that two units of four cycles' latency work on at a time."""
 _MOST_TASKS = 16
 _ZERO = scalar.index(0)
 
@@ -124,7 +123,7 @@ def _tile(target: Target, features: int, outputs: int) -> tuple[int, int]:
         total = 0.0
         for height in _pieces(features, tile[0]):
             for width in _pieces(outputs, tile[1]):
-                total += max(height * width, height + width, _IN_FLIGHT)
+                total += max(height * width, height + width, IN_FLIGHT)
         return total
 
     most = target.vector_registers - 1
@@ -289,14 +288,14 @@ class _DotProducts:
             places = [axis.tap(tap) for axis, tap in zip(self.axes, taps, strict=True)]
             feature = self.windows.feature(group, scalar.add(first_feature, number))
             element = self.windows.kernel_at(feature, places, scalar.add(first_channel, channel))
-            return [Store(copied, (_linear(index, sizes),), element)]
+            return [Store(copied, (scalar.row_major(index, sizes),), element)]
 
         return list(nest(self.ctx, sizes, copy, "tap"))
 
     def _input_row(self, column: Expr) -> _Row:
         """The inputs of an output."""
         image, first, *last = delinearise(column, self.outputs)
-        copy = scalar.mul(_linear(last, self.last_outputs), scalar.index(self.copy))
+        copy = scalar.mul(scalar.row_major(last, self.last_outputs), scalar.index(self.copy))
         plane = scalar.mul(image, scalar.index(self.layout.plane))
         place = scalar.add(scalar.add(copy, plane), self.layout.of_taps([first]))
         return _Row(self.staged, place, self.windows.batch * self.layout.plane)
@@ -360,7 +359,7 @@ class _DotProducts:
     def _finish(self, index: Sequence[Expr]) -> list[Statement]:
         """Add up the lanes of an output's sum and hand it to the consumers."""
         group, number, image, *outputs = index
-        row = self._sum_of(group, number, _linear(index[2:], self.outputs))
+        row = self._sum_of(group, number, scalar.row_major(index[2:], self.outputs))
         k, dtype = self.ctx.axis("k"), self.plan.dtype
         total, result = Local("total", dtype), Local("sum", dtype)
         added = Apply(Primitive.ADD, (total, Load(self.sums, (row, k))), dtype, reassociate=True)
@@ -373,11 +372,3 @@ class _DotProducts:
 def _lines(count: int, width: int) -> Span:
     """All of `count` features or outputs, `width` at a time."""
     return span(count, -(-count // width) * width, width, _ZERO)
-
-
-def _linear(index: Sequence[Expr], sizes: Sequence[int]) -> Expr:
-    """The number of `index` in row-major order."""
-    number: Expr = _ZERO
-    for place, size in zip(index, sizes, strict=True):
-        number = scalar.add(scalar.mul(number, scalar.index(size)), place)
-    return number

@@ -294,9 +294,7 @@ class _ImplicitGemm:
 
         def write(index: Sequence[Expr]) -> Sequence[Statement]:
             row, *outputs = index
-            column: Expr = _ZERO
-            for output, size in zip(outputs, self.layout.outputs, strict=True):
-                column = scalar.add(scalar.mul(column, scalar.index(size)), output)
+            column = scalar.row_major(outputs, self.layout.outputs)
             tops = [scalar.add(scalar.index(part * self.rows), row) for part in range(self.splits)]
             total = functools.reduce(scalar.add, [Load(sums, (top, column)) for top in tops])
             return self._write(b, row, outputs, total)

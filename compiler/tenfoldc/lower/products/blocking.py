@@ -17,7 +17,7 @@ from tenfoldc.tuning import Decisions
 _L1_PANEL_BYTES = 16 * 1024
 _L2_BLOCK_BYTES = 192 * 1024
 _L3_BLOCK_BYTES = 4 * 1024 * 1024
-_IN_FLIGHT = 8
+IN_FLIGHT = 8
 """Multiply-adds of vectors that two units of four cycles' latency work on at a time: a tile of fewer accumulators takes
 as long as one of so many."""
 _PER_TILE = 0.5
@@ -99,7 +99,7 @@ def _tile_height(m: int, most: int, vectors: int) -> int:
     """The rows of a tile, at most `most`, with which `m` rows take the least time: a low last tile is a slow one."""
 
     def tile(rows: int) -> float:
-        return max(rows * vectors, _IN_FLIGHT) + _PER_TILE
+        return max(rows * vectors, IN_FLIGHT) + _PER_TILE
 
     def time(rows: int) -> float:
         full, rest = divmod(m, rows)
