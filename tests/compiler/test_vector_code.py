@@ -77,7 +77,7 @@ def test_merging_sorted_runs_takes_no_branch_on_data() -> None:
 def test_the_index_of_the_largest_element_is_found_in_vectors() -> None:
     """In one kernel: the largest element, then the least index where it lies."""
     assert len(re.findall(r"^kernel ", code(lambda x: ops.argmax(x, 1), "loops"), re.MULTILINE)) == 1
-    text = code(lambda x: ops.argmax(x, 1))
+    text = code(lambda x: ops.argmax(x, 1, dtypes.i64))
     assert "call <8 x float> @llvm.maximum.v8f32" in text
     assert re.search(r"call <8 x i32> @llvm\.smin\.v8i32", text)
 
@@ -88,3 +88,15 @@ def test_floats_become_integers_in_vectors(dtype) -> None:
     assert re.search(r"fpto[su]i <8 x float>", text)
     assert not re.search(r"fpto[su]i float", text)
     assert ".sat." not in text
+
+
+@pytest.mark.parametrize("dtype", [dtypes.i64, dtypes.u64], ids=str)
+def test_floats_become_long_integers_in_vectors(dtype) -> None:
+    text = code(lambda x: ops.convert(x, dtype))
+    assert "call <4 x double> @llvm.fma.v4f64" in text
+    assert "fptosi" not in text
+    assert ".sat." not in text
+
+
+def test_floats_become_short_integers_by_instructions_that_hold_them_in_range() -> None:
+    assert "vpacksswb" in code(lambda x: ops.convert(x, dtypes.i8), "asm")

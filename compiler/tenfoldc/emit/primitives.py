@@ -122,11 +122,14 @@ def _float_only(intrinsic: str) -> _Writer:
 
 
 def _fused_multiply_add(site: _Site) -> str:
-    if site.source.is_float and site.target.has_fma:
-        return site.intrinsic("fma", site.source, *site.operands)
-    multiply, add = ("fmul", "fadd") if site.source.is_float else ("mul", "add")
-    x, y, z = site.operands
-    return site.instruction(add, site.source, site.instruction(multiply, site.source, x, y), z)
+    return _fused(site, site.source, *site.operands)
+
+
+def _fused(site: _Site, dtype: DType, x: str, y: str, z: str) -> str:
+    if dtype.is_float and site.target.has_fma:
+        return site.intrinsic("fma", dtype, x, y, z)
+    multiply, add = ("fmul", "fadd") if dtype.is_float else ("mul", "add")
+    return site.instruction(add, dtype, site.instruction(multiply, dtype, x, y), z)
 
 
 def _product_error(site: _Site) -> str:
@@ -245,24 +248,62 @@ def _float_to_integer(site: _Site, to: DType) -> str:
     """
     source, (x,) = site.source, site.operands
     name = "fptosi" if to.is_signed else "fptoui"
-    if to.bits > 32 or not site.target.triple.startswith("x86_64"):
+    is_wide = to.bits == 64 or (source.bits == 64 and to == dtypes.u32)
+    if not site.target.triple.startswith("x86_64") or (is_wide and not _rounds_in_hardware(site.target)):
         kind, operand = register_type(to), f"{register_type(source)} {x}"
         return site.text.pure(f"call {kind} @llvm.{name}.sat.{overload(to)}.{overload(source)}({operand})")
     float_type, integer_type = register_type(source), register_type(to)
     bits = to.bits - 1 if to.is_signed else to.bits
     beyond = max(0, bits - (24 if source.bits == 32 else 53))
     least, most = -(1 << bits) if to.is_signed else 0, (1 << bits) - (1 << beyond)
-    inside = x
+    is_number = site.instruction("fcmp ord", source, x, x)
+    inside = site.text.pure(f"select i1 {is_number}, {float_type} {x}, {float_type} {literal(0.0, source)}")
     for comparison, limit in (("ogt", literal(float(least), source)), ("olt", literal(float(most), source))):
         is_within = site.instruction(f"fcmp {comparison}", source, inside, limit)
         inside = site.text.pure(f"select i1 {is_within}, {float_type} {inside}, {float_type} {limit}")
-    result = site.text.pure(f"{name} {float_type} {inside} to {integer_type}")
-    if beyond:  # the largest integer is no float, and the next larger one is
-        is_above = site.instruction("fcmp oge", source, x, literal(float(1 << bits), source))
-        largest = literal((1 << bits) - 1, to)
-        result = site.text.pure(f"select i1 {is_above}, {integer_type} {largest}, {integer_type} {result}")
-    is_number = site.instruction("fcmp ord", source, x, x)
-    return site.text.pure(f"select i1 {is_number}, {integer_type} {result}, {integer_type} 0")
+    if is_wide:
+        result = _wide_integer(site, inside, to)
+    elif to.bits < 32:
+        result = _narrow_integer(site, site.text.pure(f"fptosi {float_type} {inside} to i32"), to)
+    else:
+        result = site.text.pure(f"{name} {float_type} {inside} to {integer_type}")
+    if not beyond:
+        return result
+    # the largest integer is no float, and the next larger one is
+    is_above = site.instruction("fcmp oge", source, x, literal(float(1 << bits), source))
+    return site.text.pure(
+        f"select i1 {is_above}, {integer_type} {literal((1 << bits) - 1, to)}, {integer_type} {result}"
+    )
+
+
+def _narrow_integer(site: _Site, x: str, to: DType) -> str:
+    """An i32 in the range of a shorter type as one; said so again, LLVM takes instructions that hold it there."""
+    text = site.text
+    least, most = (-(1 << to.bits - 1), (1 << to.bits - 1) - 1) if to.is_signed else (0, (1 << to.bits) - 1)
+    x = text.pure(f"call i32 @llvm.smax.i32(i32 {x}, i32 {least})")
+    x = text.pure(f"call i32 @llvm.smin.i32(i32 {x}, i32 {most})")
+    return text.pure(f"trunc i32 {x} to {register_type(to)}")
+
+
+def _wide_integer(site: _Site, x: str, to: DType) -> str:
+    """The integer of 64 bits, or of 32 without a sign, next towards zero of a float in its range.
+
+    A number below 2^51 added to 3 * 2^51 has itself in its lower bits: so come the upper and the lower half.
+    """
+    text, f64 = site.text, dtypes.f64
+    shift = literal(3.0 * 2.0**51, f64)
+    x = x if site.source == f64 else text.pure(f"fpext float {x} to double")
+    whole = site.intrinsic("trunc", f64, x)
+
+    def bits(value: str) -> str:
+        return text.pure(f"bitcast double {site.instruction('fadd', f64, value, shift)} to i64")
+
+    if to.bits == 32:
+        return text.pure(f"trunc i64 {bits(whole)} to i32")
+    upper = site.intrinsic("floor", f64, site.instruction("fmul", f64, whole, literal(2.0**-32, f64)))
+    lower = _fused(site, f64, upper, literal(-(2.0**32), f64), whole)
+    high = text.pure(f"shl i64 {bits(upper)}, 32")
+    return text.pure(f"or i64 {high}, {text.pure(f'and i64 {bits(lower)}, 4294967295')}")
 
 
 def _bitcast(site: _Site) -> str:

@@ -187,9 +187,20 @@ def _select_along(reducer: Reducer, x: Var, dimension: int, index_dtype: DType) 
     found = ops.compare(x, _along(extreme, x, [dimension]), Direction.EQ)
     if x.type.dtype.is_float:
         found = ops.or_(found, ops.compare(x, x, Direction.NE))
-    indices = iota(x.builder, x.type.with_dtype(index_dtype), dimension)
+    indices = iota(x.builder, x.type.with_dtype(_place_dtype(x.type, dimension, index_dtype)), dimension)
     (none,) = neutral_values(Reducer.MIN, [indices.type])
-    return reduce_min(ops.select(found, indices, full(x.builder, indices.type, none)), [dimension])
+    place = reduce_min(ops.select(found, indices, full(x.builder, indices.type, none)), [dimension])
+    return ops.convert(place, index_dtype)
+
+
+def _place_dtype(type_: TensorType, dimension: int, index_dtype: DType) -> DType:
+    """Integers for the places along an axis, as wide as its elements where they can be: a vector then holds as many."""
+    extent = type_.shape[dimension]
+    least = 32 if type_.dtype.is_float else type_.dtype.bits
+    for dtype in (dtypes.i8, dtypes.i16, dtypes.i32):
+        if least <= dtype.bits < index_dtype.bits and isinstance(extent, int) and extent < 1 << dtype.bits - 1:
+            return dtype
+    return index_dtype
 
 
 # Derivatives

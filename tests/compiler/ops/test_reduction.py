@@ -158,6 +158,13 @@ def test_argmax_of_minus_infinities_is_0():
     assert evaluate(lambda x: ops.argmax(x, 0), np.full(3, -np.inf))[0] == 0
 
 
+@pytest.mark.parametrize("length", [127, 128, 32767, 32768])
+def test_places_fit_the_integers_that_they_are_found_in(length):
+    x = np.zeros(length, np.int8)
+    x[-1] = 1
+    assert evaluate(lambda x: ops.argmax(x, 0, dtypes.i64), x)[0] == length - 1
+
+
 def test_argmax_of_nothing_is_refused():
     with pytest.raises(ShapeError, match="no element to choose"):
         ops.argmax(symbolic(3, 0), 1)
