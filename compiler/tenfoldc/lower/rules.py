@@ -14,6 +14,7 @@ from tenfoldc.lower.context import LoweringContext, LoweringRule
 from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.lower.copying import lower_concatenate
 from tenfoldc.lower.linear_algebra.cholesky import lower_cholesky
+from tenfoldc.lower.linear_algebra.lu import lower_lu
 from tenfoldc.lower.linear_algebra.triangular_solve import lower_triangular_solve
 from tenfoldc.lower.nest_loops import lower_nest
 from tenfoldc.lower.products.contraction import lower_dot_general
@@ -26,6 +27,7 @@ from tenfoldc.lower.window import lower_reduce_window, lower_select_and_scatter
 from tenfoldc.ops.contraction import DOT_GENERAL
 from tenfoldc.ops.convolution import CONVOLUTION
 from tenfoldc.ops.linear_algebra import CHOLESKY, TRIANGULAR_SOLVE
+from tenfoldc.ops.lu import LU
 from tenfoldc.ops.movement import CONCATENATE
 from tenfoldc.ops.scatter import SCATTER
 from tenfoldc.ops.sort import SORT, TOP_K
@@ -62,6 +64,7 @@ def cpu_rules(target: Target, decisions: Decisions | None = None) -> Rules:
     operations: dict[str, LoweringRule] = {
         DOT_GENERAL.name: lambda operation, ctx: lower_dot_general(operation, ctx, target, made),
         CHOLESKY.name: for_target(lower_cholesky),
+        LU.name: for_target(lower_lu),
         TRIANGULAR_SOLVE.name: for_target(lower_triangular_solve),
         CONCATENATE.name: lower_concatenate,
         CONVOLUTION.name: lambda operation, ctx: lower_convolution(operation, ctx, target, made),

@@ -162,6 +162,7 @@ from tenfoldc.ops.linear_algebra import (
     triangular_solve,
 )
 from tenfoldc.ops.loops import RECORD, SCAN, RecordAttributes, ScanAttributes, record, scan
+from tenfoldc.ops.lu import LU, lu, permuted_rows
 from tenfoldc.ops.movement import (
     RESHAPE,
     REVERSE,
@@ -358,6 +359,7 @@ __all__ = [
     "LOG",
     "LOGISTIC",
     "LOG_PLUS_ONE",
+    "LU",
     "MAXIMUM",
     "MINIMUM",
     "MULTIPLY",
@@ -502,6 +504,7 @@ __all__ = [
     "log",
     "log_plus_one",
     "logistic",
+    "lu",
     "matrix_product",
     "matrix_transpose",
     "maximum",
@@ -516,6 +519,7 @@ __all__ = [
     "optimization_barrier",
     "or_",
     "pad",
+    "permuted_rows",
     "polygamma",
     "popcnt",
     "power",

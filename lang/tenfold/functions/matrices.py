@@ -1,6 +1,6 @@
-"""Systems of equations, inverses and determinants of square matrices, by Gauss's and Jordan's elimination.
+"""Systems of equations, inverses and determinants of square matrices, from L and U of `tenfoldc.ops.lu`.
 
-Matrices are the last two axes, all others are batches.  In each column the largest element is taken as pivot.  With
+Matrices are the last two axes, all others are batches.  With
 `assume="pos"` a matrix is taken to be symmetric positive definite, and Cholesky's factor of it used, which is faster.
 Where a matrix is singular, the results are infinite or NaN, and its determinant is 0.
 """
@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tenfold.control.loops import fori_loop
 from tenfold.eager import tensor_function
 from tenfold.functions import factorizations, return_types, shapes
 from tenfold.functions.axes import broadcast_shape, expand_to, reshape_to
-from tenfold.functions.creation import counted, filled
+from tenfold.functions.creation import counted
 from tenfold.promotion import convert, promoted_floating, type_of
 from tenfold.tracing import TensorLike, here, lift, wrap
 from tenfold.transforms.custom import custom_jvp
@@ -38,57 +37,6 @@ def _require_square(name: str, x: TensorLike) -> None:
         raise DTypeError(f"{name}: takes floats, not {type_}", where=here(), mend="convert it with x.to(tn.f32)")
 
 
-def _row(x: Var, place: Var) -> Var:
-    """Row `place` (one for each batch, shape (..., 1, 1)) of (..., n, m), as (..., 1, m)."""
-    return ops.take_along_axis(
-        x, ops.broadcast_in_dim(place, (*x.sizes[:-2], 1, x.sizes[-1]), range(x.rank)), x.rank - 2
-    )
-
-
-def _column(x: Var, number: Var) -> Var:
-    """Column `number` of (..., n, m), as (..., n, 1)."""
-    starts = [*[ops.zeros_like(number)] * (x.rank - 1), number]
-    return ops.dynamic_slice(x, starts, (*x.sizes[:-1], 1))
-
-
-def _eliminated(rows: Var) -> tuple[Var, Var, Var]:
-    """(..., n, n + m) with the first n columns made the identity; the pivots (..., n); the sign of their order."""
-    size, rank = rows.sizes[-2], rows.rank
-    batch = rows.sizes[:-2]
-    # The number of each row at each element of a column, to choose rows by.
-    numbers = wrap(counted((*batch, size, 1), rank - 2, dtypes.i64))
-
-    def step(turn: Tensor, carry: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        x, pivots, sign = (lift(part) for part in carry)
-        number = lift(numbers)
-        place_now = expand_to(reshape_to(lift(turn), (1,) * rank), (*batch, 1, 1))
-        column = ops.abs_(_column(x, lift(turn)))
-        done = ops.compare(number, expand_to(place_now, number.sizes), Direction.LT)
-        sizes = ops.select(done, ops.full_like(column, -1.0), column)
-        best = reshape_to(ops.argmax(sizes, rank - 2, dtypes.i64), (*batch, 1, 1))
-        pivot_row, this_row = _row(x, best), _row(x, place_now)
-        wide = expand_to(number, x.sizes)
-        is_this = ops.compare(wide, expand_to(place_now, x.sizes), Direction.EQ)
-        is_best = ops.compare(wide, expand_to(best, x.sizes), Direction.EQ)
-        swapped = ops.select(is_best, expand_to(this_row, x.sizes), x)
-        pivot = _column(pivot_row, lift(turn))
-        scaled = ops.divide(pivot_row, expand_to(pivot, pivot_row.sizes))
-        factor = expand_to(_column(swapped, lift(turn)), x.sizes)
-        reduced = ops.subtract(swapped, ops.multiply(factor, expand_to(scaled, x.sizes)))
-        reduced = ops.select(is_this, expand_to(scaled, x.sizes), reduced)
-        stays = ops.compare(best, place_now, Direction.EQ)
-        next_sign = ops.select(stays, sign, ops.negate(sign))
-        place = [*[ops.zeros_like(lift(turn))] * len(batch), lift(turn)]
-        next_pivots = ops.dynamic_update_slice(pivots, reshape_to(pivot, (*batch, 1)), place)
-        return wrap(reduced), wrap(next_pivots), wrap(next_sign)
-
-    pivots, sign = filled((*batch, size), 1, rows.dtype), filled((*batch, 1, 1), 1, rows.dtype)
-    carry = wrap(rows), wrap(pivots), wrap(sign)
-    found = fori_loop(0, size, step, carry) if rows.type.size else carry
-    reduced, pivots, sign = (lift(part) for part in found)
-    return reduced, pivots, reshape_to(sign, batch)
-
-
 def _identity_like(x: Var) -> Var:
     row, column = (counted(x.sizes, axis, dtypes.i64) for axis in (x.rank - 2, x.rank - 1))
     return convert(ops.compare(row, column, Direction.EQ), x.dtype)
@@ -96,11 +44,24 @@ def _identity_like(x: Var) -> Var:
 
 def _solved(a: Var, b: Var) -> Var:
     """The X with a X = b, of matrices with the same batches."""
-    both = ops.concatenate([a, b], a.rank - 1)
-    reduced = _eliminated(both)[0]
-    low, high = [0] * both.rank, list(both.sizes)
-    low[-1] = a.sizes[-1]
-    return ops.slice_(reduced, low, high)
+    factors, _, permutation = ops.lu(a)
+    known = ops.triangular_solve(factors, ops.permuted_rows(b, permutation), unit_diagonal=True)
+    return ops.triangular_solve(factors, known, lower=False)
+
+
+def _pivots(a: Var) -> tuple[Var, Var, Var]:
+    """The diagonal of U, whose product is the determinant but for its sign; that sign; whether one of them is 0.
+
+    An infinite or undefined pivot follows one of 0, which decides.
+    """
+    factors, exchanged, _ = ops.lu(a)
+    pivots = lift(shapes.diagonal(wrap(factors), 0, -2, -1))
+    last = pivots.rank - 1
+    stays = ops.compare(exchanged, counted(exchanged.sizes, last, dtypes.i32), Direction.EQ)
+    one = ops.ones_like(pivots)
+    sign = ops.reduce_prod(ops.select(stays, one, ops.negate(one)), (last,))
+    is_singular = ops.reduce_or(ops.compare(pivots, ops.zeros_like(pivots), Direction.EQ), (last,))
+    return pivots, sign, is_singular
 
 
 @custom_jvp
@@ -123,16 +84,14 @@ def _solution(a: Tensor, b: Tensor) -> Tensor:
 @_solution.defjvp
 def _solution_rule(primals: tuple[Tensor, Tensor], tangents: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     solution = _solution(*primals)
-    return solution, _inverse(primals[0]) @ (tangents[1] - tangents[0] @ solution)
+    change = tangents[1] - tangents[0] @ solution
+    return solution, wrap(_solved(lift(primals[0]), lift(change)))
 
 
 @custom_jvp
 def _sign_and_log(a: Tensor) -> tuple[Tensor, Tensor]:
-    x = lift(a)
-    _, pivots, sign = _eliminated(x)
+    pivots, sign, is_singular = _pivots(lift(a))
     last = (pivots.rank - 1,)
-    # An infinite or undefined pivot follows one of 0, which decides.
-    is_singular = ops.reduce_or(ops.compare(pivots, ops.zeros_like(pivots), Direction.EQ), last)
     signs = ops.multiply(sign, ops.reduce_prod(ops.sign(pivots), last))
     logarithm = ops.reduce_sum(ops.log(ops.abs_(pivots)), last)
     signs = ops.select(is_singular, ops.zeros_like(signs), signs)
@@ -144,16 +103,13 @@ def _sign_and_log_rule(
     primals: tuple[Tensor], tangents: tuple[Tensor]
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     sign, logarithm = _sign_and_log(*primals)
-    product = _inverse(*primals) @ tangents[0]
-    return (sign, logarithm), (sign * 0, shapes.diagonal(product, 0, -2, -1).sum(-1))
+    return (sign, logarithm), (sign * 0, _relative_change(*primals, *tangents))
 
 
 @custom_jvp
 def _determinant(a: Tensor) -> Tensor:
-    x = lift(a)
-    _, pivots, sign = _eliminated(x)
+    pivots, sign, is_singular = _pivots(lift(a))
     last = (pivots.rank - 1,)
-    is_singular = ops.reduce_or(ops.compare(pivots, ops.zeros_like(pivots), Direction.EQ), last)
     product = ops.multiply(sign, ops.reduce_prod(pivots, last))
     return wrap(ops.select(is_singular, ops.zeros_like(product), product))
 
@@ -161,8 +117,12 @@ def _determinant(a: Tensor) -> Tensor:
 @_determinant.defjvp
 def _determinant_rule(primals: tuple[Tensor], tangents: tuple[Tensor]) -> tuple[Tensor, Tensor]:
     value = _determinant(*primals)
-    product = _inverse(*primals) @ tangents[0]
-    return value, value * shapes.diagonal(product, 0, -2, -1).sum(-1)
+    return value, value * _relative_change(*primals, *tangents)
+
+
+def _relative_change(a: Tensor, tangent: Tensor) -> Tensor:
+    """The change of the determinant, divided by it: the trace of a^-1 a'."""
+    return (shapes.transpose(_inverse(a), -2, -1) * tangent).sum((-2, -1))
 
 
 def _square(name: str, x: TensorLike) -> Tensor:
