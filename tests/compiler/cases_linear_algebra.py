@@ -1,8 +1,9 @@
-"""Cases of Cholesky factors and of triangular systems: every form, and sizes for each way to lower them."""
+"""Cases of Cholesky factors, of L and U, and of triangular systems: every form, sizes for each way to lower them."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -77,3 +78,38 @@ def solved(left_side: bool, lower: bool, unit_diagonal: bool, transpose: Transpo
     return lambda a, b: ops.triangular_solve(
         a, b, left_side=left_side, lower=lower, unit_diagonal=unit_diagonal, transpose_a=transpose
     )
+
+
+@shows(ops.LU)
+def _lu(rng: np.random.Generator) -> Iterator[Case]:
+    for dtype, size in itertools.product(FLOATS, SIZES):
+        a = with_clear_pivots(rng, size).astype(dtype.numpy)
+        yield case(f"{dtype} {size}", ops.lu, a, compare=WELL_CONDITIONED)
+    for dtype, shape in itertools.product(FLOATS, ((3, 2, 19, 19), (9, 3, 3), (0, 7, 7))):
+        a = np.stack(
+            [with_clear_pivots(rng, shape[-1]) for _ in range(math.prod(shape[:-2]))] or [np.zeros(shape[-2:])]
+        )
+        a = a[: math.prod(shape[:-2])].reshape(shape).astype(dtype.numpy)
+        yield case(f"batch {dtype} {shape}", ops.lu, a, compare=WELL_CONDITIONED)
+    for size in (3, 6, 40):
+        singular = np.diag(np.arange(size) % 3).astype(np.float64)
+        yield case(f"singular {size}", ops.lu, singular)
+        yield case(f"zero {size}", ops.lu, np.zeros((size, size)))
+        yield case(f"ties {size}", ops.lu, np.eye(size)[::-1] - np.eye(size, k=1))
+    for size in (3, 21):
+        a = with_clear_pivots(rng, size)
+        a[tuple(rng.integers(size, size=2))] = np.nan
+        yield case(f"undefined {size}", ops.lu, a, compare=WELL_CONDITIONED)
+    yield case("with neighbours", _lu_with_neighbours, with_clear_pivots(rng, 21), compare=WELL_CONDITIONED)
+
+
+def with_clear_pivots(rng: np.random.Generator, size: int) -> Array:
+    """A matrix in whose columns the largest element is at least twice the next, however it is rounded."""
+    lower = np.tril(rng.uniform(-0.5, 0.5, (size, size)), -1) / max(1, size) ** 0.5 + np.eye(size)
+    upper = np.triu(rng.standard_normal((size, size)), 1) / max(1, size) + np.diag(rng.uniform(1, 2, size))
+    return (lower @ upper)[rng.permutation(size)]
+
+
+def _lu_with_neighbours(a: Var) -> tuple[Var, Var, Var]:
+    factors, pivots, permutation = ops.lu(ops.add(a, a))
+    return ops.negate(factors), ops.negate(pivots), ops.negate(permutation)

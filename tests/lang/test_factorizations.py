@@ -55,6 +55,11 @@ LOSSES: dict[str, Callable[[Any], Any]] = {
     "inv": lambda a: tn.sum(tn.sin(tn.inv(a, assume="pos"))),
     "slogdet": lambda a: tn.sum(tn.slogdet(a, assume="pos")[1]),
     "det": lambda a: tn.sum(tn.sqrt(tn.det(a, assume="pos"))),
+    "general solve": lambda a: tn.sum(tn.solve(a[:, ::-1], B) ** 2),
+    "general inv": lambda a: tn.sum(tn.sin(tn.inv(a[:, ::-1]))),
+    "general slogdet": lambda a: tn.sum(tn.slogdet(a[:, ::-1])[1]),
+    "general det": lambda a: tn.sum(tn.sqrt(tn.abs(tn.det(a[:, ::-1])))),
+    "gradient of general solve": lambda a: tn.sum(tn.grad(lambda b: tn.sum(tn.solve(b[:, ::-1], B) ** 2))(a) ** 2),
     "solve_triangular": lambda a: tn.sum(tn.sin(tn.solve_triangular(a, B, upper=True))),
 }
 
@@ -108,3 +113,14 @@ def test_a_singular_matrix_has_determinant_zero() -> None:
     assert float(tn.det(np.array([[1.0, 2], [2, 4]]))) == 0
     assert tuple(map(float, tn.slogdet(np.zeros((2, 2))))) == (0, -np.inf)
     assert float(tn.det(np.ones((0, 0)))) == 1
+
+
+def test_a_system_and_its_gradient_share_one_factorization() -> None:
+    gradient = tn.compile(tn.grad(lambda a, b: tn.sum(tn.solve(a, b) ** 2), argnums=(0, 1)))
+    assert gradient.lower(A, B).text("loops").count("_lu at") == 1
+
+
+def test_elimination_is_products_of_panels_and_stores_whole_vectors() -> None:
+    lowered = tn.compile(lambda a: tn.linalg.slogdet(a)[1]).lower(np.zeros((64, 64), np.float32))
+    assert "@ panel" in lowered.text("loops")
+    assert "maskmov" not in lowered.text("asm")

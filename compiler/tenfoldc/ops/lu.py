@@ -46,10 +46,10 @@ def _reference(arrays: Sequence[Array], _: Attributes, regions: Sequence[RegionF
 
 
 def _factor(matrix: Array, pivots: Array, permutation: Array) -> None:
-    """Eliminate column after column in place.  A NaN is chosen only where it is on the diagonal."""
+    """Eliminate column after column in place.  A NaN is chosen only where there is nothing else."""
     for column in range(matrix.shape[0]):
         sizes = np.abs(matrix[column:, column])
-        best = column + (0 if np.isnan(sizes[0]) else int(np.argmax(np.where(np.isnan(sizes), -1, sizes))))
+        best = column + int(np.argmax(np.where(np.isnan(sizes), -1, sizes)))
         pivots[column] = best
         matrix[[column, best]] = matrix[[best, column]]
         permutation[[column, best]] = permutation[[best, column]]

@@ -9,6 +9,7 @@ from simulated import check, launches, plan_of
 
 from tenfoldc.ir.builder import Var
 from tenfoldc.ops.linear_algebra import Transpose, cholesky, triangular_solve
+from tenfoldc.ops.lu import lu
 
 NEAR = close(f32=2e-4, f64=1e-11)
 
@@ -66,3 +67,22 @@ def test_a_batch_has_blocks_for_every_matrix_and_every_few_vectors(rng: np.rando
     assert [(launch.grid, launch.threads) for launch in launches(factor)] == [(6, 64)]
     system = _system(rng, size=50, vectors=64, left=True, lower=True, transposed=False)
     assert [(launch.grid, launch.threads) for launch in launches(plan_of([system.module]))] == [(32, 256)]
+
+
+def _square(rng: np.random.Generator, *shape: int) -> Array:
+    """Matrices whose rows are exchanged, on whose way no two candidates for a pivot are nearly equal."""
+    return rng.standard_normal(shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 4), (5, 5), (3, 2, 19, 19), (1, 40, 40), (0, 7, 7)])
+def test_rows_are_exchanged_for_the_largest_pivot(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    x = _square(rng, *shape)
+    check([case(str(dtype), lu, x.astype(dtype), compare=NEAR) for dtype in ("f4", "f8")])
+
+
+def test_a_matrix_that_shared_memory_does_not_hold_is_eliminated_in_memory(rng: np.random.Generator) -> None:
+    check([case("large", lu, _square(rng, 79, 79), compare=NEAR)], schedules=[1])
+
+
+def test_a_singular_matrix_has_a_zero_on_the_diagonal() -> None:
+    check([case("singular", lu, np.diag([1.0, 2, 0, 3, 4, 0, 5])), case("zero", lu, np.zeros((6, 6)))])

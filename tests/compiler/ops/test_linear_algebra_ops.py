@@ -87,6 +87,31 @@ def test_a_singular_triangle_divides_by_zero():
     assert np.isinf(evaluate(ops.triangular_solve, np.zeros((1, 1)), np.ones((1, 1)))[0]).all()
 
 
+@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (5, 5), (2, 3, 4, 4)])
+def test_lu(shape, rng):
+    a = rng.standard_normal(shape)
+    check_op(ops.lu, [a], rng=rng)
+    factors, _, permutation = evaluate(ops.lu, a)
+    size = shape[-1]
+    lower, upper = np.tril(factors, -1) + np.eye(size), np.triu(factors)
+    assert np.abs(lower).max(initial=0) <= 1
+    assert_same(lower @ upper, np.take_along_axis(a, permutation[..., None], -2))
+
+
+def test_pivots_are_exchanges_in_order(rng):
+    _, pivots, permutation = evaluate(ops.lu, rng.standard_normal((6, 6)))
+    order = np.arange(6)
+    for row, pivot in enumerate(pivots):
+        order[[row, pivot]] = order[[pivot, row]]
+    np.testing.assert_array_equal(permutation, order)
+
+
+def test_a_singular_matrix_has_a_zero_pivot_and_no_nan():
+    factors, pivots, _ = evaluate(ops.lu, np.array([[0.0, 1, 2], [0, 3, 4], [0, 6, 8]]))
+    np.testing.assert_array_equal(factors, [[0, 1, 2], [0, 6, 8], [0, 0.5, 0]])
+    np.testing.assert_array_equal(pivots, [0, 2, 2])
+
+
 def square_root(x):
     """The factor of a positive definite matrix made of a 3 x 5 matrix."""
     product = ops.dot_general(x, x, lhs_contracting=(1,), rhs_contracting=(1,))
@@ -97,7 +122,12 @@ def solution(x):
     return ops.triangular_solve(square_root(x), x, transpose_a=Transpose.TRANSPOSE)
 
 
-@pytest.mark.parametrize("function", [square_root, solution])
+def upper_of_product(x):
+    product = ops.dot_general(x, x, lhs_contracting=(1,), rhs_contracting=(1,))
+    return ops.lu(ops.add(product, ops.constant(x.builder, np.eye(3)[::-1])))[0]
+
+
+@pytest.mark.parametrize("function", [square_root, solution, upper_of_product])
 def test_second_derivatives_of_factors(function, rng):
     check_second_derivative(function, rng)
 

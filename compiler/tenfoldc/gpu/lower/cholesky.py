@@ -71,17 +71,7 @@ class _Block:
         return Load(self.factor, self._place(row, column))
 
     def _rows(self, body: Callable[[Axis], Sequence[Statement]]) -> Statement:
-        return self._shared_out("row", self.size, body)
-
-    def _shared_out(self, name: str, extent: int, body: Callable[[Axis], Sequence[Statement]]) -> Statement:
-        """`body` for every index below `extent`, the threads taking turns."""
-        count = -(-extent // self.grid.threads)
-        turn = self.ctx.axis("turn", count)
-        number = scalar.add(scalar.mul(turn, scalar.index(self.grid.threads)), self.grid.thread)
-        statements = tuple(body(self.grid.known(name, extent, number)))
-        if extent % self.grid.threads:
-            statements = (If(scalar.less(number, scalar.index(extent)), statements),)
-        return For(turn, scalar.index(count), statements)
+        return self.grid.shared_out("row", self.size, body)
 
     def _reduced(self, row: Axis, column: Axis) -> list[Statement]:
         """An element of a column of A less what the columns before contribute."""
@@ -115,7 +105,7 @@ class _Block:
             chosen = scalar.select(scalar.less_equal(column, row), inside, zero)
             return self.matrices.write(self.grid.block, row, column, chosen)
 
-        return [*bound, self._shared_out("element", self.size**2, element)]
+        return [*bound, self.grid.shared_out("element", self.size**2, element)]
 
 
 def _is_below(row: Axis, column: Axis) -> Expr:

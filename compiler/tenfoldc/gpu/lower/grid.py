@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tenfold_rt.dtypes import DType
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Axis, Buffer, Expr, Launch, Primitive, Statement
+from tenfoldc.loops.ir import Axis, Buffer, Expr, For, If, Launch, Primitive, Statement
 from tenfoldc.loops.rewriting import BufferReplacer
 
 
@@ -36,6 +36,16 @@ class Grid:
         buffer = Buffer(f"{name}{len(self._shared)}", dtype, tuple(shape))
         self._shared.append(buffer)
         return buffer
+
+    def shared_out(self, name: str, extent: int, body: Callable[[Axis], Sequence[Statement]]) -> Statement:
+        """`body` for every index below `extent`, a block's threads taking turns."""
+        count = -(-extent // self.threads)
+        turn = self._axis("turn", count)
+        number = scalar.add(scalar.mul(turn, scalar.index(self.threads)), self.thread)
+        statements = tuple(body(self.known(name, extent, number)))
+        if extent % self.threads:
+            statements = (If(scalar.less(number, scalar.index(extent)), statements),)
+        return For(turn, scalar.index(count), statements)
 
     def launch(self, name: str, body: Sequence[Statement]) -> Launch:
         """The launch of `body`, in which indices are what they stand for."""

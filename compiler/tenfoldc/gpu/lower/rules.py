@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenfoldc.gpu.lower.cholesky import lower_cholesky
+from tenfoldc.gpu.lower.lu import lower_lu
 from tenfoldc.gpu.lower.nest import lower_nest
 from tenfoldc.gpu.lower.products import lower_convolution, lower_dot_general
 from tenfoldc.gpu.lower.row_blocks import lower_row_blocks
@@ -17,6 +18,7 @@ from tenfoldc.lower.storage import Storage
 from tenfoldc.ops.contraction import DOT_GENERAL
 from tenfoldc.ops.convolution import CONVOLUTION
 from tenfoldc.ops.linear_algebra import CHOLESKY, TRIANGULAR_SOLVE
+from tenfoldc.ops.lu import LU
 from tenfoldc.ops.scatter import SCATTER
 from tenfoldc.ops.sort import SORT, TOP_K
 from tenfoldc.ops.window import REDUCE_WINDOW, SELECT_AND_SCATTER
@@ -34,6 +36,7 @@ def gpu_rules(target: Target) -> Rules:
         DOT_GENERAL.name: for_target(lower_dot_general),
         CONVOLUTION.name: for_target(lower_convolution),
         CHOLESKY.name: lower_cholesky,
+        LU.name: lower_lu,
         TRIANGULAR_SOLVE.name: lower_triangular_solve,
         REDUCE_WINDOW.name: lower_reduce_window,
         SELECT_AND_SCATTER.name: lower_select_and_scatter,

@@ -45,7 +45,7 @@ def lower_lu(operation: Operation, ctx: LoweringContext, target: Target) -> Sequ
         return nest(ctx, [count], lambda index: unrolled(ctx, delinearise(index[0], batch), size), private=())
     memory = Memory.of(ctx, count, size)
     panel = make_panel(ctx, type_.dtype, size, target)
-    row = ctx.scratch("row", type_.dtype, (1, panel.width))
+    row = ctx.scratch("row", type_.dtype, (2, panel.width))
     private = [panel.rows, row]
 
     def one(index: tuple[Expr, ...]) -> Sequence[Statement]:
@@ -108,9 +108,9 @@ def unrolled(ctx: LoweringContext, matrix: Sequence[Expr], size: int) -> Sequenc
 
 def _largest(rows: Sequence[Sequence[Expr]], column: int) -> Expr:
     """The number of the row with the largest element of a column, of those not above the diagonal."""
-    best, place = scalar.abs_(rows[column][column]), scalar.constant(column, dtypes.i32)
-    pivot: Expr = place
-    for row in range(column + 1, len(rows)):
+    best: Expr = scalar.constant(-1.0, rows[column][column].dtype)
+    pivot: Expr = scalar.constant(column, dtypes.i32)
+    for row in range(column, len(rows)):
         size = scalar.abs_(rows[row][column])
         greater = scalar.greater(size, best)
         best = scalar.select(greater, size, best)
@@ -140,7 +140,7 @@ def nonzero(pivot: Expr) -> Expr:
 
 
 class _Elimination:
-    """The factorization of one matrix; `row` is scratch memory for a row of a panel."""
+    """The factorization of one matrix; `row` is scratch memory for a row of a panel, and for which of it is reduced."""
 
     def __init__(self, ctx: LoweringContext, memory: Memory, number: Expr, panel: Panel, row: Buffer) -> None:
         self.ctx, self.memory, self.number, self.panel = ctx, memory, number, panel
@@ -261,27 +261,31 @@ class _Column:
         return loop(axis, scalar.sub(scalar.index(self.whole.size), self.first), (), carries), place
 
     def _exchanged(self, pivot: Expr) -> Sequence[Statement]:
-        """Exchange two rows of the panel; that of the pivot, right of it, is also put into `row`."""
-        memory, panel, zero = self.whole.memory, self.panel, scalar.index(0)
-        noted = Store(memory.pivots, (self.whole.number, self.place), scalar.convert(pivot, dtypes.i32))
+        """Exchange two rows of the panel.  What the pivot's has right of it is put into `row`, and where that is.
 
-        def held(lane: Expr) -> Expr:
-            return Load(self.row, (zero, lane))
+        The latter in numbers as wide as the elements, so that vectors of both have the same lanes.
+        """
+        memory, panel = self.whole.memory, self.panel
+        zero, yes = (scalar.constant(value, self.row.dtype) for value in (0.0, 1.0))
 
-        def right(lane: Expr) -> Expr:
-            nothing = scalar.constant(0.0, self.row.dtype)
-            return scalar.select(scalar.greater(lane, self.k), held(lane), nothing)
+        def held(lane: Expr) -> Load:
+            return Load(self.row, (scalar.index(0), lane))
+
+        def keep(lane: Expr) -> Sequence[Statement]:
+            is_right = scalar.greater(lane, self.k)
+            chosen = scalar.select(is_right, held(lane), zero), scalar.select(is_right, yes, zero)
+            return [Store(self.row, (scalar.index(place), lane), value) for place, value in enumerate(chosen)]
 
         return [
-            noted,
-            self._lanes(lambda lane: Store(self.row, (zero, lane), panel.load(pivot, lane))),
-            self._lanes(lambda lane: panel.store(pivot, lane, panel.load(self.place, lane))),
-            self._lanes(lambda lane: panel.store(self.place, lane, held(lane))),
-            self._lanes(lambda lane: Store(self.row, (zero, lane), right(lane))),
+            Store(memory.pivots, (self.whole.number, self.place), scalar.convert(pivot, dtypes.i32)),
+            self._lanes(lambda lane: [Store(self.row, held(lane).index, panel.load(pivot, lane))]),
+            self._lanes(lambda lane: [panel.store(pivot, lane, panel.load(self.place, lane))]),
+            self._lanes(lambda lane: [panel.store(self.place, lane, held(lane))]),
+            self._lanes(keep),
         ]
 
-    def _lanes(self, body: Callable[[Expr], Statement]) -> Statement:
-        return lanes(self.ctx, self.panel, lambda lane: (body(lane),))
+    def _lanes(self, body: Callable[[Expr], Sequence[Statement]]) -> Statement:
+        return lanes(self.ctx, self.panel, body)
 
     def _eliminated(self, pivot: Expr) -> tuple[Sequence[Statement], Expr]:
         """Take the pivot's row out of all below; gives the place of the next column's pivot."""
@@ -297,13 +301,17 @@ class _Column:
         held, (multiplier, following) = bind(
             ctx, [factor, scalar.fma(scalar.neg(factor), right, panel.load(row, next_column))]
         )
-        taken = scalar.neg(multiplier)
-        reduced = self._lanes(
-            lambda lane: panel.store(row, lane, scalar.fma(taken, Load(self.row, (zero, lane)), panel.load(row, lane)))
-        )
+
+        def reduce(lane: Expr) -> Sequence[Statement]:
+            # Not a choice between sums: LLVM would store some lanes only, which is slow.  Left of the pivot, 0 times 0.
+            above, is_right = (Load(self.row, (scalar.index(place), lane)) for place in range(2))
+            nothing = scalar.constant(0.0, above.dtype)
+            taken = scalar.select(scalar.greater(is_right, nothing), scalar.neg(multiplier), nothing)
+            return [panel.store(row, lane, scalar.fma(taken, above, panel.load(row, lane)))]
+
         carries, place = _larger(scalar.abs_(following), row, after)
         count = scalar.sub(scalar.index(self.whole.size), after)
-        body = [*held, reduced, panel.store(row, self.k, multiplier)]
+        body = [*held, self._lanes(reduce), panel.store(row, self.k, multiplier)]
         return [*bound, *loop(axis, count, body, carries)], place
 
 
