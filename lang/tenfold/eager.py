@@ -27,7 +27,7 @@ from tenfold.memory import on_device
 from tenfold.outputs import call_into
 from tenfold.placement import common_device
 from tenfold.program import Argument, Program, compile_traced, dense_array, trace_function
-from tenfold.python_numbers import LongIntegerError, is_operand
+from tenfold.python_numbers import LongIntegerError, is_operand, require_fit
 from tenfold.rewrite.convert import with_rewritten
 from tenfold.specs import ElementType, array_element_type
 from tenfold.tracing import (
@@ -45,7 +45,8 @@ from tenfold.tracing import (
 from tenfold.tree import Tree
 from tenfold.values import Value
 from tenfold.views import views_of
-from tenfold_rt.errors import ArgumentError
+from tenfold_rt.dtypes import DType
+from tenfold_rt.errors import ArgumentError, DTypeError
 from tenfold_rt.frozen import frozen
 from tenfoldc.ir.types import TensorType
 
@@ -99,10 +100,14 @@ _CALLS = 1024
 
 @frozen
 class Traceable:
-    """A routine made of a function's body, and how its results are arranged."""
+    """A routine made of a function's body, and how its results are arranged.
+
+    `integers` are places of operands that are Python numbers, each with an integer type that it must fit.
+    """
 
     routine: Routine
     results: Tree
+    integers: tuple[tuple[int, DType], ...]
 
 
 @dataclass(slots=True)
@@ -222,6 +227,8 @@ class Callee:
         pattern.routines[pattern.constants_of(values)] = known
 
     def _results(self, known: Traceable, operands: list[Any]) -> object:
+        for place, dtype in known.integers:
+            _require_fit(operands[place], dtype)
         found: list[Any] = self._viewed(known, operands) if self._views else invoke(known.routine, operands)
         return found[0] if known.results.kind is None else pytree.unflatten(known.results, found)
 
@@ -267,16 +274,19 @@ class Callee:
         tree = pytree.flatten(arguments)[1]
         inputs = [leaf for leaf in operands if layout.has_numbers or not isinstance(leaf, (bool, int, float))]
         types = [_type_of(each) for each in inputs]
+        numbers: dict[int, Number] = {}
 
         def call(tensors: Sequence[Any]) -> object:
-            remaining = iter(tensors)
+            remaining = enumerate(tensors)
             values: list[Any] = []
             for leaf, is_number in zip(leaves, layout.numbers, strict=True):
                 if is_number:
                     kind: type[Any] = type(leaf)  # pyright: ignore[reportUnknownVariableType]
-                    values.append(Number(next(remaining).in_trace(), kind))
+                    place, tensor = next(remaining)
+                    numbers[place] = Number(tensor.in_trace(), kind)
+                    values.append(numbers[place])
                 else:
-                    values.append(next(remaining) if is_array(leaf) else leaf)
+                    values.append(next(remaining)[1] if is_array(leaf) else leaf)
             given = cast("tuple[tuple[Any, ...], dict[str, Any]]", pytree.unflatten(tree, values))
             positional, named = with_rewritten(*given)
             return self._body(*positional, **named)
@@ -285,7 +295,9 @@ class Callee:
             traced = trace_function(
                 call, [Argument("x", type_) for type_ in types], self.name, placing=self._placing(device)
             )
-        return Traceable(Routine(self.name, traced.function.body, self._node(arguments), traced.device), traced.results)
+        routine = Routine(self.name, traced.function.body, self._node(arguments), traced.device)
+        integers = ((place, dtype) for place, number in numbers.items() for dtype in number.integers)
+        return Traceable(routine, traced.results, tuple(integers))
 
     @staticmethod
     def _placing(device: Device) -> Placing | None:
@@ -350,6 +362,13 @@ def _kinds_of(values: Sequence[Any], names: Iterable[str]) -> tuple[Hashable, ..
     """The key of a call's pattern: the kinds of the arguments, `names` those of the last of them."""
     kinds: list[Hashable] = [each.ref.kind if isinstance(each, TensorValue) else type(each) for each in values]
     return (default_float().name, default_device().index, *kinds, *names)
+
+
+def _require_fit(number: bool | int | float, dtype: DType) -> None:
+    try:
+        require_fit(number, dtype)
+    except DTypeError as error:
+        raise DTypeError(error.what, where=here(), mend="convert the tensor first") from None
 
 
 def _constant(leaf: Any) -> Hashable:

@@ -17,28 +17,39 @@ _INTEGERS = 1 << 63
 def number_array(value: bool | int | float, dtype: DType) -> NDArray[Any]:
     """`value` as an array of rank 0; a float that is too large is an infinity, as in arithmetic.
 
-    `DTypeError` for an integer that `dtype` does not have, and where an integer type should hold an infinity or NaN.
+    A float becomes an integer by losing its digits after the point.  `DTypeError` as of `require_fit`.
     """
+    if dtype.is_integer:
+        require_fit(value, dtype)
+        return np.array(int(value) % (1 << dtype.bits) if dtype.is_unsigned else int(value), dtype.numpy)
     try:
         with np.errstate(over="ignore"):
-            return np.array(value, dtype.numpy)
-    except (OverflowError, ValueError):
+            return np.array(float(value) if dtype.is_half else value, dtype.numpy)
+    except OverflowError:
         raise DTypeError(f"{shown(value)} does not fit {dtype}") from None
 
 
 def numbers_array(numbers: NDArray[Any], dtype: DType) -> NDArray[Any]:
     """Python's numbers, in the array that NumPy makes of them, with elements of `dtype`; each is rounded once.
 
-    `DTypeError` as for `number_array`, except that negative integers wrap around in unsigned types, as in PyTorch.
+    `DTypeError` as of `require_fit`.
     """
     if dtype.is_integer and numbers.size:
-        size = 1 << (dtype.bits if dtype.is_unsigned else dtype.bits - 1)
-        least = 0 if dtype.is_unsigned and numbers.dtype.kind == "f" else -size
         for extreme in (numbers.min().item(), numbers.max().item()):
-            if not least <= extreme < size:
-                raise DTypeError(f"{shown(extreme)} does not fit {dtype}")
+            require_fit(extreme, dtype)
     with np.errstate(over="ignore"):
         return numbers.astype(dtype.numpy)
+
+
+def require_fit(value: bool | int | float, dtype: DType) -> None:
+    """`DTypeError` for a number that the integer type `dtype` does not have, as it has no infinity and no NaN.
+
+    Negative integers wrap around in unsigned types, as in PyTorch.
+    """
+    size = 1 << (dtype.bits if dtype.is_unsigned else dtype.bits - 1)
+    least = -size if dtype.is_signed else 0 if isinstance(value, float) else 1 - size
+    if not least <= value < size:
+        raise DTypeError(f"{shown(value)} does not fit {dtype}")
 
 
 class LongIntegerError(DTypeError):

@@ -7,7 +7,7 @@ for: static values, the tree of each other argument, and the types of the leaves
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +19,9 @@ from tenfold.program import Argument, dense_array, dense_memory
 from tenfold.specs import annotated_specs, as_spec, is_spec
 from tenfold.tracing import ON_CPU, Array, Placing, TensorValue, array_from, is_scalar
 from tenfold.tree import Tree
+from tenfold_rt import dtypes
 from tenfold_rt.cuda.memory import DeviceArray
+from tenfold_rt.dtypes import DType
 from tenfold_rt.errors import ArgumentError, SpecError
 from tenfold_rt.frozen import frozen
 from tenfoldc.ir.types import Symbol, TensorType
@@ -151,10 +153,12 @@ class Signature:
 
         `SpecError` where one is no tensor or does not fit its spec.
         """
-        expected = self._expected(parts)
+        named = list(zip(parts.leaves, parts.names, strict=True))
+        tensors = [None if is_scalar(leaf) else dense_memory(leaf, name) for leaf, name in named]
+        float_dtype = _float_beside(type_of(tensor) for tensor in tensors if tensor is not None)
         return [
-            dense_memory(leaf, name, None if spec is None else number_dtype(leaf, spec))
-            for leaf, name, spec in zip(parts.leaves, parts.names, expected, strict=True)
+            dense_memory(leaf, name, _dtype_of_number(leaf, spec, float_dtype)) if tensor is None else tensor
+            for (leaf, name), tensor, spec in zip(named, tensors, self._expected(parts), strict=True)
         ]
 
     def request(self, parts: Parts, types: Sequence[TensorType], placing: Placing) -> Request:
@@ -262,7 +266,7 @@ def _in_order(signature: inspect.Signature, values: Mapping[str, Any]) -> Any:
     return {name: values[name] for name in signature.parameters if name in values}
 
 
-def number_dtype(leaf: object, spec: TensorType) -> Any:
+def number_dtype(leaf: object, spec: TensorType) -> DType | None:
     """The element type for a Python number where a scalar is wanted: the spec's, unless it is of a lower family."""
     if not is_scalar(leaf) and not isinstance(leaf, np.float64):
         return None
@@ -281,15 +285,36 @@ def _fits(type_: TensorType, spec: TensorType) -> bool:
 
 def example_types(parts: Parts) -> list[TensorType]:
     """The types of leaves that are specs, arrays or numbers."""
-    return [_example_type(leaf, name) for leaf, name in zip(parts.leaves, parts.names, strict=True)]
+    named = list(zip(parts.leaves, parts.names, strict=True))
+    types = [None if is_scalar(leaf) else _example_type(leaf, name) for leaf, name in named]
+    float_dtype = _float_beside(type_ for type_ in types if type_ is not None)
+    return [
+        type_ or _example_type(leaf, name, _dtype_of_number(leaf, None, float_dtype))
+        for (leaf, name), type_ in zip(named, types, strict=True)
+    ]
 
 
-def _example_type(leaf: object, name: str) -> TensorType:
+def _example_type(leaf: object, name: str, dtype: DType | None = None) -> TensorType:
     if is_spec(leaf):
         return as_spec(leaf).type  # pyright: ignore[reportArgumentType] - `is_spec` says so
     if isinstance(leaf, TensorValue):
         return leaf.tensor_type
-    return type_of(dense_array(leaf, name))
+    return type_of(dense_array(leaf, name, dtype))
+
+
+def _float_beside(types: Iterable[TensorType]) -> DType | None:
+    """What a Python float is beside tensors of `types`: f64 where one of them is, so that it keeps its digits.
+
+    Else None, for the default.  Tensors of narrower types that it meets stay what they are, since it has rank 0.
+    """
+    return dtypes.f64 if any(type_.dtype is dtypes.f64 for type_ in types) else None
+
+
+def _dtype_of_number(number: object, spec: TensorType | None, float_dtype: DType | None) -> DType | None:
+    """The element type for a Python number among arguments: None for its default."""
+    if spec is not None:
+        return number_dtype(number, spec)
+    return float_dtype if isinstance(number, float) else None
 
 
 def _parameters_of(function: Callable[..., Any], name: str) -> inspect.Signature:

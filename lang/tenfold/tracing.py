@@ -394,17 +394,27 @@ def wrap(var: Var) -> Tensor:
     return TensorValue.of_var(var, current())
 
 
-class Number:
-    """A Python number that is an input of the innermost trace: its element type yields as any Python number's does."""
+_INTEGER_BITS = 64
+"""Bits of a Python integer that is an input, which fits all types of so many: unsigned ones by wrapping around."""
 
-    __slots__ = ("kind", "var")
+
+class Number:
+    """A Python number that is an input of the innermost trace: its element type yields as any Python number's does.
+
+    `integers` are the integer types that it has been used in, which not all such numbers fit.
+    """
+
+    __slots__ = ("integers", "kind", "var")
 
     def __init__(self, var: Var, kind: type) -> None:
         self.var, self.kind = var, kind
+        self.integers: set[DType] = set()
 
     def in_trace(self, dtype: DType | None) -> Var:
         """The number as a scalar of `dtype`, or of its default."""
         chosen = default_dtype(self) if dtype is None else dtype
+        if chosen.is_integer and not (self.kind is bool or (self.kind is int and chosen.bits == _INTEGER_BITS)):
+            self.integers.add(chosen)
         return self.var if self.var.dtype is chosen else ops.convert(self.var, chosen)
 
 

@@ -66,21 +66,22 @@ def _dtype(dtype: DTypeLike | None, default: DType) -> DType:
     return default if dtype is None else element_type(dtype)
 
 
-def filled(shape: Sequence[int], value: Scalar, dtype: DType) -> Var:
+def filled(shape: Sequence[int], value: object, dtype: DType) -> Var:
     """A tensor of `shape` with every element `value`, in the innermost trace.
 
-    `ShapeError` for a negative size, `DTypeError` for a value that an integer type does not have.
+    `ShapeError` for a negative size, `DTypeError` for a value that is no number or that an integer type does not have.
     """
+    number: object = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(number, (bool, int, float)):
+        raise DTypeError(f"a tensor cannot be filled with {value!r}, which is no number", where=here())
     if any(size < 0 for size in shape):
         raise ShapeError(f"a size is negative in {tuple(shape)}", where=here())
     if math.prod(shape) * dtype.bits // 8 > sys.maxsize:
         raise ShapeError(f"a tensor of shape {tuple(shape)} is larger than any memory", where=here())
     if len(shape) > MOST_AXES:
         raise ShapeError(f"a tensor has {len(shape)} axes; it can have {MOST_AXES}", where=here())
-    if dtype.is_unsigned and -(1 << dtype.bits) < value < 0:
-        value += 1 << dtype.bits  # as PyTorch has it
     try:
-        filling = number_array(value, dtype)
+        filling = number_array(number, dtype)
     except DTypeError as error:
         raise DTypeError(error.what, where=here()) from None
     return ops.constant(current().builder, np.broadcast_to(filling, tuple(shape)))

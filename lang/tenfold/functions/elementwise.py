@@ -301,22 +301,24 @@ def clone(input: TensorLike) -> Tensor:
 def to(input: TensorLike, dtype: DTypeLike) -> Tensor:
     """`input` with elements of `dtype`.  Floats become integers toward 0, saturating, NaN becoming 0."""
     chosen = element_type(dtype)
-    value = lift(input, chosen) if is_scalar(input) and chosen.is_float else lift(input)
+    value = lift(input, chosen) if is_scalar(input) else lift(input)
     return wrap(convert(value, chosen))
 
 
 @tensor_function
-def nan_to_num(input: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
-    """`input` with NaN and infinities replaced, the latter by default by the largest finite numbers."""
+def nan_to_num(
+    input: TensorLike, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """`input` with NaN replaced, by default by 0, and infinities, by default by the largest finite numbers."""
     value = lift(input)
     if not value.dtype.is_float:
         return wrap(value)
     largest = value.dtype.largest
     replacements = (
-        (math.inf, largest if posinf is None else posinf),
-        (-math.inf, -largest if neginf is None else neginf),
+        (math.inf, largest if posinf is None else float(posinf)),
+        (-math.inf, -largest if neginf is None else float(neginf)),
     )
-    result = ops.select(ops.compare(value, value, Direction.NE), ops.full_like(value, nan), value)
+    result = ops.select(ops.compare(value, value, Direction.NE), ops.full_like(value, float(nan or 0)), value)
     for infinity, replacement in replacements:
         is_it = ops.compare(value, ops.full_like(value, infinity), Direction.EQ)
         result = ops.select(is_it, ops.full_like(value, replacement), result)
