@@ -6,6 +6,7 @@ ignores.  A file appears complete, by a rename, and is never written to again, b
 have mapped it and because the dynamic loader takes a path that it has seen for the library it has loaded.
 Notes are small files of the same form in a directory of their own: what was found by measuring, which stays until the
 cache is cleared.
+What is found is run, so a directory that others can write to is not used; see `_distrust`.
 There are no locks: two writers of one key write the same bytes.  Each of the 256 directories keeps what was used
 last, up to `SHARD_BYTES`; a reader that comes too late compiles anew.  Where the directory cannot be written to,
 libraries stay in memory for the life of the process, so that a full or read-only disk costs time but not
@@ -15,8 +16,10 @@ results.
 from __future__ import annotations
 
 import contextlib
+import grp
 import hashlib
 import os
+import pwd
 import time
 import warnings
 from collections.abc import Iterator
@@ -125,8 +128,8 @@ class Cache:
 
     def _make_directory(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._trusted():
-            raise PermissionError(0, "it belongs to or can be written by other users")
+        if (reason := _distrust(self.directory.stat())) is not None:
+            raise PermissionError(0, reason)
 
     def obstacle(self) -> str | None:
         """Why nothing can be stored here, as the system says it; None where it can."""
@@ -178,10 +181,9 @@ class Cache:
     def _trusted(self) -> bool:
         """Whether only this user (or root) can put files there: what is found there will be run."""
         try:
-            status = self.directory.stat()
+            return _distrust(self.directory.stat()) is None
         except OSError:
             return False
-        return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o002
 
     def _keep_in_memory(self, key: str, data: bytes, error: OSError) -> Path:
         if not self._warned:
@@ -194,6 +196,31 @@ class Cache:
             )
         path = self._in_memory[key] = _in_memory(key, data)
         return path
+
+
+def _distrust(directory: os.stat_result) -> str | None:
+    """Why code that is found in a directory must not be run: others than this user and root may have put it there."""
+    if directory.st_uid not in (0, os.geteuid()):
+        return "it belongs to another user, whose code would be run; name one of your own"
+    if directory.st_mode & 0o002:
+        return "other users can write to it, whose code would be run; chmod go-w it"
+    if directory.st_mode & 0o020 and not _is_private(directory.st_gid):
+        return "other users of its group can write to it, whose code would be run; chmod g-w it"
+    return None
+
+
+def _is_private(group: int) -> bool:
+    """Whether a group is this user's alone, as where each user has one of the same name or number, or it is root's.
+
+    There new directories can often be written to by the group, with no harm.
+    """
+    user = os.geteuid()
+    if group in (0, user):
+        return True
+    try:
+        return grp.getgrgid(group).gr_name == pwd.getpwuid(user).pw_name
+    except KeyError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import grp
 import hashlib
 import os
+import pwd
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from artifact_support import add_entry, build, elementwise, manifest
@@ -202,12 +205,53 @@ def test_a_write_that_fails_leaves_nothing(cache: Cache, monkeypatch: pytest.Mon
     assert list(shard.iterdir()) == []
 
 
-def test_a_directory_that_others_can_write_to_is_not_trusted(cache: Cache) -> None:
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
+def test_a_directory_that_others_can_write_to_is_not_trusted(cache: Cache, mode: int) -> None:
     path = cache.put(KEY, b"content")
-    cache.directory.chmod(0o777)
+    cache.directory.chmod(mode)
     assert cache.get(KEY) is None
-    with pytest.warns(RuntimeWarning, match="other users"):
+    with pytest.warns(RuntimeWarning, match=r"other users can write to it, whose code would be run; chmod go-w it"):
         assert cache.put(KEY, b"content") != path
+    assert cache.obstacle() == "other users can write to it, whose code would be run; chmod go-w it"
+
+
+def group_is(monkeypatch: pytest.MonkeyPatch, cache: Cache, *, number: int, name: str) -> None:
+    """Let the cache belong to user 1000, called ann, and to the group `number`, called `name`."""
+    status = cache.directory.stat()
+    fields = [*status[:4], 1000, number, *status[6:10]]
+    monkeypatch.setattr(Path, "stat", lambda path: os.stat_result(fields) if path == cache.directory else os.stat(path))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_name="ann"))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: SimpleNamespace(gr_name=name))
+
+
+@pytest.mark.parametrize(("number", "name"), [(1000, "staff"), (2000, "ann"), (0, "root")])
+def test_a_group_of_the_user_alone_may_write(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    path = cache.put(KEY, b"content")
+    cache.directory.chmod(0o775)
+    group_is(monkeypatch, cache, number=number, name=name)
+    assert cache.get(KEY) == path
+
+
+def test_a_directory_that_a_group_of_several_can_write_to_is_not_trusted(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.put(KEY, b"content")
+    cache.directory.chmod(0o775)
+    group_is(monkeypatch, cache, number=100, name="users")
+    assert cache.get(KEY) is None
+    with pytest.warns(RuntimeWarning, match=r"other users of its group can write to it, .*; chmod g-w it"):
+        cache.put(OTHER, b"content")
+
+
+def test_a_directory_of_another_user_is_not_trusted(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.put(KEY, b"content")
+    group_is(monkeypatch, cache, number=1000, name="ann")
+    monkeypatch.setattr(os, "geteuid", lambda: 1001)
+    assert cache.get(KEY) is None
+    assert cache.obstacle() == "it belongs to another user, whose code would be run; name one of your own"
 
 
 def test_directory_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

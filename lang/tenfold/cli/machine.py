@@ -56,7 +56,7 @@ def _compiler() -> str | None:
 
 
 def _gpus() -> Iterator[str]:
-    """What there is of NVIDIA's: GPUs or why there are none, cuda-python, and an assembler."""
+    """What there is of NVIDIA's: GPUs or why there are none, as without cuda-python; its version, and an assembler."""
     count = 0
     try:
         count = devices.device_count()
@@ -66,7 +66,8 @@ def _gpus() -> Iterator[str]:
         yield f"CUDA      {error}; programs run on the CPU"
     for index in range(count):
         yield f"CUDA      cuda:{index} {_gpu(index)}"
-    yield f"          cuda-python {_version('cuda-python') or 'is not installed: pip install tenfold[cuda]'}"
+    if (version := _version("cuda-python")) is not None:
+        yield f"          cuda-python {version}"
     assembler = importlib.import_module("tenfoldc.gpu.assemble").assembler_name()
     yield f"          assembler {assembler or 'not found; only needed to make machine code without a driver'}"
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from tenfold.tracing import here
-from tenfold_rt.errors import ArgumentError, RangeError, ShapeError
+from tenfold_rt.errors import ArgumentError, DTypeError, RangeError, ShapeError, TraceError
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 
@@ -32,7 +32,7 @@ def kept(keepdim: bool, keepdims: bool | None) -> bool:
 
 def normalize_axis(name: str, axis: int, rank: int) -> int:
     """`axis` counted from 0; `RangeError` where it is out of range."""
-    number = operator.index(axis)
+    number = integer_argument(name, "the axis", axis)
     if not -rank <= number < rank:
         raise RangeError(f"{name}: axis {number} is out of range for {rank} axes", where=here())
     return number % rank
@@ -76,6 +76,16 @@ def size_argument(name: str, size: object) -> int:
         return operator.index(size)  # pyright: ignore[reportArgumentType] - that is what is tried
     except TypeError:
         raise ArgumentError(f"{name}: a size is {size!r}, not an integer", where=here()) from None
+
+
+def integer_argument(name: str, what: str, value: object) -> int:
+    """What an argument counts, as an integer; `DTypeError` for anything else."""
+    try:
+        return operator.index(value)  # pyright: ignore[reportArgumentType] - that is what is tried
+    except TraceError:
+        raise
+    except TypeError:
+        raise DTypeError(f"{name}: {what} is {value!r}, not an integer", where=here()) from None
 
 
 def broadcast_shape(name: str, *shapes: Sequence[int]) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ def filled(shape: Sequence[int], value: object, dtype: DType) -> Var:
 
     `ShapeError` for a negative size, `DTypeError` for a value that is no number or that an integer type does not have.
     """
-    number: object = value.item() if isinstance(value, np.generic) else value
+    number: object = cast("Any", value).item() if isinstance(value, np.generic) else value
     if not isinstance(number, (bool, int, float)):
         raise DTypeError(f"a tensor cannot be filled with {value!r}, which is no number", where=here())
     if any(size < 0 for size in shape):

@@ -11,7 +11,7 @@ from tenfold.functions.axes import broadcast_shape, expand_to, normalize_axes, r
 from tenfold.functions.shapes import permuted
 from tenfold.promotion import promoted
 from tenfold.tracing import TensorLike, here, lift, wrap
-from tenfold_rt.errors import ArgumentError, ShapeError
+from tenfold_rt.errors import ArgumentError, RangeError, ShapeError
 from tenfold_rt.frozen import frozen
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
@@ -116,6 +116,8 @@ def tensordot(
     axes = dims if axes is None else axes
     lhs, rhs = promoted(a, b)
     if isinstance(axes, int):
+        if not 0 <= axes <= min(lhs.rank, rhs.rank):
+            raise RangeError(f"tensordot: {axes} axes of {lhs.type} and {rhs.type}", where=here())
         of_a, of_b = tuple(range(lhs.rank - axes, lhs.rank)), tuple(range(axes))
     else:
         of_a = normalize_axes("tensordot", axes[0], lhs.rank)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tenfold.eager import tensor_function
 from tenfold.functions import shapes
-from tenfold.functions.axes import normalize_axis, reshape_to, shape_argument, size_argument
+from tenfold.functions.axes import integer_argument, normalize_axis, reshape_to, shape_argument, size_argument
 from tenfold.functions.creation import counted, filled
 from tenfold.functions.shapes import permuted, sliced
 from tenfold.promotion import type_of
@@ -229,7 +229,7 @@ def _mirrored(name: str, x: Var, axis: int) -> Tensor:
 @tensor_function
 def rot90(input: TensorLike, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """The tensor turned `k` times by 90 degrees in the plane of two axes, from the first toward the second."""
-    x = lift(input)
+    x, k = lift(input), integer_argument("rot90", "k", k)
     if len(dims) != 2:
         raise ArgumentError(f"rot90: turns two axes, not {tuple(dims)}", where=here())
     first, second = (normalize_axis("rot90", dim, x.rank) for dim in dims)

@@ -190,7 +190,8 @@ def _variance(name: str, x: Var, axes: Axes, keep: bool, correction: float) -> V
     return ops.divide(total, ops.full_like(total, freedom if freedom > 0 else 0.0))
 
 
-def _extreme(name: str, op: Callable[[Var, tuple[int, ...]], Var], x: Var, axes: Axes, keep: bool) -> Var:
+def extreme(name: str, op: Callable[[Var, tuple[int, ...]], Var], x: Var, axes: Axes, keep: bool) -> Var:
+    """The largest or the smallest element over `axes`; `RangeError`, which names `name`, where there is none."""
     normalized = normalize_axes(name, axes, x.rank)
     if count(x.sizes, normalized) == 0:
         raise RangeError(f"{name}: {x.type} has no element to choose", where=here())
@@ -207,7 +208,7 @@ def amax(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The largest element over axes, NaN if there is one.  `RangeError` where there is none to choose."""
-    return wrap(_extreme("amax", ops.reduce_max, lift(input), either("amax", dim, axis), kept(keepdim, keepdims)))
+    return wrap(extreme("amax", ops.reduce_max, lift(input), either("amax", dim, axis), kept(keepdim, keepdims)))
 
 
 @tensor_function
@@ -220,7 +221,7 @@ def amin(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The smallest element over axes, NaN if there is one.  `RangeError` where there is none to choose."""
-    return wrap(_extreme("amin", ops.reduce_min, lift(input), either("amin", dim, axis), kept(keepdim, keepdims)))
+    return wrap(extreme("amin", ops.reduce_min, lift(input), either("amin", dim, axis), kept(keepdim, keepdims)))
 
 
 @overload
@@ -253,10 +254,12 @@ def max(  # noqa: A001
     second = dim if is_array(dim) else other
     if second is not None:
         return maximum(input, second)
+    x = lift(input)
     if dim is None:
-        return amax(input, axis=axis, keepdim=kept(keepdim, keepdims))
-    along = cast("int", dim)
-    return return_types.max(amax(input, along, keepdim, axis=axis), argmax(input, along, keepdim))
+        return wrap(extreme("max", ops.reduce_max, x, axis, kept(keepdim, keepdims)))
+    along = cast("int", either("max", cast("int", dim), axis))
+    values = extreme("max", ops.reduce_max, x, along, keepdim)
+    return return_types.max(wrap(values), wrap(_index_of("max", ops.argmax, x, along, keepdim)))
 
 
 @overload
@@ -289,10 +292,12 @@ def min(  # noqa: A001
     second = dim if is_array(dim) else other
     if second is not None:
         return minimum(input, second)
+    x = lift(input)
     if dim is None:
-        return amin(input, axis=axis, keepdim=kept(keepdim, keepdims))
-    along = cast("int", dim)
-    return return_types.min(amin(input, along, keepdim, axis=axis), argmin(input, along, keepdim))
+        return wrap(extreme("min", ops.reduce_min, x, axis, kept(keepdim, keepdims)))
+    along = cast("int", either("min", cast("int", dim), axis))
+    values = extreme("min", ops.reduce_min, x, along, keepdim)
+    return return_types.min(wrap(values), wrap(_index_of("min", ops.argmin, x, along, keepdim)))
 
 
 def _index_of(name: str, op: Callable[[Var, int, DType], Var], x: Var, axis: int | None, keep: bool) -> Var:
@@ -370,7 +375,8 @@ def all(  # noqa: A001 - NumPy's name
 @tensor_function
 def count_nonzero(input: TensorLike, dim: Axes = None, *, axis: Axes = None) -> Tensor:
     """How many elements over the axes are not 0; i64."""
-    return sum(wrap(truth(lift(input))), either("count_nonzero", dim, axis))
+    x = truth(lift(input))
+    return sum(wrap(x), normalize_axes("count_nonzero", either("count_nonzero", dim, axis), x.rank))
 
 
 @tensor_function

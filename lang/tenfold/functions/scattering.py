@@ -293,7 +293,7 @@ def take_along_dim(input: TensorLike, indices: TensorLike, dim: int | None = Non
     if dim is None:
         places = lift(indices)
         return take_along_axis(input, wrap(reshape_to(places, (places.type.size,))))
-    return take_along_axis(input, indices, dim)
+    return take_along_axis(input, indices, normalize_axis("take_along_dim", dim, lift(input).rank))
 
 
 @tensor_function

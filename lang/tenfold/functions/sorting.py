@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from tenfold.eager import tensor_function
 from tenfold.functions import return_types
-from tenfold.functions.axes import normalize_axis, require_axis, reshape_to
+from tenfold.functions.axes import integer_argument, normalize_axis, require_axis, reshape_to
 from tenfold.functions.creation import filled
 from tenfold.functions.shapes import sliced
 from tenfold.promotion import accumulator_dtype, convert
@@ -97,7 +97,7 @@ def topk(
     sorted: bool = True,  # noqa: A002 - PyTorch's name
 ) -> return_types.topk:
     """The `k` largest (or smallest) elements along an axis, in order (always), and their indices."""
-    value = lift(input)
+    value, k = lift(input), integer_argument("topk", "k", k)
     if value.rank == 0:
         value = reshape_to(value, (1,))
         found = topk(wrap(value), k, 0, largest)
@@ -118,7 +118,7 @@ def msort(input: TensorLike) -> Tensor:
 @tensor_function
 def kthvalue(input: TensorLike, k: int, dim: int = -1, keepdim: bool = False) -> return_types.kthvalue:
     """The `k`-th smallest element along an axis, `k` counted from 1, and its index."""
-    value = lift(input)
+    value, k = lift(input), integer_argument("kthvalue", "k", k)
     whole = reshape_to(value, (1,)) if value.rank == 0 else value
     axis = normalize_axis("kthvalue", dim, whole.rank)
     if not 1 <= k <= whole.sizes[axis]:

@@ -11,6 +11,7 @@ from tenfold.functions.axes import (
     Axes,
     either,
     expand_to,
+    normalize_axes,
     normalize_axis,
     reshape_to,
     with_axes_kept,
@@ -231,8 +232,9 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """`std` and `mean` with the same arguments."""
     dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
-    spread = reductions.std(input, dim, unbiased, keepdim, correction=correction)
-    return spread, reductions.mean(input, dim, keepdim)
+    axes = normalize_axes("std_mean", dim, lift(input).rank)
+    spread = reductions.std(input, axes, unbiased, keepdim, correction=correction)
+    return spread, reductions.mean(input, axes, keepdim)
 
 
 @tensor_function
@@ -246,8 +248,9 @@ def var_mean(
 ) -> tuple[Tensor, Tensor]:
     """`var` and `mean` with the same arguments."""
     dim, unbiased = (None, dim) if isinstance(dim, bool) else (dim, unbiased)
-    spread = reductions.var(input, dim, unbiased, keepdim, correction=correction)
-    return spread, reductions.mean(input, dim, keepdim)
+    axes = normalize_axes("var_mean", dim, lift(input).rank)
+    spread = reductions.var(input, axes, unbiased, keepdim, correction=correction)
+    return spread, reductions.mean(input, axes, keepdim)
 
 
 @tensor_function
@@ -257,7 +260,8 @@ def nansum(
     """The sum over axes of the elements that are not NaN."""
     x = lift(input)
     x = convert(x, accumulator_dtype(x.dtype) if dtype is None else element_type(dtype))
-    return reductions.sum(wrap(ops.select(nans(x), ops.zeros_like(x), x)), either("nansum", dim, axis), keepdim)
+    axes = normalize_axes("nansum", either("nansum", dim, axis), x.rank)
+    return reductions.sum(wrap(ops.select(nans(x), ops.zeros_like(x), x)), axes, keepdim)
 
 
 @tensor_function
@@ -267,7 +271,7 @@ def nanmean(
 ) -> Tensor:
     """The mean over axes of the elements that are not NaN; NaN where there is none."""
     (x,) = promoted_floating(input) if dtype is None else (convert(lift(input), element_type(dtype)),)
-    axes = either("nanmean", dim, axis)
+    axes = normalize_axes("nanmean", either("nanmean", dim, axis), x.rank)
     total = nansum(wrap(x), axes, keepdim)
     return arithmetic.div(total, reductions.sum(wrap(ops.not_(nans(x))), axes, keepdim))
 
@@ -275,7 +279,9 @@ def nanmean(
 @tensor_function
 def aminmax(input: TensorLike, *, dim: int | None = None, keepdim: bool = False) -> return_types.aminmax:
     """The smallest and the largest element, of all or along an axis."""
-    return return_types.aminmax(reductions.amin(input, dim, keepdim), reductions.amax(input, dim, keepdim))
+    x = lift(input)
+    found = (reductions.extreme("aminmax", op, x, dim, keepdim) for op in (ops.reduce_min, ops.reduce_max))
+    return return_types.aminmax(*map(wrap, found))
 
 
 @tensor_function

@@ -49,7 +49,8 @@ def take(input: TensorLike, index: TensorLike, dim: int | None = None, *, axis: 
 @tensor_function
 def index_select(input: TensorLike, dim: int, index: TensorLike) -> Tensor:
     """`take` with PyTorch's order of arguments."""
-    return take(input, index, dim)
+    value = lift(input)
+    return take(wrap(value), index, normalize_axis("index_select", dim, value.rank))
 
 
 @tensor_function

@@ -22,6 +22,7 @@ from tenfold.optim.parameter_group import ParameterGroup
 from tenfold.specs import float32
 from tenfold.tensor import Tensor
 from tenfold.tracing import is_tracing
+from tenfold.warning import warn
 from tenfold_rt.errors import ArgumentError, DTypeError, UnsupportedError
 
 Params: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]"
@@ -70,8 +71,11 @@ class Optimizer:
             self._require_trainable(param)
         for name, value in self.defaults.items():
             group.setdefault(name, value)
+        own = {id(param) for param in listed}
+        if len(own) < len(listed):
+            warn("optimizer contains a parameter group with duplicate parameters, which each step changes twice")
         known = {id(param) for other in self.param_groups for param in other["params"]}
-        if known & {id(param) for param in listed}:
+        if known & own:
             raise ArgumentError("some parameters appear in more than one parameter group")
         self.param_groups.append(group)
 
@@ -107,8 +111,7 @@ class Optimizer:
         settle()
         with no_grad():
             for group in self.param_groups:
-                params = [param for param in group["params"] if param.grad is not None]
-                if params:
+                for params in _each_once(param for param in group["params"] if param.grad is not None):
                     self._update(group, params)
             settle()
         for hook in list(self._after.values()):
@@ -241,6 +244,18 @@ def require_at_least_zero(**numbers: Any) -> None:
     for name, value in numbers.items():
         if not value >= 0.0:
             raise ArgumentError(f"Invalid {name.replace('__', ' ')}: {value}")
+
+
+def _each_once(params: Iterable[Tensor]) -> list[list[Tensor]]:
+    """`params` in lists that have each of them once: the second list those that are there twice."""
+    lists: list[list[Tensor]] = []
+    times: defaultdict[int, int] = defaultdict(int)
+    for param in params:
+        if times[id(param)] == len(lists):
+            lists.append([])
+        lists[times[id(param)]].append(param)
+        times[id(param)] += 1
+    return lists
 
 
 def require_betas(betas: Sequence[Any]) -> None:

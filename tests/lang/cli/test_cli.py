@@ -398,6 +398,7 @@ def test_doctor_tells_what_was_found(own_cache: Path) -> None:
     assert f"cache     {own_cache}" in printed
     for finding in ("processor ", "packages  numpy ", "linker    built in", "C  ", "CUDA "):
         assert f"\n{finding}" in printed
+    assert printed.count("cuda-python") == 1
 
 
 def test_doctor_tells_why_nothing_can_be_kept(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

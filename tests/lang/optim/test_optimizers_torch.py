@@ -170,3 +170,18 @@ def test_errors_are_those_of_pytorch(text: str) -> None:
         caught.append(info.value)
     assert str(caught[0]) == str(caught[1])
     assert isinstance(caught[0], ValueError) == isinstance(caught[1], ValueError)
+
+
+@pytest.mark.parametrize("text", ["SGD(lr=0.1)", "Adam(lr=0.1)", "RMSprop(lr=0.1)"])
+def test_a_parameter_that_is_there_twice_is_changed_twice_and_warned_of(text: str) -> None:
+    found: list[list[float]] = []
+    for library in (tn, torch):
+        param = library.nn.Parameter(library.ones(2))
+        with pytest.warns(UserWarning, match="optimizer contains a parameter group with duplicate parameters"):
+            optimiser = made(library, text, [param, param])
+        for _ in range(2):
+            optimiser.zero_grad()
+            (param * param).sum().backward()
+            optimiser.step()
+        found.append(param.tolist())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
