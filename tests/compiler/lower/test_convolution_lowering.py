@@ -314,6 +314,7 @@ FEWER_PRODUCTS = {
     "even": ((1, 40, 8, 8), (24, 40, 3, 3), {"padding": ((1, 1), (1, 1))}),
     "odd, few tiles": ((5, 24, 7, 5), (25, 24, 3, 3), {}),
     "few channels": ((3, 8, 13, 22), (9, 8, 3, 3), {"padding": ((1, 1), (1, 1))}),
+    "rows cut between blocks": ((1, 16, 52, 26), (8, 16, 3, 3), {"padding": ((1, 1), (1, 1))}),
     "padding on one side": ((1, 26, 9, 35), (31, 26, 3, 3), {"padding": ((2, 0), (0, 1))}),
     "many channels": ((1, 270, 8, 7), (24, 270, 3, 3), {"padding": ((1, 1), (1, 1))}),
     "groups, mirrored": (
@@ -338,6 +339,16 @@ def test_minimal_filtering(load_program, name, dtype, epilogue):
 def test_minimal_filtering_is_for_images_and_channels_enough(x, features, fewer):
     arrays = whole_numbers(x, (features, x[1], 3, 3))
     assert ("by_tap" in scratches_of(lowered(convolution(numbers(2), padding=((1, 1), (1, 1))), arrays, V3))) == fewer
+
+
+@pytest.mark.parametrize("size", [(14, 14), (13, 13), (52, 25)])
+def test_outputs_of_minimal_filtering_are_written_in_one_place(size):
+    """What is fused into the result is there once, in a loop along rows of outputs: it may be long."""
+    arrays = whole_numbers((1, 16, *size), (16, 16, 3, 3))
+    lowering = lowered(convolution(numbers(2), padding=((1, 1), (1, 1))), arrays, V3)
+    shape = (1, 16, *size)
+    written = [s for s in walk_statements(lowering.statements) if isinstance(s, Store) and s.buffer.shape == shape]
+    assert len(written) == 1
 
 
 def multiplications(statements, times=1):

@@ -20,6 +20,7 @@ products lose little (an error of about twice the plain sum's), which larger til
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -118,7 +119,7 @@ class _Winograd:
             "rhs_panels", self.dtype, (self.products * self.depth_blocks * self.block_panels, self.kc, self.nr)
         )
         self.sums = ctx.scratch("sums", self.dtype, (self.products * self.rows, self.block))
-        self.outputs = ctx.scratch("outputs", self.dtype, (_OUTPUTS ** len(axes), self.block))
+        self.outputs = ctx.scratch("outputs", self.dtype, (_OUTPUTS ** (len(axes) - 1), _OUTPUTS * self.block))
 
     def statements(self) -> list[Statement]:
         private = [self.input.memory, self.tile, self.rhs, self.sums, self.outputs]
@@ -148,21 +149,21 @@ class _Winograd:
     def _transform_input(self, tiles: Span) -> list[Statement]:
         channel = self.ctx.axis("channel", self.channels)
         origin = scalar.mul(channel, scalar.index(self.layout.plane))
+        t, turn = delinearise(channel, [self.depth_blocks, self.kc])
 
         def panel(number: Expr, count: int) -> list[Statement]:
             first = scalar.add(tiles.first, scalar.mul(number, scalar.index(self.nr)))
             copied = self.input.pack(self.taps, self.taps.block(_ZERO), origin, first, count, self.tile, _ZERO)
             lane = self.ctx.axis("lane", self.nr)
             inputs = [Load(self.tile, (_ZERO, scalar.index(place), lane)) for place in range(self.products)]
-            t, turn = delinearise(channel, [self.depth_blocks, self.kc])
             stored = [
                 Store(self.rhs, (self._panel(product, self.block_panels, t, number), turn, lane), value)
                 for product, value in enumerate(_along_axes(_INPUT, inputs, len(self.axes)))
             ]
-            return [*copied, For(lane, scalar.index(self.nr), tuple(stored), mode=Mode.VECTOR)]
+            transformed = For(lane, scalar.index(self.nr), tuple(stored), mode=Mode.VECTOR)
+            return [turns(channel, scalar.index(self.channels), [*copied, transformed], [self.tile])]
 
-        panels = for_each_panel(self.ctx, "panel", tiles, panel, [self.tile])
-        return [turns(channel, scalar.index(self.channels), panels, [self.tile])]
+        return for_each_panel(self.ctx, "panel", _in_full_panels(tiles), panel, [self.tile])
 
     def _panel(self, product: Expr | int, panels: int, t: Expr, number: Expr) -> Expr:
         """The place of a panel among those of all products and depth blocks, `panels` of each."""
@@ -199,8 +200,7 @@ class _Winograd:
 
             return for_each_panel(self.ctx, "row_panel", rows, row_panel)
 
-        full = replace(tiles, tail=0, full=_panels_of(tiles))
-        statements = tuple(for_each_panel(self.ctx, "tile_column", full, column_panel))
+        statements = tuple(for_each_panel(self.ctx, "tile_column", _in_full_panels(tiles), column_panel))
         if is_cut:
             statements = (For(t, scalar.index(self.depth_blocks), statements),)
         return [For(product, scalar.index(self.products), statements)]
@@ -210,11 +210,13 @@ class _Winograd:
         sums = [
             Load(self.sums, (scalar.add(row, scalar.index(product * self.rows)), j)) for product in range(self.products)
         ]
+        places = [divmod(number, _OUTPUTS) for number in range(_OUTPUTS ** len(self.axes))]
+        along = scalar.mul(j, scalar.index(_OUTPUTS))
         stored = [
-            Store(self.outputs, (scalar.index(number), j), value)
-            for number, value in enumerate(_along_axes(_RESULT, sums, len(self.axes)))
+            Store(self.outputs, (scalar.index(line), scalar.add(along, scalar.index(offset))), value)
+            for (line, offset), value in zip(places, _along_axes(_RESULT, sums, len(self.axes)), strict=True)
         ]
-        width = scalar.mul(_panels_of(tiles), scalar.index(self.nr))
+        width = scalar.mul(_in_full_panels(tiles).full, scalar.index(self.nr))
         transformed = For(j, width, tuple(stored), mode=Mode.VECTOR)
         feature = self.windows.feature(group, row)
         return [For(row, scalar.index(self.rows), (transformed, *self._write_rows(images, feature, tiles)))]
@@ -222,61 +224,45 @@ class _Winograd:
     def _write_rows(self, images: Expr, feature: Expr, tiles: Span) -> list[Statement]:
         """Hand the outputs of a block of tiles to the consumers, one row of tiles, or part of one, after the other."""
         across = self.layout.outputs[-1]
-        end = scalar.add(tiles.first, tiles.lines)
         first_row = scalar.div(tiles.first, scalar.index(across))
+        end = scalar.add(tiles.first, tiles.lines)
         rows = scalar.sub(scalar.div(scalar.add(end, scalar.index(across - 1)), scalar.index(across)), first_row)
         number = self.ctx.axis("tile_row")
         tile_row = scalar.add(first_row, number)
-        start = scalar.mul(tile_row, scalar.index(across))
-        begin = scalar.maximum(scalar.sub(tiles.first, start), _ZERO)
-        whole = self.axes[-1].outputs // _OUTPUTS
-        statements = self._write_tiles(
-            images,
-            feature,
-            tiles,
-            tile_row,
-            begin,
-            scalar.minimum(scalar.sub(end, start), scalar.index(whole)),
-            _OUTPUTS,
-        )
-        if whole < across:
-            last = scalar.minimum(scalar.sub(end, start), scalar.index(across))
-            statements += self._write_tiles(
-                images, feature, tiles, tile_row, scalar.maximum(begin, scalar.index(whole)), last, 1
-            )
-        return [For(number, rows, tuple(statements))]
+        held = scalar.sub(scalar.mul(tile_row, scalar.index(across)), tiles.first)
+        begin, end = _ZERO, scalar.index(across)
+        if self.tiles > self.block and self.block % across:  # rows are cut between blocks
+            begin = scalar.maximum(scalar.neg(held), begin)
+            end = scalar.minimum(scalar.sub(tiles.lines, held), end)
+        return [For(number, rows, tuple(self._write_row(images, feature, tile_row, held, begin, end)))]
 
-    def _write_tiles(
-        self, images: Expr, feature: Expr, tiles: Span, tile_row: Expr, begin: Expr, end: Expr, columns: int
+    def _write_row(
+        self, images: Expr, feature: Expr, tile_row: Expr, held: Expr, begin: Expr, end: Expr
     ) -> list[Statement]:
-        """Write the first `columns` columns of the outputs of tiles `begin` to before `end` of a row of tiles."""
-        along = self.ctx.axis("tile")
-        tile = scalar.add(begin, along)
+        """Write the outputs of tiles `begin` to before `end` of a row of tiles, the first of which is tile `held`."""
         number, *outer = delinearise(tile_row, self.layout.outputs[:-1])
         image = scalar.add(scalar.mul(images, scalar.index(self.images)), number)
-        held = scalar.sub(scalar.add(scalar.mul(tile_row, scalar.index(self.layout.outputs[-1])), tile), tiles.first)
-        statements: list[Statement] = []
-        for rows in itertools.product(range(_OUTPUTS), repeat=len(self.axes) - 1):
-            inside: Expr | None = None
-            places: list[Expr] = []
-            for axis, at, offset in zip(self.axes, outer, rows, strict=False):
-                place = scalar.add(scalar.mul(at, scalar.index(_OUTPUTS)), scalar.index(offset))
-                places.append(place)
-                if offset and axis.outputs % _OUTPUTS:
-                    condition = scalar.less(place, scalar.index(axis.outputs))
-                    inside = condition if inside is None else scalar.logical_and(inside, condition)
-            written: list[Statement] = []
-            for column in range(columns):
-                last = scalar.add(scalar.mul(tile, scalar.index(_OUTPUTS)), scalar.index(column))
-                kept = 0
-                for offset in (*rows, column):
-                    kept = kept * _OUTPUTS + offset
-                value = Load(self.outputs, (scalar.index(kept), held))
-                outputs = [axis.output(o) for axis, o in zip(self.axes, (*places, last), strict=True)]
-                written += self.windows.write(image, feature, outputs, value)
-            loop = For(along, scalar.maximum(scalar.sub(end, begin), _ZERO), tuple(written), mode=Mode.VECTOR)
-            statements.append(loop if inside is None else If(inside, (loop,)))
-        return statements
+        *outer_axes, last = self.axes
+        two = scalar.index(_OUTPUTS)
+        first, end = scalar.mul(begin, two), scalar.minimum(scalar.mul(end, two), scalar.index(last.outputs))
+        column = self.ctx.axis("column", last.outputs)
+
+        def line(offsets: tuple[Expr, ...]) -> list[Statement]:
+            places = [scalar.add(scalar.mul(at, two), offset) for at, offset in zip(outer, offsets, strict=True)]
+            place = scalar.add(first, column)
+            held_at = scalar.add(scalar.mul(held, two), place)
+            value = Load(self.outputs, (scalar.row_major(offsets, [_OUTPUTS] * len(offsets)), held_at))
+            outputs = [axis.output(at) for axis, at in zip(self.axes, (*places, place), strict=True)]
+            written = self.windows.write(image, feature, outputs, value)
+            loop = For(column, scalar.maximum(scalar.sub(end, first), _ZERO), tuple(written), mode=Mode.VECTOR)
+            conditions = [
+                scalar.less(at, scalar.index(axis.outputs))
+                for axis, at in zip(outer_axes, places, strict=True)
+                if axis.outputs % _OUTPUTS
+            ]
+            return [If(functools.reduce(scalar.logical_and, conditions), (loop,))] if conditions else [loop]
+
+        return list(nest(self.ctx, [_OUTPUTS] * len(outer_axes), line, "line"))
 
     def _transform_kernel(self) -> list[Statement]:
         """The transformed kernel as panels of all products; some channels of a panel are sorted by tap beforehand."""
@@ -342,12 +328,12 @@ def _images_together(batch: int, tiles: int) -> int:
     return batch if batch * tiles <= 1024 else 1
 
 
-def _panels_of(tiles: Span) -> Expr:
-    """All panels of a block, the ragged one counted: its lanes beyond the last tile hold what does no harm."""
+def _in_full_panels(tiles: Span) -> Span:
+    """A block with the ragged panel as a full one: its lanes beyond the last tile hold what does no harm."""
     if not tiles.tail:
-        return tiles.full
+        return tiles
     up = scalar.add(tiles.lines, scalar.index(tiles.width - 1))
-    return scalar.div(up, scalar.index(tiles.width))
+    return replace(tiles, tail=0, full=scalar.div(up, scalar.index(tiles.width)))
 
 
 def _along_axes(matrix: Sequence[Sequence[float]], values: Sequence[Expr], axes: int) -> list[Expr]:
