@@ -34,7 +34,7 @@ def transpose_tile(caller: ExpressionText, statement: TransposeTile) -> None:
     target = caller.address(statement.target, (statement.target_first,))
     sizes = f"{caller.typed(statement.rows)}, {caller.typed(statement.columns)}"
     name = f"transpose.{8 * tile.itemsize}.{tile.source_stride}.{tile.target_stride}"
-    symbol = caller.module.once(tile, name, lambda symbol: _define(caller.module, tile, symbol))
+    symbol = caller.module.once(tile, name, lambda symbol: _define(caller.module, tile, symbol), is_tile=True)
     caller.text.effect(f"call fastcc void {symbol}(ptr {source}, ptr {target}, {sizes})")
 
 
