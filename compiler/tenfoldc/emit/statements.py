@@ -13,10 +13,12 @@ from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.outlined import lanes_properties
 from tenfoldc.emit.parallel import Surroundings, write_parallel_loop
 from tenfoldc.emit.scalar_types import register_type
+from tenfoldc.emit.short_copies import short_copy, write_short_copy
 from tenfoldc.emit.stream_copy import end_streams, stream_copy
 from tenfoldc.emit.tapes import read_tape, write_tape
 from tenfoldc.emit.tile_strip import multiply_strip, request_matrix_unit
 from tenfoldc.emit.transpose_tile import transpose_tile
+from tenfoldc.emit.unrolling import stays_loop
 from tenfoldc.loops.ir import (
     Barrier,
     Buffer,
@@ -41,7 +43,6 @@ from tenfoldc.loops.ir import (
     While,
     WriteTape,
 )
-from tenfoldc.loops.traversal import walk_statements
 
 _CALLS = (MultiplyPanels, MultiplyStrip, TransposeTile, StreamCopy, WriteTape, ReadTape)
 """Statements that are calls of functions that do much: a loop of them gains nothing by being unrolled."""
@@ -53,12 +54,11 @@ _ALIGNED_SPILLS = ' "frame-pointer"="all"'
 """With a frame pointer LLVM can align the stack when it comes to spilling vectors, as a long body makes it do; they
 else cross cache lines, at half the speed of the whole loop, wherever the caller's stack happens to lie so."""
 
-_LONG_LOOP = 128
-"""Turns from which a loop stays one, whatever LLVM makes of it; copies of it then gain nothing."""
-
 
 class StatementText(ExpressionText):
     """Writes statements into one function; parallel loops only where their `surroundings` are given."""
+
+    has_vector_registers = True
 
     def __init__(
         self,
@@ -114,6 +114,8 @@ class StatementText(ExpressionText):
     def _for(self, loop: For) -> None:
         if loop.mode is Mode.PARALLEL and self.surroundings is not None:
             self._for_shared(loop, self.surroundings)
+        elif self.has_vector_registers and (copy := short_copy(loop)) is not None:
+            write_short_copy(self, copy)
         elif not isinstance(loop.extent, Constant):
             self._for_some(loop)
         elif loop.extent.value > 0:
@@ -258,15 +260,9 @@ class StatementText(ExpressionText):
             return self.module.loop_metadata([_NOT_UNROLLED, *_NO_VECTORS])
         if loop.mode is Mode.UNROLLED:
             return self.module.loop_metadata(['!"llvm.loop.unroll.full"'])
-        if any(map(_is_long, walk_statements(loop.body))):
+        if stays_loop(loop):
             return self.module.loop_metadata([_NOT_UNROLLED])
         if loop.mode is Mode.VECTOR and (count := interleave_count(loop)) is not None:
             self.text.attributes = _ALIGNED_SPILLS
             return self.module.loop_metadata([f'!"llvm.loop.interleave.count", i32 {count}'])
         return ""
-
-
-def _is_long(statement: Statement) -> bool:
-    if not isinstance(statement, For):
-        return isinstance(statement, While)
-    return not isinstance(statement.extent, Constant) or statement.extent.value >= _LONG_LOOP

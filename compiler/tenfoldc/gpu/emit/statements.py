@@ -44,6 +44,8 @@ WARP = 32
 class ThreadText(StatementText):
     """Writes what one thread of a launch of `threads` threads does; `thread` names its number, an i64."""
 
+    has_vector_registers = False
+
     def __init__(
         self, module: ModuleText, text: FunctionText, pointers: Mapping[Buffer, str], thread: str, threads: int
     ) -> None:
