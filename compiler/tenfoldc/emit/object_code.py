@@ -102,7 +102,8 @@ def compile_text(text: str, target: Target) -> CompiledText:
 def compile_units(units: Sequence[Unit], target: Target, store: ObjectStore | None = None) -> list[ObjectCode]:
     """The machine code of each of `units`: equal ones are compiled once, and those that `store` has not at all.
 
-    All processors of this process take part.  Errors are as of `compile_text`.
+    All processors of this process take part.  Errors are as of `compile_text`.  After one, or a Ctrl-C, only the units
+    that LLVM has begun are finished.
     """
     _machine(target, Effort.ALL)
     longest_first = sorted({unit.text: unit.effort for unit in units}.items(), key=lambda item: -len(item[0]))
@@ -115,7 +116,10 @@ def compile_units(units: Sequence[Unit], target: Target, store: ObjectStore | No
         return {text: _kept(text, target, machines[effort], effort, store) for text, effort in remaining}
 
     with ThreadPoolExecutor(workers) as threads:
-        codes = {text: code for made in threads.map(share, range(workers)) for text, code in made.items()}
+        try:
+            codes = {text: code for made in threads.map(share, range(workers)) for text, code in made.items()}
+        finally:
+            longest_first.clear()  # which ends the iteration
     return [ObjectCode(codes[unit.text], unit.names) for unit in units]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 
 import tenfold as tn
 from tenfold_rt.load import load
 from tenfoldc import pipeline
-from tenfoldc.emit import compile_units, divide
+from tenfoldc.emit import Unit, compile_units, divide, object_code
 from tenfoldc.emit.module_text import LIBRARY, Part
 from tenfoldc.emit.units import Effort
 from tenfoldc.target import host
@@ -139,3 +143,22 @@ def test_tiles_are_given_the_stride_of_what_they_write(monkeypatch):
     assert tiles
     for text in tiles:
         assert "i64 %target_stride" in text
+
+
+def test_an_interrupt_leaves_the_units_that_have_not_begun(monkeypatch):
+    begun: list[str] = []
+
+    def interrupted(text, *_):
+        begun.append(text)
+        if len(begun) == 1:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.01)
+        return b""
+
+    monkeypatch.setattr(object_code, "_kept", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background ignore
+    units = [Unit(f"unit {number}", {}, Effort.NONE) for number in range(300)]
+    with pytest.raises(KeyboardInterrupt):
+        compile_units(units, host())
+    signal.signal(signal.SIGINT, before)
+    assert 0 < len(begun) < len(units)
