@@ -62,10 +62,10 @@ def is_operand(value: object) -> bool:
 
 
 def holds_f64(data: object) -> bool:
-    """Whether a nested list has a NumPy double in it, whose precision is meant."""
+    """Whether a nested list has a NumPy double in it, real or complex, whose precision is meant."""
     if isinstance(data, (list, tuple)):
         return any(holds_f64(item) for item in cast("list[object]", data))
-    return isinstance(data, (np.ndarray, np.generic)) and cast("NDArray[Any]", data).dtype == np.float64
+    return isinstance(data, (np.ndarray, np.generic)) and cast("NDArray[Any]", data).dtype.char in "dD"
 
 
 def long_integer(objects: NDArray[Any]) -> int | None:

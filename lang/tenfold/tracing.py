@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, Ty
 import numpy as np
 from numpy.typing import NDArray
 
-from tenfold.default_dtype import default_float
+from tenfold.default_dtype import default_complex, default_float
 from tenfold.device import CPU, Device
 from tenfold.dlpack import array_over
 from tenfold.memory import Memory
@@ -454,7 +454,7 @@ def _scalar_constant(value: Scalar, dtype: DType | None) -> Var:
 
 
 def array_from(data: object, dtype: DType | None = None) -> Array:
-    """`data` as an array without a copy where it is one: nested lists of Python floats are f32, of ints i64.
+    """`data` as an array without a copy where it is one: nested lists of Python floats are f32 (c64), of ints i64.
 
     Numbers become `dtype` where it is given, rounded once; what is an array, or holds complex numbers, stays.
 
@@ -487,9 +487,11 @@ def array_from(data: object, dtype: DType | None = None) -> Array:
             return numbers_array(array, dtype)
         except DTypeError as error:
             raise DTypeError(error.what, where=here()) from None
-    python_floats = array.dtype == np.float64 and not hasattr(data, "__array__") and not holds_f64(data)
+    default = {"float64": default_float, "complex128": default_complex}.get(array.dtype.name)
+    if default is None or hasattr(data, "__array__") or holds_f64(data):
+        return array
     with np.errstate(over="ignore"):  # a float that is too large is an infinity
-        return array.astype(default_float().numpy) if python_floats else array
+        return array.astype(default().numpy)
 
 
 def _holds_traced(data: object) -> bool:

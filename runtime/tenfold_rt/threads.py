@@ -7,6 +7,7 @@ are loaded.  So setting it costs nothing, and a call reads it where it is about 
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -47,10 +48,11 @@ class OwnContext(Context):
 
 
 def checked(count: int) -> int:
-    """`count`, which must be from 1 to 256: else `SpecError`."""
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_THREADS:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise SpecError(f"the number of threads must be from 1 to {MOST_THREADS}, not {count!r}")
-    return count
+    """`count` as Python's integer, which must be from 1 to 256: else `SpecError`."""
+    number = 0 if isinstance(count, bool) or not hasattr(count, "__index__") else operator.index(count)
+    if not 1 <= number <= MOST_THREADS:
+        raise SpecError(f"the number of threads must be an integer from 1 to {MOST_THREADS}, not {count!r}")
+    return number
 
 
 def _default() -> int:

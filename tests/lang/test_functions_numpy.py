@@ -86,6 +86,7 @@ SHAPES: list[tuple[str, Callable[[Any, Any], Any], tuple[Any, ...]]] = [
     ("roll", lambda m, x: m.roll(x, 2), (Q,)),
     ("roll one", lambda m, x: m.roll(x, -5, 1), (X,)),
     ("roll two", lambda m, x: m.roll(x, (1, 2), (0, 1)), (X,)),
+    ("roll one axis twice", lambda m, x: m.roll(x, (1, 2), (0, 0)), (X,)),
     ("tile", lambda m, x: m.tile(x, (2, 1, 3)), (X,)),
     ("pad", lambda m, x: m.pad(x, [(1, 2), (0, 3)]), (X,)),
     ("pad by edges", lambda m, x: m.pad(x, [(2, 2), (1, 3)], "edge"), (X,)),

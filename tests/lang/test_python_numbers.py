@@ -223,3 +223,8 @@ def test_a_shape_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(error, match=re.escape(message)):
         make()
+
+
+def test_complex_numbers_are_as_wide_as_floats() -> None:
+    assert [tn.tensor([each, 1]).dtype for each in (0.5, 1j)] == [tn.float32, tn.complex64]
+    assert tn.tensor([np.complex128(1j)]).dtype == tn.complex128

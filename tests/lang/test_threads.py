@@ -321,3 +321,14 @@ def test_a_woken_thread_leaves_the_caller_its_processor_and_keeps_its_own_set(tm
     print(apart >= 8)  # the system may move it back at once
     """
     assert run(source, TENFOLD_NUM_THREADS="1", TENFOLD_CACHE_DIR=str(tmp_path)) == "True"
+
+
+@pytest.mark.parametrize("count", [0, 257, True, 1.0, "2", None])
+def test_what_is_no_number_of_threads_is_refused(count: Any) -> None:
+    with pytest.raises(tn.SpecError, match=f"the number of threads must be an integer from 1 to 256, not {count!r}"):
+        tn.set_num_threads(count)
+
+
+def test_numpys_integers_are_numbers_of_threads() -> None:
+    with tn.threads(np.int64(1)):  # pyright: ignore[reportArgumentType]
+        assert tn.get_num_threads() == 1

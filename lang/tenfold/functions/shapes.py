@@ -14,6 +14,7 @@ from tenfold.functions.axes import (
     broadcast_shape,
     either,
     expand_to,
+    integer_argument,
     normalize_axes,
     normalize_axis,
     require_axis,
@@ -293,19 +294,20 @@ def roll(input: TensorLike, shifts: int | Sequence[int], dims: Axes = None, *, a
     value, axes = lift(input), either("roll", dims, axis)
     if axes is None:
         flat = reshape_to(value, (math.prod(value.sizes),))
-        return wrap(reshape_to(_rolled(flat, 0, size_argument("roll", shifts)), value.sizes))
-    normalized = normalize_axes("roll", axes, value.rank)
-    amounts = tuple(shifts) if isinstance(shifts, Sequence) else (shifts,) * len(normalized)
-    if len(amounts) != len(normalized):
-        raise ArgumentError(f"roll: {len(amounts)} shifts for {len(normalized)} axes", where=here())
-    for axis_, amount in zip(normalized, amounts, strict=True):
-        value = _rolled(value, axis_, amount)
+        return wrap(reshape_to(_rolled(flat, 0, shifts), value.sizes))
+    along = tuple(axes) if isinstance(axes, Sequence) else (axes,)  # an axis may be there twice
+    amounts = tuple(shifts) if isinstance(shifts, Sequence) else (shifts,) * len(along)
+    if len(amounts) != len(along):
+        raise ArgumentError(f"roll: {len(amounts)} shifts for {len(along)} axes", where=here())
+    for each, amount in zip(along, amounts, strict=True):
+        place = normalize_axis("roll", each, max(value.rank, 1))
+        value = _rolled(value, place, amount) if value.rank else value
     return wrap(value)
 
 
-def _rolled(x: Var, axis: int, shift: int) -> Var:
+def _rolled(x: Var, axis: int, shift: object) -> Var:
     length = x.sizes[axis]
-    cut = -shift % length if length else 0
+    cut = -integer_argument("roll", "the shift", shift) % length if length else 0
     if cut == 0:
         return x
     return ops.concatenate([sliced(x, axis, cut, length), sliced(x, axis, 0, cut)], axis)
