@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tenfold_rt.errors import VerificationError
 from tenfoldc.emit.accesses import Terms, element_terms, split_constant, varying_index
+from tenfoldc.emit.extremum import extremum_terms, write_extremum
 from tenfoldc.emit.function_text import FunctionText
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.outlined import outlined_call
@@ -29,6 +30,8 @@ class ExpressionText:
         self.text = text
         self.pointers = pointers
         self.origins = origins
+        self.folding = False
+        """Whether what is written is carried through a loop, and is to look like a reduction to LLVM."""
         self.access = ""
         """What marks accesses to memory: that of the loop whose turns do not meet there, if they are inside one."""
 
@@ -56,7 +59,7 @@ class ExpressionText:
                 continue
             missing = [
                 operand
-                for operand in _computed_from(expression)
+                for operand in self._terms(expression) or _computed_from(expression)
                 if not isinstance(operand, Constant) and self.text.find(operand) is None
             ]
             if missing:
@@ -68,6 +71,8 @@ class ExpressionText:
     def _write(self, expression: Expr) -> str:
         """Write one expression whose operands are in scope."""
         match expression:
+            case Apply() if (terms := self._terms(expression)) is not None:
+                return write_extremum(self.text, expression.primitive, expression.dtype, self.values(terms))
             case Apply():
                 return write_primitive(self.text, self.module.target, expression, self.values(expression.operands))
             case Load():
@@ -78,6 +83,12 @@ class ExpressionText:
                 return literal(expression.value, expression.dtype)
             case Axis() | Local():
                 raise VerificationError(f"{expression.name} is used outside the loop or function that binds it")
+
+    def _terms(self, expression: Expr) -> tuple[Expr, ...] | None:
+        """The numbers of which an expression is the largest or the least, where these are written at once."""
+        if self.folding or not self.module.target.triple.startswith("x86_64"):
+            return None
+        return extremum_terms(expression, lambda nested: self.text.find(nested) is not None)
 
     def _call(self, call: Call) -> str:
         function = call.function

@@ -1,4 +1,4 @@
-"""How many turns of a vector loop run side by side: enough chains of results to keep the arithmetic units busy.
+"""How many turns of a vector loop make a vector, and how many vectors run side by side to keep the units busy.
 
 What one turn computes is a graph; its operations over those of its longest chain are the chains that it has by itself.
 LLVM counts registers and knows nothing of chains, so that its own choice for a long body is often one turn.
@@ -12,10 +12,36 @@ from tenfoldc.loops.traversal import operands_of
 _LONG_BODY = 12
 """Operations above which one turn of a vector loop fills the reorder buffer before its chain of results is done: two
 turns side by side then overlap, worth more than the constants and values that 16 registers cannot hold."""
+_MOSTLY = 0.8
+"""The share of operations from which a body is mostly of one type."""
 _FEW_CHAINS = 2
 """Chains below which two turns leave units idle, and four do not; with more, what four turns hold is spilled."""
 _SHORT_LOOP = 64
 """Turns below which a loop has too few vectors for four side by side."""
+
+
+def lane_count(loop: For, vector_bytes: int) -> int | None:
+    """How many turns of a long body are as many as fill a vector of what is mostly computed; None for LLVM's choice.
+
+    LLVM takes as many as fill one of the widest type that there is, were it that of a result alone.
+    """
+    sizes: dict[int, int] = {}
+    pending = [statement.value for statement in loop.body if isinstance(statement, Store)]
+    seen: set[Expr] = set()
+    while pending:
+        expression = pending.pop()
+        if expression in seen or isinstance(expression, Load | Call):
+            continue
+        seen.add(expression)
+        operands = operands_of(expression)
+        numbers = [e.dtype.itemsize for e in (expression, *operands) if not e.dtype.is_bool]
+        if numbers and not all(isinstance(operand, Constant) for operand in operands):
+            sizes[max(numbers)] = sizes.get(max(numbers), 0) + 1
+        pending.extend(operands)
+    total, usual = sum(sizes.values()), max(sizes, key=lambda size: sizes[size], default=0)
+    if loop.carries or total <= _LONG_BODY or usual == max(sizes) or sizes[usual] < _MOSTLY * total:
+        return None
+    return vector_bytes // usual
 
 
 def interleave_count(loop: For) -> int | None:

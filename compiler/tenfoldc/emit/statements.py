@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from tenfold_rt.errors import VerificationError
 from tenfoldc.emit.expressions import ExpressionText
 from tenfoldc.emit.function_text import FunctionText
-from tenfoldc.emit.interleaving import interleave_count
+from tenfoldc.emit.interleaving import interleave_count, lane_count
 from tenfoldc.emit.micro_kernel import multiply_panels
 from tenfoldc.emit.module_text import ModuleText
 from tenfoldc.emit.outlined import lanes_properties
@@ -149,7 +149,7 @@ class StatementText(ExpressionText):
         with text.scope():
             text.bind(loop.axis, axis)
             self.statements(loop.body)
-            nexts = self.values(carry.next for carry in loop.carries)
+            nexts = self._following(loop.carries)
             latch = text.block
             following = text.fresh(f"add nuw nsw i64 {axis}, 1")
             again = text.fresh(f"icmp ult i64 {following}, {extent}")
@@ -177,7 +177,7 @@ class StatementText(ExpressionText):
         with text.scope():
             text.bind(loop.axis, axis)
             self.statements(loop.body)
-            nexts = self.values(carry.next for carry in loop.carries)
+            nexts = self._following(loop.carries)
             latch = text.block
             following = text.fresh(f"add nuw nsw i64 {axis}, 1")
             text.effect(f"br label %{head}{self._loop_metadata(loop) or self._own_metadata()}")
@@ -199,7 +199,7 @@ class StatementText(ExpressionText):
             text.branch_if(self.value(loop.condition), body, done)
             text.start(body)
             self.statements(loop.body)
-            nexts = self.values(carry.next for carry in loop.carries)
+            nexts = self._following(loop.carries)
             latch = text.block
             text.effect(f"br label %{head}{self._own_metadata()}")
         self._fill_phis(loop.carries, carried, phis, inits, before, nexts, latch)
@@ -220,6 +220,13 @@ class StatementText(ExpressionText):
                     self.statements(body)
                 text.branch(done)
         text.start(done)
+
+    def _following(self, carries: Sequence[Carry]) -> list[str]:
+        """What a loop hands on to its next turn."""
+        self.folding = True
+        names = self.values(carry.next for carry in carries)
+        self.folding = False
+        return names
 
     def _reserve_phis(self, carries: Sequence[Carry]) -> tuple[list[str], list[int]]:
         """Names and reserved lines for the carried values."""
@@ -262,7 +269,13 @@ class StatementText(ExpressionText):
             return self.module.loop_metadata(['!"llvm.loop.unroll.full"'])
         if stays_loop(loop):
             return self.module.loop_metadata([_NOT_UNROLLED])
-        if loop.mode is Mode.VECTOR and (count := interleave_count(loop)) is not None:
+        return self._vector_metadata(loop) if loop.mode is Mode.VECTOR else ""
+
+    def _vector_metadata(self, loop: For) -> str:
+        properties: list[str] = []
+        if (lanes := lane_count(loop, self.module.target.vector_bytes)) is not None:
+            properties.append(f'!"llvm.loop.vectorize.width", i32 {lanes}')
+        if (count := interleave_count(loop)) is not None:
             self.text.attributes = _ALIGNED_SPILLS
-            return self.module.loop_metadata([f'!"llvm.loop.interleave.count", i32 {count}'])
-        return ""
+            properties.append(f'!"llvm.loop.interleave.count", i32 {count}')
+        return self.module.loop_metadata(properties) if properties else ""

@@ -3,8 +3,8 @@
 A register's 16-byte lanes each hold m elements.  Lane l of register q is loaded from row q + l * m of the source, so
 that what remains is to transpose m by m elements within each lane, all lanes at once: log2(m) rounds, each of which
 interleaves the low and the high halves of registers q and q + m/2.  That is one instruction a register and round for
-any size of element (unpack on x86, zip on Arm), and no instruction crosses lanes but the loads.  What does not fill
-such a block is moved element by element.
+any size of element (unpack on x86, zip on Arm), and no instruction crosses lanes but the loads.  Where a side of the
+tile is no multiple of a block's, the last block overlaps the one before; smaller tiles are moved element by element.
 """
 
 from __future__ import annotations
@@ -47,39 +47,35 @@ def _define(module: ModuleText, tile: _Tile, symbol: str) -> str:
     return f"""\
 define internal fastcc void {symbol}({parameters}) {attributes} {{
 entry:
-  %whole.rows = and i64 %rows, -{rows}
-  %whole.columns = and i64 %columns, -{columns}
-  %no.rows = icmp eq i64 %whole.rows, 0
-  %no.columns = icmp eq i64 %whole.columns, 0
-  %no.block = or i1 %no.rows, %no.columns
-  br i1 %no.block, label %rest, label %strip
+  %few.rows = icmp ult i64 %rows, {rows}
+  %few.columns = icmp ult i64 %columns, {columns}
+  %no.block = or i1 %few.rows, %few.columns
+  br i1 %no.block, label %column.test, label %blocks
+blocks:
+  %last.row = sub nuw nsw i64 %rows, {rows}
+  %last.column = sub nuw nsw i64 %columns, {columns}
+  br label %strip
 strip:
-  %j = phi i64 [ 0, %entry ], [ %j.next, %strip.done ]
+  %j = phi i64 [ 0, %blocks ], [ %j.next, %strip.done ]
   br label %block
 block:
   %i = phi i64 [ 0, %strip ], [ %i.next, %block ]
 {_block(tile, rows, columns)}
-  %i.next = add nuw nsw i64 %i, {rows}
-  %i.more = icmp ult i64 %i.next, %whole.rows
+  %i.above = add nuw nsw i64 %i, {rows}
+  %i.next = call i64 @llvm.umin.i64(i64 %i.above, i64 %last.row)
+  %i.more = icmp ult i64 %i, %last.row
   br i1 %i.more, label %block, label %strip.done
 strip.done:
-  %j.next = add nuw nsw i64 %j, {columns}
-  %j.more = icmp ult i64 %j.next, %whole.columns
-  br i1 %j.more, label %strip, label %rest
-rest:
-  %first.row = select i1 %no.block, i64 0, i64 %whole.rows
-  %first.column = select i1 %no.block, i64 0, i64 %whole.columns
-  br label %column.test
+  %j.above = add nuw nsw i64 %j, {columns}
+  %j.next = call i64 @llvm.umin.i64(i64 %j.above, i64 %last.column)
+  %j.more = icmp ult i64 %j, %last.column
+  br i1 %j.more, label %strip, label %done
 column.test:
-  %c = phi i64 [ 0, %rest ], [ %c.next, %column.done ]
+  %c = phi i64 [ 0, %entry ], [ %c.next, %column.done ]
   %c.more = icmp ult i64 %c, %columns
-  br i1 %c.more, label %column, label %done
-column:
-  %c.within = icmp ult i64 %c, %first.column
-  %r.first = select i1 %c.within, i64 %first.row, i64 0
-  br label %row.test
+  br i1 %c.more, label %row.test, label %done
 row.test:
-  %r = phi i64 [ %r.first, %column ], [ %r.next, %row ]
+  %r = phi i64 [ 0, %column.test ], [ %r.next, %row ]
   %r.more = icmp ult i64 %r, %rows
   br i1 %r.more, label %row, label %column.done
 row:

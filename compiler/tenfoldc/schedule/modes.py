@@ -9,6 +9,7 @@
 - small loops that threads could share are merged (`tenfoldc.schedule.merging`);
 - loops are cut where a choice by index changes (`tenfoldc.schedule.splitting`);
 - loops that threads share are chosen (`tenfoldc.schedule.parallel`);
+- short rows are computed many at a time (`tenfoldc.schedule.short_rows`);
 - costly operations on one number per row are done for many rows at a time (`tenfoldc.schedule.row_scalars`);
 - results too large for the cache are written past it (`tenfoldc.schedule.streaming`).
 
@@ -31,6 +32,7 @@ from tenfoldc.schedule.parallel import share_out, smallest_region
 from tenfoldc.schedule.prefetch import ask_for_next_rows
 from tenfoldc.schedule.ragged import whole_vectors
 from tenfoldc.schedule.row_scalars import RowScalars
+from tenfoldc.schedule.short_rows import ShortRows
 from tenfoldc.schedule.splitting import split_at_choices
 from tenfoldc.schedule.streaming import Streaming
 from tenfoldc.target import Target
@@ -40,6 +42,7 @@ from tenfoldc.tuning import UNTUNED, Decisions, Tuning
 def schedule(program: Program, target: Target, tuning: Tuning = UNTUNED) -> Program:
     """Mark innermost loops as vectors, short ones as unrolled, and those that threads share; see the module."""
     marking, row_scalars = _Marking(target, program), RowScalars(program, target)
+    short_rows = ShortRows(program)
     streaming = Streaming(program) if target.streams else None
     merging = Merging(program)
     kernels = [replace(kernel, body=merging.block(kernel.body)) for kernel in program.kernels]
@@ -49,7 +52,8 @@ def schedule(program: Program, target: Target, tuning: Tuning = UNTUNED) -> Prog
     def scheduled(kernel: Kernel) -> Kernel:
         decisions = Decisions(tuning)
         cut = replace(kernel, body=split_at_choices(kernel.body))
-        kernel = row_scalars.kernel(replace(cut, body=share_out(cut.body, decisions, smallest)))
+        kernel = short_rows.kernel(replace(cut, body=share_out(cut.body, decisions, smallest)))
+        kernel = row_scalars.kernel(kernel)
         if streaming is not None:
             kernel = streaming.kernel(kernel)
         body = ask_for_next_rows(marking.block(kernel.body))

@@ -22,6 +22,7 @@ from tenfoldc.loops.index_algebra import Affine, IndexAlgebra
 from tenfoldc.loops.ir import Apply, Axis, Buffer, Call, Carry, Constant, Expr, For, Load, Local, Mode, Primitive, Store
 from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.loops.traversal import all_expressions, expressions
+from tenfoldc.schedule.folds import IDEMPOTENT, fold_of, in_pairs
 
 _MOST_VECTORS = 8
 """Vectors up to which a row becomes straight code."""
@@ -35,8 +36,6 @@ _LONG = 4096
 _MOST_ABREAST = 4
 """Elements by which a loop may walk."""
 
-_IDEMPOTENT = frozenset({Primitive.MAX, Primitive.MIN, Primitive.AND, Primitive.OR})
-
 
 def whole_vectors(loop: For, lanes: int) -> tuple[For, ...] | None:
     """Loops of whole vectors of `lanes` elements that do what an innermost `loop` does; None where that cannot be."""
@@ -47,7 +46,7 @@ def whole_vectors(loop: For, lanes: int) -> tuple[For, ...] | None:
         return None
     if not lanes < extent < _LONG or not _is_regular(loop):
         return None
-    folds = [_fold_of(carry) for carry in loop.carries]
+    folds = [fold_of(carry) for carry in loop.carries]
     values = [fold[1] for fold in folds if fold is not None]
     if len(values) != len(folds) or _uses_carries(loop, values):
         return None
@@ -90,24 +89,16 @@ def _lanes(loop: For, lanes: int, starts: Sequence[int], values: Sequence[Expr],
         for term, value, carry in zip(terms, values, loop.carries, strict=True):
             element = replacer.expression(value)
             primitive = _primitive_of(carry)
-            if start == starts[-1] and repeated and primitive not in _IDEMPOTENT:
+            if start == starts[-1] and repeated and primitive not in IDEMPOTENT:
                 is_new = scalar.greater_equal(lane, scalar.index(repeated))
                 element = scalar.select(is_new, element, _neutral(primitive, element))
             term.append(element)
     carries: list[Carry] = []
     for carry, term in zip(loop.carries, terms, strict=True):
         assert isinstance(carry.next, Apply)
-        combined = _tree(carry.next, term)
+        combined = in_pairs(carry.next, term)
         carries.append(replace(carry, next=replace(carry.next, operands=(carry.value, combined))))
     return For(lane, scalar.index(lanes), tuple(body), tuple(carries), Mode.LANES)
-
-
-def _tree(like: Apply, terms: Sequence[Expr]) -> Expr:
-    """All `terms` combined as `like` combines two, in pairs of neighbours."""
-    while len(terms) > 1:
-        pairs = [replace(like, operands=(x, y)) for x, y in zip(terms[::2], terms[1::2], strict=False)]
-        terms = [*pairs, *terms[len(terms) - len(terms) % 2 :]]
-    return terms[0]
 
 
 def _primitive_of(carry: Carry) -> Primitive:
@@ -119,22 +110,6 @@ def _neutral(primitive: Primitive, like: Expr) -> Expr:
     if primitive is Primitive.MUL:
         return scalar.constant(1.0 if like.dtype.is_float else 1, like.dtype)
     return scalar.constant(-0.0 if like.dtype.is_float else 0, like.dtype)
-
-
-def _fold_of(carry: Carry) -> tuple[Primitive, Expr] | None:
-    """The operation by which a carry takes in an element, and the element; None for what may not be reordered."""
-    following = carry.next
-    if not isinstance(following, Apply) or len(following.operands) != 2 or following.dtype.is_bool:
-        return None
-    ordered = following.primitive in (Primitive.ADD, Primitive.MUL)
-    if ordered and following.dtype.is_float and not following.reassociate:
-        return None
-    if not ordered and following.primitive not in _IDEMPOTENT:
-        return None
-    left, right = following.operands
-    if carry.value is left and carry.value is not right:
-        return following.primitive, right
-    return (following.primitive, left) if carry.value is right and carry.value is not left else None
 
 
 def _uses_carries(loop: For, values: Sequence[Expr]) -> bool:

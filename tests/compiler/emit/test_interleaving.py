@@ -3,10 +3,10 @@
 import pytest
 
 from tenfold_rt import dtypes
-from tenfoldc.emit.interleaving import interleave_count
+from tenfoldc.emit.interleaving import interleave_count, lane_count
 from tenfoldc.loops import math
 from tenfoldc.loops.ir import Axis, Buffer, Carry, For, Load, Local, Mode, Store
-from tenfoldc.loops.scalar import add, constant, fma, index, mul
+from tenfoldc.loops.scalar import add, constant, convert, fma, index, mul
 
 i = Axis("i")
 source, target = Buffer("x", dtypes.f32, (4096,)), Buffer("y", dtypes.f32, (4096,))
@@ -58,3 +58,13 @@ def test_what_a_carry_computes_counts():
 
 def test_thousands_of_operations_are_counted_without_recursion():
     assert interleave_count(vector_loop(chain(5000))) == 4
+
+
+def test_a_wide_result_does_not_make_vectors_of_a_long_body_short():
+    def into(dtype, value):
+        return For(i, index(4096), (Store(Buffer("z", dtype, (4096,)), (i,), convert(value, dtype)),), mode=Mode.VECTOR)
+
+    assert lane_count(into(dtypes.f64, chain(20)), 32) == 8
+    assert lane_count(into(dtypes.f64, chain(3)), 32) is None
+    assert lane_count(into(dtypes.f32, chain(20)), 32) is None
+    assert lane_count(into(dtypes.f64, mul(*[convert(chain(8), dtypes.f64)] * 2)), 32) is None

@@ -76,7 +76,7 @@ def loops_with(program: Program, name: str) -> list[For]:
 @pytest.mark.parametrize(
     ("compute", "name"), [(log_sum_exp, "log."), (log_softmax, "log."), (norm, "SQRT"), (normalised, "SQRT")]
 )
-@pytest.mark.parametrize("columns", [5, 16, 37, 100])
+@pytest.mark.parametrize("columns", [21, 37, 100])
 def test_one_vector_has_the_numbers_of_many_rows(compute: Callable[..., Var], name: str, columns: int) -> None:
     program = scheduled([f32(4096, columns)], compute)
     (loop,) = loops_with(program, name)
