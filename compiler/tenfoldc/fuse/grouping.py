@@ -23,6 +23,7 @@ from tenfoldc.ir.groups import AxisMap, Group, GroupKind, Plan
 from tenfoldc.ir.op import Kind
 from tenfoldc.ops.creation import CONSTANT, ConstantAttributes, splat_value
 from tenfoldc.ops.movement import DYNAMIC_UPDATE_SLICE
+from tenfoldc.ops.window import ReduceWindowAttributes, running_axis
 
 _CHEAP = 7
 """Scalar operations up to which a value is rather computed again than written to memory and read back."""
@@ -32,7 +33,6 @@ _REPETITION = 1.25
 
 _PROLOGUE_WEIGHT = {Kind.CONTRACTION: 4, Kind.WINDOW: 3}
 _ANY_PROLOGUE_WEIGHT = 16
-"""Scalar operations up to which a producer is merged into an operation's reads: few where it reads repeatedly."""
 
 _UPDATE_SHARE = 4
 """How many times larger than its update a tensor is that is rather updated in place than computed anew."""
@@ -157,7 +157,7 @@ class _Fusion:
         for cluster in clusters:
             if value in cluster.prologue:
                 assert cluster.anchor is not None
-                if total > _PROLOGUE_WEIGHT.get(cluster.anchor.op.kind, _ANY_PROLOGUE_WEIGHT):
+                if total > _prologue_weight(cluster.anchor):
                     return False
             copies = len(cluster.accesses[value])
             if not cluster.has_room(own * copies):
@@ -273,8 +273,10 @@ class _Fusion:
             self.needed.add(operation.operands[0])
 
     def _epilogue_for(self, operation: Operation, clusters: Sequence[Cluster]) -> Cluster | None:
-        """A nest of elementwise operations that follows a contraction, made part of it."""
-        if operation.op.kind is not Kind.CONTRACTION:
+        """A nest of elementwise operations that follows a contraction or a cumulative reduction, made part of it."""
+        if operation.op.kind is not Kind.CONTRACTION and not _is_cumulative(operation):
+            return None
+        if len(operation.results) > 1:
             return None
         (value,) = operation.results
         for cluster in clusters:
@@ -333,6 +335,21 @@ class _Fusion:
         """Let `cluster` write `values` to memory for `readers`."""
         cluster.results |= dict.fromkeys(values)
         cluster.consumers |= {reader for reader in readers if reader is not cluster}
+
+
+def _is_cumulative(operation: Operation) -> bool:
+    """Whether an operation is a cumulative reduction, which takes each element once, and writes each result once."""
+    attributes = operation.attributes
+    return isinstance(attributes, ReduceWindowAttributes) and bool(
+        running_axis(attributes, operation.operands[0].type.shape)
+    )
+
+
+def _prologue_weight(anchor: Operation) -> int:
+    """Scalar operations up to which a producer is merged into the reads of `anchor`: few where it reads repeatedly."""
+    return (
+        _ANY_PROLOGUE_WEIGHT if _is_cumulative(anchor) else _PROLOGUE_WEIGHT.get(anchor.op.kind, _ANY_PROLOGUE_WEIGHT)
+    )
 
 
 def _renaming(first: Cluster, second: Cluster, value: Value) -> dict[int, int] | None:

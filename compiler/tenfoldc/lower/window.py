@@ -5,7 +5,7 @@ loop over the row inside, so that the innermost loop runs through memory in
 order.  Where windows hang over an edge, the range of a loop is clipped before it starts.  Four forms of
 `reduce_window`:
 
-    running    windows from one end of an axis: each result from its neighbour, as in a cumulative sum
+    running    windows from one end of an axis, as in a cumulative sum (`tenfoldc.lower.running_windows`)
     direct     few steps, none of which leaves the operand: one expression per result
     separable  a body that may be reordered: axis by axis (`tenfoldc.lower.separable_windows`)
     rows       all others: a row of accumulators, step by step
@@ -22,16 +22,17 @@ from typing import TypeAlias, cast
 from tenfold_rt import dtypes
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Load, Local, Statement, Store
+from tenfoldc.loops.ir import Buffer, Expr, If, Load, Statement, Store
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.disjoint_windows import lower_tiled_select_and_scatter, windows_tile
 from tenfoldc.lower.loop_nest import bind, loop, nest, write_result
+from tenfoldc.lower.running_windows import lower_running
 from tenfoldc.lower.separable_windows import lower_separable, windows_separate
+from tenfoldc.lower.window_rows import ROW, along_row, each_row
 from tenfoldc.lower.window_steps import always_inside, clipped, meets, nearest, visit_steps, window_steps
 from tenfoldc.lower.window_values import elements_at, initial_values, write_all, write_initial_values
 from tenfoldc.ops.window import (
     ReduceWindowAttributes,
-    RunningAxis,
     SelectAndScatterAttributes,
     WindowAxis,
     running_axis,
@@ -41,12 +42,6 @@ Index: TypeAlias = tuple[Expr, ...]
 
 DIRECT_STEPS = 32
 """Windows of at most so many steps become one expression."""
-
-ROW = 1024
-"""Windows in a row of accumulators, which then stays in the nearest cache."""
-
-LINES_ABREAST = 2
-"""Lines that run in one loop.  With more, lines a power of two apart would drive each other from the cache."""
 
 
 # Rows of windows
@@ -101,38 +96,6 @@ def _visit_row(
     return visit_steps(context, axes[:-1], outer, visit_line)
 
 
-def _each_row(
-    context: LoweringContext,
-    axes: Sequence[WindowAxis],
-    body: Callable[[Index, Expr, Expr], Sequence[Statement]],
-    private: Sequence[Buffer] | None = None,
-) -> Sequence[Statement]:
-    """`body(outer, start, length)` for rows of at most `ROW` windows along the last axis.
-
-    Where `private` is given, rows are independent of each other but for that scratch memory.
-    """
-    extents = [axis.windows for axis in axes[:-1]]
-    windows = axes[-1].windows
-    if windows <= ROW:
-        return nest(
-            context, extents, lambda outer: body(outer, scalar.index(0), scalar.index(windows)), private=private
-        )
-
-    def block(index: Index) -> Sequence[Statement]:
-        start = scalar.mul(index[-1], scalar.index(ROW))
-        rest = scalar.sub(scalar.index(windows), start)
-        return body(index[:-1], start, scalar.minimum(rest, scalar.index(ROW)))
-
-    return nest(context, [*extents, -(-windows // ROW)], block, private=private)
-
-
-def _along_row(
-    context: LoweringContext, length: Expr, body: Callable[[Expr], Sequence[Statement]]
-) -> Sequence[Statement]:
-    axis = context.axis("place")
-    return loop(axis, length, body(axis))
-
-
 # reduce_window
 
 
@@ -147,7 +110,7 @@ def lower_reduce_window(operation: Operation, context: LoweringContext) -> Seque
     if operand.size == 0:
         return write_initial_values(operation, context)
     if running is not None:
-        return _lower_running(operation, context, running)
+        return lower_running(operation, context, running)
     direct = math.prod(axis.window for axis in axes) <= DIRECT_STEPS and all(map(always_inside, axes))
     if windows_separate(operation, axes) and not (direct and _meets_once(axes)):
         return lower_separable(operation, context, axes)
@@ -205,108 +168,12 @@ def _lower_rows(operation: Operation, context: LoweringContext, axes: Sequence[W
             return write_all(context, (*outer, scalar.add(start, place)), [Load(row, (place,)) for row in rows])
 
         return [
-            *_along_row(context, length, begin),
+            *along_row(context, length, begin),
             *_visit_row(context, axes, outer, start, length, accumulate),
-            *_along_row(context, length, finish),
+            *along_row(context, length, finish),
         ]
 
-    return _each_row(context, axes, row, private=rows)
-
-
-# Running windows
-
-
-def _lower_running(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:
-    """Each result from its neighbour, in one pass over the operand."""
-    sizes = operation.operands[0].type.sizes
-    if math.prod(sizes[running.dimension + 1 :]) == 1:
-        return _run_along_line(operation, context, running)
-    return _run_across_rows(operation, context, running)
-
-
-def _next(
-    operation: Operation, context: LoweringContext, running: RunningAxis, carried: Sequence[Expr], index: Index
-) -> tuple[Expr, ...]:
-    """The accumulators after the element at `index`; in reverse it stands before those that came earlier."""
-    values = elements_at(operation, context, index)
-    return context.region(0, [*values, *carried] if running.reverse else [*carried, *values])
-
-
-def _along(running: RunningAxis, size: int, turn: Expr) -> Expr:
-    return scalar.sub(scalar.index(size - 1), turn) if running.reverse else turn
-
-
-def _run_along_line(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:
-    """Neighbouring lines run in one loop, as each sum on its way waits for the one before it."""
-    *outer, lines = operation.operands[0].type.sizes[: running.dimension] or (1,)
-    whole, rest = divmod(lines, LINES_ABREAST)
-
-    def abreast(index: Index) -> Sequence[Statement]:
-        first = scalar.mul(index[-1], scalar.index(LINES_ABREAST))
-        return _run_lines(operation, context, running, _neighbours(index[:-1], first, LINES_ABREAST))
-
-    def remaining(index: Index) -> Sequence[Statement]:
-        first = scalar.index(whole * LINES_ABREAST)
-        return _run_lines(operation, context, running, _neighbours(index, first, rest))
-
-    statements = nest(context, [*outer, whole], abreast, private=())
-    return [*statements, *nest(context, outer, remaining, private=())] if rest else statements
-
-
-def _neighbours(outer: Index, first: Expr, count: int) -> list[Index]:
-    return [(*outer, scalar.add(first, scalar.index(number))) for number in range(count)]
-
-
-def _run_lines(
-    operation: Operation, context: LoweringContext, running: RunningAxis, lines: Sequence[Index]
-) -> Sequence[Statement]:
-    """One loop along all of `lines`, each with carries of its own."""
-    sizes, dimension = operation.operands[0].type.sizes, running.dimension
-    turn = context.axis("turn", sizes[dimension])
-    after = (scalar.index(0),) * (len(sizes) - dimension - 1)
-    carries: list[Carry] = []
-    writes: list[Statement] = []
-    for line in lines:
-        index = (*line[:dimension], _along(running, sizes[dimension], turn), *after)
-        carried = [Local("running", result.type.dtype) for result in operation.results]
-        values = _next(operation, context, running, carried, index)
-        writes += write_all(context, index, values)
-        carries += [
-            Carry(local, init, value, Local("total", local.dtype))
-            for local, init, value in zip(carried, initial_values(operation, context), values, strict=True)
-        ]
-    return loop(turn, scalar.index(sizes[dimension]), writes, carries)
-
-
-def _run_across_rows(operation: Operation, context: LoweringContext, running: RunningAxis) -> Sequence[Statement]:
-    """A row of accumulators along the last axis runs along the other."""
-    sizes, dimension = operation.operands[0].type.sizes, running.dimension
-    size = sizes[dimension]
-    others = [WindowAxis(extent, 1) for axis, extent in enumerate(sizes) if axis != dimension]
-    width = min(sizes[-1], ROW)
-    rows = [context.scratch("row", result.type.dtype, (width,)) for result in operation.results]
-
-    def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
-        inits = initial_values(operation, context)
-        turn = context.axis("turn", size)
-
-        def begin(place: Expr) -> Sequence[Statement]:
-            return [Store(row, (place,), init) for row, init in zip(rows, inits, strict=True)]
-
-        def advance(place: Expr) -> Sequence[Statement]:
-            last = scalar.add(start, place)
-            index = (*outer[:dimension], _along(running, size, turn), *outer[dimension:], last)
-            carried = [Load(row, (place,)) for row in rows]
-            bound, values = bind(context, _next(operation, context, running, carried, index))
-            stores = [Store(row, (place,), value) for row, value in zip(rows, values, strict=True)]
-            return [*bound, *stores, *write_all(context, index, values)]
-
-        return [
-            *_along_row(context, length, begin),
-            *loop(turn, scalar.index(size), _along_row(context, length, advance)),
-        ]
-
-    return _each_row(context, others, row, private=rows)
+    return each_row(context, axes, row, private=rows)
 
 
 # select_and_scatter
@@ -353,7 +220,7 @@ class _Choosing:
             def row(outer: Index, start: Expr, length: Expr) -> Sequence[Statement]:
                 return self._row((*place, *outer), start, length)
 
-            return _each_row(self._context, axes[apart:], row)
+            return each_row(self._context, axes[apart:], row)
 
         outer = [axis.windows for axis in axes[:apart]]
         return nest(self._context, outer, plane, private=[self._best, self._chosen])
@@ -363,9 +230,9 @@ class _Choosing:
             return self._scatter(place, (*outer, scalar.add(start, place)) if self._sizes else ())
 
         return [
-            *_along_row(self._context, length, self._begin),
+            *along_row(self._context, length, self._begin),
             *_visit_row(self._context, self._axes, outer, start, length, self._choose),
-            *_along_row(self._context, length, scatter),
+            *along_row(self._context, length, scatter),
         ]
 
     def _begin(self, place: Expr) -> Sequence[Statement]:

@@ -15,8 +15,9 @@ from tenfold.functions.precision import rounded_once
 from tenfold.functions.shapes import concatenate, sliced
 from tenfold.functions.sorting import cumsum
 from tenfold.functions.statistics import nans
-from tenfold.promotion import promoted_floating
+from tenfold.promotion import convert, promoted_floating
 from tenfold.tracing import TensorLike, here, lift, wrap
+from tenfold.transforms.custom import custom_jvp
 from tenfold_rt import dtypes
 from tenfold_rt.errors import ArgumentError, ShapeError
 from tenfoldc import ops
@@ -29,18 +30,39 @@ if TYPE_CHECKING:
 __all__ = ["cummax", "cummin", "cumulative_trapezoid", "diff", "logcumsumexp", "trapezoid", "trapz"]
 
 
+_MOST_NUMBERED = 2**31 - 1
+"""Elements of an axis up to which an i32 can say where one is."""
+
+
 def _running_extreme(name: str, op: Callable[[Var, int], Var], x: Var, dim: int) -> tuple[Tensor, Tensor]:
     """The running extreme and the index of the last element that is it."""
     if x.rank == 0:
         normalize_axis(name, dim, 1)
         return wrap(x), wrap(filled((), 0, dtypes.i64))
     axis = normalize_axis(name, dim, x.rank)
-    sought = ops.convert(x, dtypes.u8) if x.dtype.is_bool else x
-    running = op(sought, axis)
-    attains = ops.or_(ops.compare(sought, running, Direction.EQ), nans(sought))
-    place = counted(x.sizes, axis, dtypes.i64)
-    indices = ops.cumulative_max(ops.select(attains, place, ops.zeros_like(place)), axis)
-    return wrap(ops.take_along_axis(x, indices, axis)), wrap(indices)
+    if x.dtype.is_bool:
+        running = op(convert(x, dtypes.u8), axis)
+        return wrap(convert(running, dtypes.bool_)), wrap(_last_attained(convert(x, dtypes.u8), running, axis))
+
+    def extreme(tensor: Tensor) -> Tensor:
+        return wrap(op(lift(tensor), axis))
+
+    def moved(primals: tuple[Tensor], tangents: tuple[Tensor]) -> tuple[Tensor, Tensor]:
+        values = extreme(*primals)
+        places = _last_attained(lift(primals[0]), lift(values), axis)
+        return values, wrap(ops.take_along_axis(lift(tangents[0]), places, axis))
+
+    differentiable = custom_jvp(extreme)
+    differentiable.defjvp(moved)
+    values = differentiable(wrap(x)) if x.dtype.is_float else extreme(wrap(x))
+    return values, wrap(_last_attained(x, lift(values), axis))
+
+
+def _last_attained(x: Var, running: Var, axis: int) -> Var:
+    """Where along `axis` the last element is that equals its running extreme, or is NaN as that is; i64."""
+    attains = ops.or_(ops.compare(x, running, Direction.EQ), nans(x))
+    place = counted(x.sizes, axis, dtypes.i32 if x.sizes[axis] <= _MOST_NUMBERED else dtypes.i64)
+    return convert(ops.cumulative_max(ops.select(attains, place, ops.zeros_like(place)), axis), dtypes.i64)
 
 
 @tensor_function

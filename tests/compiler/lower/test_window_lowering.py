@@ -12,9 +12,9 @@ from tenfold_rt import dtypes
 from tenfoldc import ops
 from tenfoldc.ir.builder import Builder, Var
 from tenfoldc.ir.types import TensorType
-from tenfoldc.loops.ir import Apply, Expr, For, Primitive, Store
+from tenfoldc.loops.ir import Apply, Expr, For, Mode, Primitive, Store
 from tenfoldc.loops.traversal import walk_statements
-from tenfoldc.lower import separable_windows, window
+from tenfoldc.lower import running_windows, separable_windows, window, window_rows
 from tenfoldc.lower.window import lower_reduce_window, lower_select_and_scatter
 from tenfoldc.ops import Direction, Reducer, ReduceWindowAttributes
 
@@ -51,7 +51,8 @@ def reduce_windows(body: ops.reducer.Body, attributes: ReduceWindowAttributes) -
 @pytest.fixture(params=[1024, 3])
 def row(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Rows that hold all windows, and rows of three."""
-    monkeypatch.setattr(window, "ROW", request.param)
+    for module in (window, window_rows, running_windows):
+        monkeypatch.setattr(module, "ROW", request.param)
     if request.param == 3:
         monkeypatch.setattr(separable_windows, "ROOM", 18)
         monkeypatch.setattr(separable_windows, "COLUMNS", 3)
@@ -192,18 +193,41 @@ def test_running_windows_keep_the_order_of_a_body_that_does_not_commute(dimensio
 
 def test_a_running_window_is_one_pass():
     builder = Builder()
-    ops.cumulative_sum(builder.parameter(TensorType(dtypes.f32, (64,))), 0)
+    ops.cumulative_sum(builder.parameter(TensorType(dtypes.f64, (64,))), 0)
     operation = builder.operations[-1]
     (loop,) = lower_reduce_window(operation, PlainContext(operation))
     assert isinstance(loop, For)
     assert all(isinstance(statement, Store) for statement in loop.body)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("size", [64, 75])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.bool_])
+def test_long_lines_are_windows_of_doubled_length(
+    size: int, dtype: type, reverse: bool, load_program: LoadProgram, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(running_windows, "CHUNK_BLOCKS", 3)
+    x = np.random.default_rng(66).integers(-9, 9, (2, size, 1)).astype(dtype)
+    if dtype is np.float32:
+        x[1, size // 2] = np.nan
+    for op in (ops.cumulative_sum, ops.cumulative_max):
+        assert_lowered(lambda x, op=op: op(x, 1, reverse), [x], lower_reduce_window, load_program)
+
+
+def test_lines_of_narrow_elements_have_no_carry_from_element_to_element():
+    builder = Builder()
+    ops.cumulative_sum(builder.parameter(TensorType(dtypes.f32, (100,))), 0)
+    operation = builder.operations[-1]
+    loops = [s for s in walk_statements(lower_reduce_window(operation, PlainContext(operation))) if isinstance(s, For)]
+    assert not any(loop.carries and loop.body for loop in loops)
+    assert any(loop.mode is Mode.LANES for loop in loops)
+
+
 @pytest.mark.parametrize(("lines", "carried"), [(4, [2]), (5, [2, 1]), (1, [1])])
 def test_lines_run_side_by_side(lines: int, carried: Sequence[int]):
     """So that the sums of one line do not wait for each other alone; a line that is left runs by itself."""
     builder = Builder()
-    ops.cumulative_sum(builder.parameter(TensorType(dtypes.f32, (lines, 64))), 1)
+    ops.cumulative_sum(builder.parameter(TensorType(dtypes.f64, (lines, 64))), 1)
     operation = builder.operations[-1]
     statements = lower_reduce_window(operation, PlainContext(operation))
     loops = [statement for statement in walk_statements(statements) if isinstance(statement, For)]
