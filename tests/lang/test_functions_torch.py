@@ -36,6 +36,10 @@ def both(name: str, *args: Any, **kwargs: Any) -> tuple[Callable[..., Any], Call
 
 CASES: dict[str, tuple[tuple[Callable[..., Any], Callable[..., Any]], tuple[Any, ...]]] = {
     "relu": (both("relu"), (n(3, 4),)),
+    "cat with nothing": (
+        (lambda x, y: tn.cat([x, y], 1), lambda x, y: torch.cat([x, y], 1)),
+        (n(0), n(3, 4)),
+    ),
     "leaky_relu": (both("leaky_relu", 0.2), (n(3, 4),)),
     "elu": (both("elu"), (n(3, 4),)),
     "gelu": (both("gelu"), (n(3, 4),)),

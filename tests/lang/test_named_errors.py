@@ -64,3 +64,14 @@ def test_taking_by_another_name() -> None:
 def test_more_axes_to_contract_than_there_are(count: int) -> None:
     with pytest.raises(IndexError, match=rf"^tensordot: {count} axes of f32\[2, 2\] and f32\[2\]"):
         tn.tensordot(tn.zeros(2, 2), tn.zeros(2), count)
+
+
+@pytest.mark.parametrize("power", [float("inf"), -float("inf")])
+def test_the_largest_size_of_nothing(power: float) -> None:
+    with pytest.raises(tn.RangeError, match=r"^norm: f32\[0\] has no element to choose"):
+        tn.norm(tn.zeros(0), power)
+
+
+def test_what_does_not_join() -> None:
+    with pytest.raises(tn.ShapeError, match=r"^cat: f32\[2, 2\] and f32\[0, 3\] differ in an axis other than 0"):
+        tn.cat([tn.zeros(2, 2), tn.zeros(0, 3)])

@@ -75,8 +75,11 @@ Item: TypeAlias = "Slice | NewAxis | int | TensorValue | Array"
 def resolved(index: Index, sizes: Sequence[int]) -> tuple[Item, ...]:
     """`index` with one item for every axis of `sizes`, in order, and for every new axis; all known ones checked."""
     given: list[Any] = []
+    of_masks: dict[int, int] = {}  # places in `given` that a mask gave, with its size along that axis
     for item in cast("tuple[Any, ...]", index if isinstance(index, tuple) else (index,)):
-        given.extend(_without_masks(item))
+        items_of, shape = _without_masks(item)
+        of_masks.update(enumerate(shape, len(given)))
+        given.extend(items_of)
     taken = sum(item is not None and item is not Ellipsis for item in given)
     ellipses = sum(item is Ellipsis for item in given)
     if taken > len(sizes) or ellipses > 1:
@@ -86,7 +89,7 @@ def resolved(index: Index, sizes: Sequence[int]) -> tuple[Item, ...]:
         given.append(Ellipsis)
     items: list[Item] = []
     axis = 0
-    for item in given:
+    for place, item in enumerate(given):
         if item is None:
             items.append(NewAxis())
         elif item is Ellipsis:
@@ -94,13 +97,19 @@ def resolved(index: Index, sizes: Sequence[int]) -> tuple[Item, ...]:
             items.extend(Slice(0, size, 1) for size in sizes[axis : axis + hidden])
             axis += hidden
         else:
+            if of_masks.get(place, sizes[axis]) != sizes[axis]:
+                what = f"a mask has size {of_masks[place]} for axis {axis} of size {sizes[axis]}"
+                raise RangeError(f"indexing: {what}", where=here())
             items.append(_resolved_item(item, axis, sizes[axis]))
             axis += 1
     return tuple(items)
 
 
-def _without_masks(item: Any) -> list[Any]:
-    """An index, or what stands for it: a list becomes an array, a mask the positions where it is true."""
+def _without_masks(item: Any) -> tuple[list[Any], tuple[int, ...]]:
+    """An index, or what stands for it: a list becomes an array, a mask the positions where it is true.
+
+    With it the shape of the mask, () where it is none.
+    """
     if isinstance(item, bool):
         raise ArgumentError(
             f"indexing: the index is {item}", where=here(), mend="give an integer, or a mask as an array"
@@ -110,14 +119,14 @@ def _without_masks(item: Any) -> list[Any]:
         item = item.astype(np.int64) if item.size == 0 else item
     dtype = item.tensor_type.dtype if isinstance(item, TensorValue) else getattr(item, "dtype", None)
     if dtype is not dtypes.bool_ and dtype != np.bool_:
-        return [item]
+        return [item], ()
     if isinstance(item, TensorValue):
         if item.memory is None:
             refuse_value("indexing with a boolean mask", item.tensor_type, "use tn.where(mask, x, other)")
         item = item.array
     if not item.ndim:
         raise ArgumentError("indexing: a mask of rank 0", where=here(), mend="use tn.where(mask, x, other)")
-    return list(np.nonzero(item))
+    return list(np.nonzero(item)), item.shape
 
 
 def _resolved_item(item: Any, axis: int, length: int) -> Item:
@@ -189,6 +198,8 @@ def read(x: Var, items: Sequence[Item]) -> Var:
         return reshape_to(ops.dynamic_slice(part, _starts(x, items), sizes), _shape_of(items))
     plan = _Gather.of(items, x.sizes)
     part = _basic(x, [item if isinstance(item, (Slice, NewAxis)) else None for item in items])
+    if part.type.size == 0 and 0 in plan.shape:  # of an axis without elements, too, none can be taken
+        return reshape_to(part, plan.shape)
     gathered = ops.gather(part, plan.indices, plan.gather_numbers(), plan.slice_sizes(part.sizes))
     return reshape_to(gathered, plan.shape)
 

@@ -409,8 +409,8 @@ def norm(
 ) -> Tensor:
     """The p-norm of the elements along axes, (sum |x|^p)^(1/p).
 
-    With p = inf it is the largest |x|, with -inf the smallest, with 0 how many are not 0.  Its gradient is 0 where it
-    is 0.  For a matrix it is the norm of its elements; p = "fro" is 2, Frobenius's.
+    With p = inf it is the largest |x|, with -inf the smallest (`RangeError` where there is none), with 0 how many are
+    not 0.  Its gradient is 0 where it is 0.  For a matrix it is the norm of its elements; p = "fro" is 2, Frobenius's.
     """
     value = _floating(None, lift(input))
     axes = normalize_axes("norm", either("norm", dim, axis), value.rank)
@@ -422,7 +422,7 @@ def norm(
 def _norm(size: Var, p: float, axes: tuple[int, ...]) -> Var:
     """The p-norm of elements that are not negative."""
     if math.isinf(p):
-        return ops.reduce_max(size, axes) if p > 0 else ops.reduce_min(size, axes)
+        return extreme("norm", ops.reduce_max if p > 0 else ops.reduce_min, size, axes, False)
     if p == 0:
         nonzero = ops.compare(size, ops.zeros_like(size), Direction.NE)
         return ops.reduce_sum(ops.convert(nonzero, size.dtype), axes)

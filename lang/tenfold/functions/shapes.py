@@ -200,27 +200,34 @@ def expand(input: TensorLike, *sizes: int | Sequence[int]) -> Tensor:
 
 @tensor_function
 def concatenate(tensors: Sequence[TensorLike], dim: int | None = None, *, axis: int | None = None) -> Tensor:
-    """The tensors one after another along an axis (0 by default); their other sizes must agree."""
-    values = promoted(*tensors)
-    if not values:
-        raise ArgumentError("concatenate: there is nothing to join", where=here())
-    place = require_axis("concatenate", either("concatenate", dim, axis), values[0].rank, default=0)
+    """The tensors one after another along an axis (0 by default); their other sizes must agree.
+
+    Vectors without elements go with tensors of any shape, as in PyTorch.
+    """
+    return _joined("concatenate", tensors, either("concatenate", dim, axis))
+
+
+@tensor_function
+def cat(tensors: Sequence[TensorLike], dim: int | None = None, *, axis: int | None = None) -> Tensor:
+    """`concatenate` by PyTorch's short name."""
+    return _joined("cat", tensors, either("cat", dim, axis))
+
+
+def _joined(name: str, tensors: Sequence[TensorLike], axis: Axes) -> Tensor:
+    given = promoted(*tensors)
+    if not given:
+        raise ArgumentError(f"{name}: there is nothing to join", where=here())
+    values = [value for value in given if value.sizes != (0,)] or given[:1]
+    place = require_axis(name, axis, values[0].rank, default=0)
     for value in values[1:]:
         agrees = value.rank == values[0].rank and all(
             i == place or a == b for i, (a, b) in enumerate(zip(values[0].sizes, value.sizes, strict=True))
         )
         if not agrees:
             raise ShapeError(
-                f"concatenate: {values[0].type} and {value.type} differ in an axis other than {place}",
-                where=here(),
+                f"{name}: {values[0].type} and {value.type} differ in an axis other than {place}", where=here()
             )
     return wrap(values[0] if len(values) == 1 else ops.concatenate(values, place))
-
-
-@tensor_function
-def cat(tensors: Sequence[TensorLike], dim: int | None = None, *, axis: int | None = None) -> Tensor:
-    """`concatenate` by PyTorch's short name."""
-    return concatenate(tensors, dim, axis=axis)
 
 
 @tensor_function
@@ -276,7 +283,9 @@ def chunk(input: TensorLike, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along an axis, the last maybe smaller."""
     value = lift(input)
     length = value.sizes[normalize_axis("chunk", dim, value.rank)]
-    return split(input, max(1, -(-length // size_argument("chunk", chunks))), dim)
+    if (count := integer_argument("chunk", "the number of chunks", chunks)) < 1:
+        raise ArgumentError(f"chunk: the number of chunks is {count}, not positive", where=here())
+    return split(input, max(1, -(-length // count)), dim)
 
 
 @tensor_function
