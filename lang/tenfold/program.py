@@ -480,6 +480,8 @@ def _as_array(value: object, dtype: DType | None) -> Array | None:
         return value.known_array("a call of compiled code", "call it inside the traced function")
     if is_scalar(value):
         number = cast("Scalar", value)
+        if dtype is not None and dtype.is_unsigned and number < 0:
+            raise DTypeError(f"{number} does not fit {dtype}")
         return number_array(number, dtype or default_dtype(number))
     if isinstance(value, (np.ndarray, np.generic)):
         array = np.asarray(cast("Array", value))

@@ -230,3 +230,15 @@ def test_a_shape_that_cannot_be_is_refused(
 def test_complex_numbers_are_as_wide_as_floats() -> None:
     assert [tn.tensor([each, 1]).dtype for each in (0.5, 1j)] == [tn.float32, tn.complex64]
     assert tn.tensor([np.complex128(1j)]).dtype == tn.complex128
+
+
+def test_a_negative_argument_is_none_of_an_unsigned_spec() -> None:
+    same = tn.compile(_of_spec)
+    assert same(255) == 255
+    for number in (-1, 256):
+        with pytest.raises(tn.SpecError, match=f"argument `x`: {number} does not fit u8"):
+            same(number)
+
+
+def _of_spec(x: tn.u8[()]) -> Any:
+    return x
