@@ -152,6 +152,7 @@ class _Winograd:
         t, turn = delinearise(channel, [self.depth_blocks, self.kc])
 
         def panel(number: Expr, count: int) -> list[Statement]:
+            """A panel of tiles; what the lanes beyond the last one hold does no harm."""
             first = scalar.add(tiles.first, scalar.mul(number, scalar.index(self.nr)))
             copied = self.input.pack(self.taps, self.taps.block(_ZERO), origin, first, count, self.tile, _ZERO)
             lane = self.ctx.axis("lane", self.nr)
@@ -163,7 +164,7 @@ class _Winograd:
             transformed = For(lane, scalar.index(self.nr), tuple(stored), mode=Mode.VECTOR)
             return [turns(channel, scalar.index(self.channels), [*copied, transformed], [self.tile])]
 
-        return for_each_panel(self.ctx, "panel", _in_full_panels(tiles), panel, [self.tile])
+        return for_each_panel(self.ctx, "panel", tiles.in_full_panels, panel, [self.tile])
 
     def _panel(self, product: Expr | int, panels: int, t: Expr, number: Expr) -> Expr:
         """The place of a panel among those of all products and depth blocks, `panels` of each."""
@@ -200,7 +201,7 @@ class _Winograd:
 
             return for_each_panel(self.ctx, "row_panel", rows, row_panel)
 
-        statements = tuple(for_each_panel(self.ctx, "tile_column", _in_full_panels(tiles), column_panel))
+        statements = tuple(for_each_panel(self.ctx, "tile_column", tiles.in_full_panels, column_panel))
         if is_cut:
             statements = (For(t, scalar.index(self.depth_blocks), statements),)
         return [For(product, scalar.index(self.products), statements)]
@@ -216,7 +217,7 @@ class _Winograd:
             Store(self.outputs, (scalar.index(line), scalar.add(along, scalar.index(offset))), value)
             for (line, offset), value in zip(places, _along_axes(_RESULT, sums, len(self.axes)), strict=True)
         ]
-        width = scalar.mul(_in_full_panels(tiles).full, scalar.index(self.nr))
+        width = scalar.mul(tiles.in_full_panels.full, scalar.index(self.nr))
         transformed = For(j, width, tuple(stored), mode=Mode.VECTOR)
         feature = self.windows.feature(group, row)
         return [For(row, scalar.index(self.rows), (transformed, *self._write_rows(images, feature, tiles)))]
@@ -326,14 +327,6 @@ def _images_together(batch: int, tiles: int) -> int:
         if batch % images == 0 and columns >= 0.9 * (-(-columns // 16) * 16):
             return images
     return batch if batch * tiles <= 1024 else 1
-
-
-def _in_full_panels(tiles: Span) -> Span:
-    """A block with the ragged panel as a full one: its lanes beyond the last tile hold what does no harm."""
-    if not tiles.tail:
-        return tiles
-    up = scalar.add(tiles.lines, scalar.index(tiles.width - 1))
-    return replace(tiles, tail=0, full=scalar.div(up, scalar.index(tiles.width)))
 
 
 def _along_axes(matrix: Sequence[Sequence[float]], values: Sequence[Expr], axes: int) -> list[Expr]:

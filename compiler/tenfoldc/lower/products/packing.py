@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
@@ -26,6 +27,14 @@ class Span:
     width: int
     tail: int
     has_tail: Expr | None
+
+    @property
+    def in_full_panels(self) -> Span:
+        """The same block with its ragged panel as a full one."""
+        if not self.tail:
+            return self
+        up = scalar.add(self.lines, scalar.index(self.width - 1))
+        return replace(self, full=scalar.div(up, scalar.index(self.width)), tail=0)
 
     def end_of_next(self, panel: Expr) -> Expr:
         """The last line of the panel after `panel`, which may lie beyond the last one."""
@@ -96,9 +105,13 @@ def pack(
     panels: Buffer,
     first: Expr,
 ) -> list[Statement]:
-    """Copy a block into `panels`, shape (panels, kc, width), from the `first` on; ragged lanes become 0."""
+    """Copy a block into `panels`, shape (panels, kc, width), from the `first` on; ragged lanes hold finite numbers.
+
+    That is 0, or what the last line holds: lines that lie apart are read one by one, each where it is.
+    """
     block = _Block(ctx, operand, batch, lines, depth, total_channels, panels, first)
-    return for_each_panel(ctx, "panel", lines, block.copy)
+    reads_lines = not operand.lines_adjoin and block.transposed(scalar.index(0), lines.width) is None
+    return for_each_panel(ctx, "panel", lines.in_full_panels if reads_lines else lines, block.copy)
 
 
 @frozen
@@ -116,9 +129,9 @@ class _Block:
 
     def copy(self, panel: Expr, count: int) -> list[Statement]:
         """One panel, of which `count` lanes are lines."""
-        transposed = self._transpose(panel) if count == self.lines.width else None
+        transposed = self.transposed(panel, count)
         if transposed is not None:
-            return [transposed]
+            return [transposed, *self._fill(panel, count)]
         positions = self.depth.positions
         has_one_position = isinstance(positions, Constant) and positions.value == 1
         position = scalar.index(0) if has_one_position else self.ctx.axis("position")
@@ -137,14 +150,17 @@ class _Block:
 
     def _element(self, panel: Expr, lane: Expr, position: Expr, channel: Expr) -> Statement:
         line = scalar.add(self.lines.first, scalar.add(scalar.mul(panel, scalar.index(self.lines.width)), lane))
+        if isinstance(lane, Constant) and lane.value >= self.lines.tail > 0:
+            last = scalar.sub(scalar.add(self.lines.first, self.lines.lines), scalar.index(1))
+            line = scalar.minimum(line, last)
         p = scalar.add(self.depth.first_position, position)
         c = scalar.add(self.depth.first_channel, channel)
         value = scalar.convert(self.operand.read(self.batch, line, p, c), self.panels.dtype)
         turn = scalar.add(scalar.mul(position, scalar.index(self.total_channels)), channel)
         return Store(self.panels, (scalar.add(self.first, panel), turn, lane), value)
 
-    def _transpose(self, panel: Expr) -> Statement | None:
-        """A whole panel of lines that lie side by side in memory."""
+    def transposed(self, panel: Expr, count: int) -> Statement | None:
+        """A panel of `count` lines that lie side by side in memory; None where they do not."""
         operand, depth, width = self.operand, self.depth, self.lines.width
         line = scalar.add(self.lines.first, scalar.mul(panel, scalar.index(width)))
         first = operand.read(self.batch, line, depth.first_position, depth.first_channel)
@@ -162,7 +178,7 @@ class _Block:
             source_first=offset,
             source_stride=operand.line_stride,
             rows=depth.channels,
-            columns=scalar.index(width),
+            columns=scalar.index(count),
         )
 
     def _fill(self, panel: Expr, count: int) -> list[Statement]:
