@@ -7,6 +7,7 @@ table, never through a procedure linkage table, because the object writer makes 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -108,10 +109,12 @@ def compile_units(units: Sequence[Unit], target: Target, store: ObjectStore | No
     _machine(target, Effort.ALL)
     longest_first = sorted({unit.text: unit.effort for unit in units}.items(), key=lambda item: -len(item[0]))
     remaining = iter(longest_first)
-    workers = min(len(longest_first), len(os.sched_getaffinity(0)))
+    processors = sorted(os.sched_getaffinity(0))
+    workers = min(len(longest_first), len(processors))
 
-    def share(_: int) -> dict[str, bytes]:
+    def share(worker: int) -> dict[str, bytes]:
         """What one thread makes of those that remain."""
+        _move_to(processors[worker], processors)
         machines = {effort: _machine(target, effort) for effort in Effort}
         return {text: _kept(text, target, machines[effort], effort, store) for text, effort in remaining}
 
@@ -121,6 +124,16 @@ def compile_units(units: Sequence[Unit], target: Target, store: ObjectStore | No
         finally:
             longest_first.clear()  # which ends the iteration
     return [ObjectCode(codes[unit.text], unit.names) for unit in units]
+
+
+def _move_to(processor: int, allowed: Sequence[int]) -> None:
+    """Have this thread run on `processor` now, and later on any that is `allowed`.
+
+    Threads begin where the one that starts them runs, and the kernel can leave them there together for a second.
+    """
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, {processor})
+        os.sched_setaffinity(0, allowed)
 
 
 def _kept(text: str, target: Target, machine: llvm.TargetMachine, effort: Effort, store: ObjectStore | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -52,6 +53,19 @@ def test_equal_kernels_are_compiled_once():
     build(lambda x, y: x @ y, 2, one)
     build(two_products, 3, two)
     assert two.made <= one.made + 1  # the library's own unit and nothing else may differ
+
+
+def test_threads_that_compile_may_run_on_every_processor():
+    """Each begins on a processor of its own, and is then free, as is the thread that waits for them."""
+    allowed, seen = os.sched_getaffinity(0), []
+
+    class Noting(Kept):
+        def write(self, key: str, data: bytes) -> None:
+            seen.append(os.sched_getaffinity(0))
+
+    build(two_products, 3, Noting())
+    assert len(seen) > 1
+    assert all(processors == allowed for processors in [*seen, os.sched_getaffinity(0)])
 
 
 def unrolled(steps):
