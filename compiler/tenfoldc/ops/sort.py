@@ -283,18 +283,29 @@ def bottom_k(x: Var, k: int) -> tuple[Var, Var]:
 
     Of equal elements the one of lower index comes first.  Raises what `top_k` does.
     """
-    indices = top_k(_descending_keys(x), k)[1]
+    indices = top_k(ops.not_(ascending_keys(x)), k)[1]
     return take_along_axis(x, indices, x.rank - 1), indices
 
 
-def _descending_keys(x: Var) -> Var:
-    """Numbers that are the greater, the less the elements of `x` are; a NaN's are the least, those of equals equal."""
+def ascending_keys(x: Var) -> Var:
+    """Integers in the order of the elements of `x`, a NaN's the greatest, those of equals equal."""
     if not x.dtype.is_float:
-        return ops.not_(x)
+        return ops.convert(x, dtypes.u8) if x.dtype.is_bool else x
     x = ops.convert(x, dtypes.f32) if x.dtype.is_half else x
-    # The bits of numbers of one sign are in order; those of the other only need the rest of their bits turned.
     x = ops.select(ops.compare(x, zeros_like(x), Direction.EQ), zeros_like(x), x)
     x = ops.select(ops.compare(x, x, Direction.NE), full_like(x, float("nan")), x)
-    bits = ops.bitcast_convert(x, dtypes.i32 if x.dtype.itemsize == 4 else dtypes.i64)
-    turned = ops.xor(bits, full_like(bits, 2 ** (8 * x.dtype.itemsize - 1) - 1))
-    return ops.not_(ops.select(ops.compare(bits, zeros_like(bits), Direction.LT), turned, bits))
+    return _turned(ops.bitcast_convert(x, dtypes.i32 if x.dtype.itemsize == 4 else dtypes.i64))
+
+
+def from_ascending_keys(keys: Var, dtype: DType) -> Var:
+    """The elements of `dtype` whose `ascending_keys` these are."""
+    if not dtype.is_float:
+        return ops.convert(keys, dtype) if dtype.is_bool else keys
+    found = ops.bitcast_convert(_turned(keys), dtypes.f32 if keys.dtype.itemsize == 4 else dtypes.f64)
+    return ops.convert(found, dtype) if dtype.is_half else found
+
+
+def _turned(bits: Var) -> Var:
+    """The bits of numbers that are not negative are in order; of the others all but the sign's are turned."""
+    turned = ops.xor(bits, full_like(bits, 2 ** (8 * bits.dtype.itemsize - 1) - 1))
+    return ops.select(ops.compare(bits, zeros_like(bits), Direction.LT), turned, bits)

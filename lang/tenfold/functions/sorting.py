@@ -9,6 +9,7 @@ from tenfold.eager import tensor_function
 from tenfold.functions import return_types
 from tenfold.functions.axes import integer_argument, normalize_axis, require_axis, reshape_to
 from tenfold.functions.creation import filled
+from tenfold.functions.selection import SHORT, at_rank
 from tenfold.functions.shapes import sliced
 from tenfold.promotion import accumulator_dtype, convert
 from tenfold.specs import DTypeLike, element_type
@@ -30,6 +31,9 @@ __all__ = [
     "sort",
     "topk",
 ]
+
+_FEW = 8
+"""Elements up to which the first few in order cost less than a selection."""
 
 _MOST_INDEXED = 2**31 - 1
 """Elements of an axis up to which an i32, as `ops.top_k` gives them, can say where one is."""
@@ -123,7 +127,11 @@ def kthvalue(input: TensorLike, k: int, dim: int = -1, keepdim: bool = False) ->
     axis = normalize_axis("kthvalue", dim, whole.rank)
     if not 1 <= k <= whole.sizes[axis]:
         raise ArgumentError(f"kthvalue: number {k} of an axis of size {whole.sizes[axis]}", where=here())
-    parts = (sliced(part, axis, k - 1, k) for part in _first(whole, k, axis, False))
+    if k <= _FEW or whole.sizes[axis] <= SHORT:
+        parts = (sliced(part, axis, k - 1, k) for part in _first(whole, k, axis, False))
+    else:
+        rank = filled([1 if i == axis else n for i, n in enumerate(whole.sizes)], k - 1, dtypes.i64)
+        parts = at_rank(whole, rank, axis)
     if value.rank == 0 or not keepdim:
         parts = (reshape_to(part, [n for i, n in enumerate(whole.sizes) if i != axis]) for part in parts)
     return return_types.kthvalue(*map(wrap, parts))

@@ -19,6 +19,7 @@ from tenfold.functions.axes import (
 from tenfold.functions.binary import is_nan
 from tenfold.functions.creation import counted, filled
 from tenfold.functions.precision import rounded_once
+from tenfold.functions.selection import at_rank
 from tenfold.functions.shapes import permuted, sliced
 from tenfold.promotion import accumulator_dtype, convert, promoted_floating
 from tenfold.specs import DTypeLike, element_type
@@ -69,7 +70,6 @@ def _middle(name: str, x: Var, axis: int, skip_nan: bool) -> tuple[Var, Var]:
     length = x.sizes[axis]
     if length == 0:
         raise RangeError(f"{name}: {x.type} has no element along axis {axis}", where=here())
-    values, indices = ops.sort_with_indices(x, axis, False, dtypes.i64)
     wrong = _count(nans(x), axis)
     one, two = ops.ones_like(wrong), ops.full_like(wrong, 2)
     valid = ops.subtract(ops.full_like(wrong, length), wrong)
@@ -78,7 +78,7 @@ def _middle(name: str, x: Var, axis: int, skip_nan: bool) -> tuple[Var, Var]:
         place = ops.maximum(place, ops.zeros_like(place))
     else:
         place = ops.select(ops.compare(wrong, ops.zeros_like(wrong), Direction.GT), valid, place)
-    return ops.take_along_axis(values, place, axis), ops.take_along_axis(indices, place, axis)
+    return at_rank(x, place, axis)
 
 
 def _whole_median(name: str, x: Var, skip_nan: bool) -> Tensor:
