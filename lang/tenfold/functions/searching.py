@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenfold.control.loops import fori_loop
 from tenfold.eager import tensor_function
 from tenfold.functions.axes import expand_to, reshape_to
 from tenfold.functions.creation import filled
@@ -23,29 +22,26 @@ __all__ = ["bucketize", "isin", "searchsorted"]
 
 
 def _insertion(rows: Var, values: Var, right: bool) -> Var:
-    """Where in the sorted last axis of `rows` each of `values` belongs, by bisection; i64."""
+    """Where in the sorted last axis of `rows` each of `values` belongs; i64.
+
+    A bisection whose ranges are as long for all values: it has no branches and no loop, so that several values are
+    sought at a time.
+    """
     length, last = rows.sizes[-1], rows.rank - 1
-    direction = Direction.GT if right else Direction.GE
-    sequence, sought = wrap(rows), wrap(values)
-
-    def halve(_: Tensor, bounds: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        low, high = lift(bounds[0]), lift(bounds[1])
-        two, one = ops.full_like(low, 2), ops.ones_like(low)
-        middle = ops.divide(ops.add(low, high), two)
-        within = ops.minimum(middle, ops.full_like(low, length - 1))
-        found = ops.take_along_axis(lift(sequence), within, last)
-        # Not "less": a NaN that is sought goes to the end.
-        beyond = ops.not_(ops.compare(found, lift(sought), direction))
-        unfinished = ops.compare(low, high, Direction.LT)
-        next_low = ops.select(ops.and_(unfinished, beyond), ops.add(middle, one), low)
-        next_high = ops.select(ops.and_(unfinished, ops.not_(beyond)), middle, high)
-        return wrap(next_low), wrap(next_high)
-
-    start = filled(values.sizes, 0, dtypes.i64)
+    place = filled(values.sizes, 0, dtypes.i32 if length < 2**31 else dtypes.i64)
     if length == 0 or values.type.size == 0:
-        return start
-    bounds = wrap(start), wrap(ops.full_like(start, length))
-    return lift(fori_loop(0, length.bit_length(), halve, bounds)[0])
+        return convert(place, dtypes.i64)
+    direction = Direction.GT if right else Direction.GE
+    while length:
+        # What is sought belongs among the `length` places from `place` on, or right after them.
+        step = (length + 1) // 2
+        probe = ops.add(place, ops.full_like(place, step - 1))
+        found = ops.take_along_axis(rows, probe, last)
+        # Not "less": a NaN that is sought goes to the end.
+        beyond = ops.not_(ops.compare(found, values, direction))
+        place = ops.select(beyond, ops.add(place, ops.full_like(place, step)), place)
+        length -= step
+    return convert(place, dtypes.i64)
 
 
 @tensor_function
