@@ -10,6 +10,7 @@
 - loops are cut where a choice by index changes (`tenfoldc.schedule.splitting`);
 - loops that threads share are chosen (`tenfoldc.schedule.parallel`);
 - short rows are computed many at a time (`tenfoldc.schedule.short_rows`);
+- the lanes of many rows' vectors are folded at a time (`tenfoldc.schedule.lane_folds`);
 - costly operations on one number per row are done for many rows at a time (`tenfoldc.schedule.row_scalars`);
 - results too large for the cache are written past it (`tenfoldc.schedule.streaming`).
 
@@ -27,6 +28,7 @@ from tenfoldc.loops.aliasing import DonatedMemory
 from tenfoldc.loops.ir import Constant, For, If, Kernel, Mode, Program, Statement, While
 from tenfoldc.loops.rewriting import with_inner
 from tenfoldc.loops.traversal import inner_statements, loaded, stored
+from tenfoldc.schedule.lane_folds import LaneFolds
 from tenfoldc.schedule.merging import Merging
 from tenfoldc.schedule.parallel import share_out, smallest_region
 from tenfoldc.schedule.prefetch import ask_for_next_rows
@@ -42,7 +44,7 @@ from tenfoldc.tuning import UNTUNED, Decisions, Tuning
 def schedule(program: Program, target: Target, tuning: Tuning = UNTUNED) -> Program:
     """Mark innermost loops as vectors, short ones as unrolled, and those that threads share; see the module."""
     marking, row_scalars = _Marking(target, program), RowScalars(program, target)
-    short_rows = ShortRows(program)
+    short_rows, lane_folds = ShortRows(program), LaneFolds(program, target)
     streaming = Streaming(program) if target.streams else None
     merging = Merging(program)
     kernels = [replace(kernel, body=merging.block(kernel.body)) for kernel in program.kernels]
@@ -53,7 +55,7 @@ def schedule(program: Program, target: Target, tuning: Tuning = UNTUNED) -> Prog
         decisions = Decisions(tuning)
         cut = replace(kernel, body=split_at_choices(kernel.body))
         kernel = short_rows.kernel(replace(cut, body=share_out(cut.body, decisions, smallest)))
-        kernel = row_scalars.kernel(kernel)
+        kernel = row_scalars.kernel(lane_folds.kernel(kernel))
         if streaming is not None:
             kernel = streaming.kernel(kernel)
         body = ask_for_next_rows(marking.block(kernel.body))

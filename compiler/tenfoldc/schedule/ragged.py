@@ -60,6 +60,34 @@ def whole_vectors(loop: For, lanes: int) -> tuple[For, ...] | None:
     return first, _lanes(last, lanes, [extent - lanes], values, extent)
 
 
+@frozen(eq=False)
+class LaneTerms:
+    """What a row is folded to in each of the lanes of a vector: a value for each of its carries, in terms of `lane`."""
+
+    lane: Axis
+    lanes: int
+    values: tuple[Expr, ...]
+
+
+def lane_terms(loop: For, lanes: int) -> LaneTerms | None:
+    """The elements that an innermost `loop` folds, in vectors of `lanes` that are folded with each other alone.
+
+    None where that cannot be, or where it would be much code, or no more than one vector.
+    """
+    if loop.body or not isinstance(loop.extent, Constant) or not _is_regular(loop):
+        return None
+    extent = int(loop.extent.value)
+    folds = [fold_of(carry) for carry in loop.carries]
+    values = [fold[1] for fold in folds if fold is not None and fold[0] in IDEMPOTENT]
+    if len(values) != len(folds) or _uses_carries(loop, values) or extent <= lanes:
+        return None
+    if -(-extent // lanes) * sum(1 for _ in all_expressions([loop])) > _MOST_OPERATIONS:
+        return None
+    folded = _lanes(loop, lanes, [*range(0, extent - lanes, lanes), extent - lanes], values)
+    nexts = [carry.next for carry in folded.carries]
+    return LaneTerms(folded.axis, lanes, tuple(each.operands[1] for each in nexts if isinstance(each, Apply)))
+
+
 def _is_unrolled_too_soon(loop: For) -> bool:
     """Whether LLVM would make of a short loop that folds a row straight code for each element, instead of vectors."""
     return bool(loop.carries) and not any(isinstance(expression, Call) for expression in all_expressions([loop]))

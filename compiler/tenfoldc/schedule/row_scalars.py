@@ -124,7 +124,7 @@ class _Rewriting:
         cut = max(_cuts(rows), key=self._gain, default=None)
         if cut is None or self._gain(cut) < _LEAST_GAIN * self._costs.of(rows.body) or not self._are_apart(cut):
             return None
-        return cut if cut.only_stores or _row_bytes(rows) * _LEAST_ROWS <= _NEAR_BYTES else None
+        return cut if cut.only_stores or near_rows(rows) >= _LEAST_ROWS else None
 
     def _gain(self, cut: _Cut) -> float:
         """Nanoseconds for each row by which a lane of a vector takes less than a number alone."""
@@ -140,8 +140,7 @@ class _Rewriting:
 
     def _in_two(self, rows: For, cut: _Cut) -> For:
         """`rows` as a loop over blocks of rows."""
-        near = _NEAR_BYTES // max(1, _row_bytes(rows)) // _LEAST_ROWS * _LEAST_ROWS
-        size = min(_MOST_ROWS, max(_LEAST_ROWS, near), turns_of(rows.extent))
+        size = min(_MOST_ROWS, max(_LEAST_ROWS, near_rows(rows)), turns_of(rows.extent))
         blocks = blocks_of(rows, size, "block")
 
         def loop(statements: Sequence[Statement], memory: Mapping[Expr, Buffer], more: Mapping[Expr, Buffer]) -> For:
@@ -224,6 +223,11 @@ def _inside(rows: For, results: Set[Expr]) -> set[Expr]:
         if isinstance(loop, For | While):
             found |= {local for carry in loop.carries for local in (carry.value, carry.result)}
     return found - results
+
+
+def near_rows(rows: For) -> int:
+    """How many rows stay in the nearest cache while they are passed over, a few at a time."""
+    return _NEAR_BYTES // max(1, _row_bytes(rows)) // _LEAST_ROWS * _LEAST_ROWS
 
 
 def _row_bytes(rows: For) -> int:

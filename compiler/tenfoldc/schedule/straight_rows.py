@@ -15,7 +15,6 @@ from tenfoldc.loops.ir import (
     Apply,
     Buffer,
     Call,
-    Carry,
     Constant,
     Expr,
     For,
@@ -23,7 +22,6 @@ from tenfoldc.loops.ir import (
     Load,
     Local,
     Mode,
-    Primitive,
     Store,
 )
 from tenfoldc.loops.rewriting import BufferReplacer
@@ -32,12 +30,10 @@ from tenfoldc.schedule.folds import fold_of, in_pairs
 
 _LONGEST = 20
 """Elements up to which a row is short: longer ones fill vectors by themselves, and are folded across lanes once."""
-_LONGEST_SUM = 12
-"""The same for rows of which sums are all there is: lanes are added up faster than other folds are done."""
+_LONGEST_FOLD = 12
+"""The same for rows of which there are folds of few operations alone: what is gained is only how lanes are folded."""
 _MOST_OPERATIONS = 1500
 """Operations up to which a row becomes straight code."""
-_SUM_OPERATIONS = 8
-"""Operations for an element, those of its place in memory included, up to which a sum is all there is."""
 _ABREAST = 4
 """Elements by which a loop may walk through memory: LLVM shuffles such vectors out of whole ones."""
 _REGISTER_LANE = 16
@@ -143,7 +139,7 @@ class StraightRow:
 def _is_short(rows: For, operations: int) -> bool:
     """Whether a turn of `rows` is stores and loops over few elements, and at most so many `operations` in all."""
     counts = _Operations()
-    total, lengths, are_sums = 0, [0], True
+    total, lengths, are_folds = 0, [0], True
     for statement in rows.body:
         if isinstance(statement, Store):
             total += counts.of(roots_of(statement))
@@ -155,13 +151,15 @@ def _is_short(rows: For, operations: int) -> bool:
         lengths.append(int(statement.extent.value))
         own = counts.of(e for s in (statement, *statement.body) for e in roots_of(s))
         total += lengths[-1] * own
-        are_sums &= own <= _SUM_OPERATIONS and all(map(_is_sum, statement.carries))
-    return 1 < max(lengths) <= (_LONGEST_SUM if are_sums else _LONGEST) and total <= operations
+        are_folds &= _is_plain_fold(statement)
+    return 1 < max(lengths) <= (_LONGEST_FOLD if are_folds else _LONGEST) and total <= operations
 
 
-def _is_sum(carry: Carry) -> bool:
-    fold = fold_of(carry)
-    return fold is not None and fold[0] is Primitive.ADD
+def _is_plain_fold(loop: For) -> bool:
+    """Whether `loop` does nothing but fold elements, in any order, without functions."""
+    if loop.body or any(fold_of(carry) is None for carry in loop.carries):
+        return False
+    return not any(isinstance(expression, Call) for expression in all_expressions((loop,)))
 
 
 class _Operations:
