@@ -1,7 +1,7 @@
 """Lowering of `sort`.
 
 A line along the sorted axis is copied into scratch memory, sorted there, and written out.  `sort` is a stable merge
-sort from the bottom up: runs of `RUN` by insertion, then merges from one half of the scratch memory into the other,
+sort from the bottom up: runs of `RUN` by counting, then merges from one half of the scratch memory into the other,
 those of a long line block by block.
 """
 
@@ -11,18 +11,29 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias, cast
 
 from tenfold_rt import dtypes
+from tenfold_rt.dtypes import DType
+from tenfold_rt.frozen import frozen
 from tenfoldc.ir.core import Operation
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Carry, Expr, Load, Local, Primitive, Statement, Store, While
+from tenfoldc.loops.ir import Apply, Buffer, Carry, Expr, For, Load, Local, Mode, Primitive, Statement, Store, While
 from tenfoldc.lower.context import LoweringContext
-from tenfoldc.lower.loop_nest import loop, nest
+from tenfoldc.lower.loop_nest import bind, loop, nest
 from tenfoldc.ops.sort import SortAttributes
 
 Before: TypeAlias = Callable[[Sequence[Expr], Sequence[Expr]], Expr]
 """Whether the elements at one place, one per operand, come before those at another."""
 
-RUN = 8
-"""Runs of this length are sorted by insertion."""
+RUN = 16
+"""Runs of this length are sorted by counting, before they are merged."""
+
+LONGEST_RUN = 32
+"""Lines up to this length are one run."""
+
+LANES = 8
+"""Elements that are compared at once at least: a line has room for as many times `RUN`, whatever its length."""
+
+AS_WIDE = {dtype.itemsize: dtype for dtype in (dtypes.i8, dtypes.i16, dtypes.i32, dtypes.i64)}
+"""Integers by the bytes that they take."""
 
 LONG = 1 << 14
 """Lines up to this length are sorted by one thread."""
@@ -50,6 +61,35 @@ def store_all(buffers: Sequence[Buffer], index: tuple[Expr, ...], values: Sequen
 # One line
 
 
+@frozen
+class LineMemory:
+    """Scratch memory of a line: two copies of the `elements` of each operand, and for a run of it `ranks` and `places`.
+
+    Copies have room for whole runs, beyond the line filled with its last element.
+    """
+
+    size: int
+    elements: tuple[Buffer, ...]
+    ranks: Buffer
+    places: Buffer
+
+    @staticmethod
+    def of(context: LoweringContext, size: int, element_types: Sequence[DType]) -> LineMemory:
+        """Memory for lines of `size` elements of these types."""
+        lanes = _lanes(_run(size))
+        elements = tuple(context.scratch("line", dtype, (2, -(-size // lanes) * lanes)) for dtype in element_types)
+        # As wide as the elements, so that vectors of all have the same lanes.
+        ranks, places = (
+            context.scratch(name, AS_WIDE[element_types[0].itemsize], (lanes,)) for name in ("ranks", "places")
+        )
+        return LineMemory(size, elements, ranks, places)
+
+    @property
+    def all(self) -> tuple[Buffer, ...]:
+        """All buffers, which are private to what sorts a line."""
+        return (*self.elements, self.ranks, self.places)
+
+
 def insert(
     buffers: Sequence[Buffer],
     half: tuple[Expr, ...],
@@ -72,18 +112,68 @@ def insert(
     return [shift, *store_all(buffers, (*half, place_found), key_found)]
 
 
-def _sort_runs(context: LoweringContext, buffers: Sequence[Buffer], size: int, before: Before) -> Sequence[Statement]:
-    """Sort each run of `RUN` elements of the first half."""
+def _sort_runs(context: LoweringContext, line: LineMemory, before: Before) -> Sequence[Statement]:
+    """Sort each run of the first half into the second: an element's place is how many others come before it.
+
+    That is counted in vectors and without branches, of which insertion would have one for each element that it moves.
+    """
+    length = _run(line.size)
+    whole, rest = divmod(line.size, length)
 
     def run(index: tuple[Expr, ...]) -> Sequence[Statement]:
-        first = scalar.mul(index[0], scalar.index(RUN))
-        length = scalar.minimum(scalar.sub(scalar.index(size), first), scalar.index(RUN))
-        turn = context.axis("turn")
-        place = scalar.add(first, turn)
-        half = (scalar.index(0),)
-        return loop(turn, length, insert(buffers, half, first, place, load_all(buffers, *half, place), before))
+        return _sort_run(context, line, scalar.mul(index[0], scalar.index(length)), length, before)
 
-    return nest(context, [-(-size // RUN)], run, private=())
+    runs = [*_number(context, line, length), *nest(context, [whole], run, "run", private=[line.ranks])]
+    if rest == 0:
+        return runs
+    last = _sort_run(context, line, scalar.index(whole * length), rest, before)
+    return [*runs, *_number(context, line, rest), *last]
+
+
+def _number(context: LoweringContext, line: LineMemory, length: int) -> Sequence[Statement]:
+    """The places of a run of `length`; what lies beyond has one less than any."""
+
+    def place(index: tuple[Expr, ...]) -> Sequence[Statement]:
+        number = scalar.select(scalar.less(index[0], scalar.index(length)), index[0], scalar.index(-1))
+        return [Store(line.places, index, scalar.convert(number, line.places.dtype))]
+
+    return nest(context, line.places.shape, place)
+
+
+def _sort_run(
+    context: LoweringContext, line: LineMemory, first: Expr, length: int, before: Before
+) -> Sequence[Statement]:
+    """Compare each element with all after it: one of the two comes before the other, of equals the first.
+
+    What lies beyond the run does not count, as it has no place after any.
+    """
+    ranks, places, lanes = line.ranks, line.places, line.ranks.shape[0]
+    begun, turn, other = context.axis("begun", lanes), context.axis("turn", length), context.axis("other", lanes)
+    zero, one, none = scalar.index(0), scalar.index(1), scalar.constant(0, ranks.dtype)
+    keys = load_all(line.elements, zero, scalar.add(first, turn))
+    bound, (place, *key) = bind(context, [Load(places, (turn,)), *keys])
+    is_after = scalar.greater(Load(places, (other,)), place)
+    compared = load_all(line.elements, zero, scalar.add(first, other))
+    precedes = scalar.convert(scalar.logical_and(is_after, before(compared, key)), ranks.dtype)
+    follows = scalar.sub(scalar.convert(is_after, ranks.dtype), precedes)
+    noted = Store(ranks, (other,), scalar.add(Load(ranks, (other,)), follows))
+    count, later = Local("count", ranks.dtype), Local("later", ranks.dtype)
+    counted = Carry(count, none, Apply(Primitive.ADD, (count, precedes), ranks.dtype), later)
+    rank = scalar.convert(scalar.add(Load(ranks, (turn,)), later), dtypes.i64)
+    cleared = For(begun, scalar.index(lanes), (Store(ranks, (begun,), none),), mode=Mode.LANES)
+    compares = For(other, scalar.index(lanes), (noted,), (counted,), Mode.LANES)
+    body = [*bound, compares, *store_all(line.elements, (one, scalar.add(first, rank)), key)]
+    return [cleared, *loop(turn, scalar.index(length), body)]
+
+
+def _lanes(length: int) -> int:
+    """How many elements those of a run are compared with at once."""
+    return LANES if length <= LANES else -(-length // RUN) * RUN
+
+
+def _run(size: int) -> int:
+    """The length of the runs that a line is first cut into."""
+    return size if size <= LONGEST_RUN else RUN
 
 
 def _merge_pair(
@@ -168,14 +258,16 @@ def _merge_runs(
 
     A long line is sorted in blocks that fit into a cache, each by one thread, before the blocks are merged.
     """
+    if _run(size) == size:
+        return (), scalar.index(1)
     block = _block(size)
-    half = _rounds(block) % 2
+    half = (1 + _rounds(block)) % 2
 
     def sort_block(index: tuple[Expr, ...]) -> Sequence[Statement]:
         first = scalar.mul(index[0], scalar.index(block))
         end = scalar.minimum(scalar.add(first, scalar.index(block)), scalar.index(size))
         width, width_carry = _carry("width", scalar.index(RUN))
-        source, source_carry = _carry("source", scalar.index(0))
+        source, source_carry = _carry("source", scalar.index(1))
         pair, stride = context.axis("pair"), scalar.mul(width, scalar.index(2))
         low = scalar.add(first, scalar.mul(pair, stride))
         pairs = scalar.div(scalar.add(scalar.sub(end, first), scalar.sub(stride, scalar.index(1))), stride)
@@ -183,7 +275,7 @@ def _merge_runs(
         carries = (width_carry(stride), source_carry(scalar.sub(scalar.index(1), source)))
         return (While(carries, scalar.less(width, scalar.index(block)), loop(pair, pairs, merge)),)
 
-    statements = list(nest(context, [-(-size // block)], sort_block, "block", private=()) if block > RUN else ())
+    statements = list(nest(context, [-(-size // block)], sort_block, "block", private=()))
     end = scalar.index(size)
     while block < size:
         width, source = scalar.index(block), scalar.index(half)
@@ -200,7 +292,7 @@ def _merge_runs(
 def _block(size: int) -> int:
     """How many elements of a line are sorted before anything else: all, or runs that have doubled in length."""
     if size <= LONG:
-        return max(size, RUN)
+        return size
     block = RUN
     while block < max(LONG // 2, size // MOST_BLOCKS):
         block *= 2
@@ -220,19 +312,24 @@ def _bounds(low: Expr, width: Expr, end: Expr) -> tuple[Expr, Expr, Expr]:
 
 def sort_line(
     context: LoweringContext,
-    buffers: Sequence[Buffer],
-    size: int,
+    line: LineMemory,
     read: Callable[[Expr], Sequence[Expr]],
     before: Before,
     write: Callable[[Expr, Sequence[Expr]], Sequence[Statement]],
     taken: int,
 ) -> Sequence[Statement]:
-    """Sort the line of `size` elements that `read` gives and `write` the first `taken`."""
-    zero = scalar.index(0)
-    filled = nest(context, [size], lambda index: store_all(buffers, (zero, *index), read(index[0])), private=())
-    merged, half = _merge_runs(context, buffers, size, before)
-    written = nest(context, [taken], lambda index: write(index[0], load_all(buffers, half, *index)), private=())
-    return [*filled, *_sort_runs(context, buffers, size, before), *merged, *written]
+    """Sort the line that `read` gives and `write` the first `taken` elements."""
+    zero, elements = scalar.index(0), line.elements
+    filled = nest(context, [line.size], lambda index: store_all(elements, (zero, *index), read(index[0])), private=())
+    beyond, last = elements[0].shape[1] - line.size, scalar.index(line.size - 1)
+
+    def pad(index: tuple[Expr, ...]) -> Sequence[Statement]:
+        place = scalar.add(scalar.index(line.size), index[0])
+        return store_all(elements, (zero, place), load_all(elements, zero, last))
+
+    merged, half = _merge_runs(context, elements, line.size, before)
+    written = nest(context, [taken], lambda index: write(index[0], load_all(elements, half, *index)), private=())
+    return [*filled, *nest(context, [beyond], pad), *_sort_runs(context, line, before), *merged, *written]
 
 
 # sort
@@ -242,7 +339,9 @@ def lower_sort(operation: Operation, context: LoweringContext) -> Sequence[State
     """Statements for `sort`, of any number of operands by any comparator; equal elements keep their order."""
     sizes = operation.operands[0].type.sizes
     axis = cast(SortAttributes, operation.attributes).axis(len(sizes))
-    buffers = [context.scratch("line", operand.type.dtype, (2, sizes[axis])) for operand in operation.operands]
+    if 0 in sizes:
+        return ()
+    memory = LineMemory.of(context, sizes[axis], [operand.type.dtype for operand in operation.operands])
 
     def before(left: Sequence[Expr], right: Sequence[Expr]) -> Expr:
         return context.region(0, [value for pair in zip(left, right, strict=True) for value in pair])[0]
@@ -252,7 +351,7 @@ def lower_sort(operation: Operation, context: LoweringContext) -> Sequence[State
             return (*outer[:axis], place, *outer[axis:])
 
         def read(place: Expr) -> Sequence[Expr]:
-            return [context.read(number, index(place)) for number in range(len(buffers))]
+            return [context.read(number, index(place)) for number in range(len(memory.elements))]
 
         def write(place: Expr, values: Sequence[Expr]) -> Sequence[Statement]:
             return [
@@ -261,8 +360,6 @@ def lower_sort(operation: Operation, context: LoweringContext) -> Sequence[State
                 for statement in context.write(index(place), value, number)
             ]
 
-        return sort_line(context, buffers, sizes[axis], read, before, write, sizes[axis])
+        return sort_line(context, memory, read, before, write, sizes[axis])
 
-    if 0 in sizes:
-        return ()
-    return nest(context, [size for number, size in enumerate(sizes) if number != axis], line, private=buffers)
+    return nest(context, [size for number, size in enumerate(sizes) if number != axis], line, private=memory.all)

@@ -18,7 +18,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Local, Primitive, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import bind, loop, nest
-from tenfoldc.lower.sort import LONG, insert, load_all, sort_line, store_all
+from tenfoldc.lower.sort import AS_WIDE, LONG, LineMemory, insert, load_all, sort_line, store_all
 from tenfoldc.ops.sort import TopKAttributes
 
 Read: TypeAlias = Callable[[tuple[Expr, ...], Expr], Sequence[Expr]]
@@ -40,8 +40,6 @@ PART = 1 << 15
 PARTS = 8
 """Parts that lines are read in at most, where there are fewer lines than this."""
 
-_AS_WIDE = {dtype.itemsize: dtype for dtype in (dtypes.i8, dtypes.i16, dtypes.i32, dtypes.i64)}
-
 
 def lower_top_k(operation: Operation, context: LoweringContext) -> Sequence[Statement]:
     """Statements for `top_k`."""
@@ -61,7 +59,8 @@ def lower_top_k(operation: Operation, context: LoweringContext) -> Sequence[Stat
         return [*context.write(index, values[0], 0), *context.write(index, values[1], 1)]
 
     if taken > INSERTED[size > LONG] * size.bit_length():
-        return _sort_lines(context, scratch("line", 2, size), lines, taken, read, write)
+        memory = LineMemory.of(context, size, [operand.dtype, dtypes.i32])
+        return _sort_lines(context, memory, lines, taken, read, write)
     best, parts = scratch("best", taken), _parts(math.prod(lines), size)
     if parts == 1:
         return _best_of_lines(context, best, lines, lambda _: scalar.index(size), read, write)
@@ -92,18 +91,17 @@ def _parts(lines: int, size: int) -> int:
 
 
 def _sort_lines(
-    context: LoweringContext, buffers: Sequence[Buffer], lines: Sequence[int], taken: int, read: Read, write: Write
+    context: LoweringContext, memory: LineMemory, lines: Sequence[int], taken: int, read: Read, write: Write
 ) -> Sequence[Statement]:
-    """Sort each line in the memory of `buffers`, two lines long, and write the first `taken`."""
-    size = buffers[0].shape[-1]
+    """Sort each line and write the first `taken`."""
 
     def line(index: tuple[Expr, ...]) -> Sequence[Statement]:
         def write_sorted(place: Expr, values: Sequence[Expr]) -> Sequence[Statement]:
             return write((*index, place), values)
 
-        return sort_line(context, buffers, size, lambda place: read(index, place), is_greater, write_sorted, taken)
+        return sort_line(context, memory, lambda place: read(index, place), is_greater, write_sorted, taken)
 
-    return nest(context, lines, line, private=buffers)
+    return nest(context, lines, line, private=memory.all)
 
 
 def _best_of_lines(
@@ -162,7 +160,7 @@ def _any_greater(
 
     It is folded as a number as wide as the elements, so that vectors of both have the same lanes.
     """
-    width = _AS_WIDE[best[0].dtype.itemsize]
+    width = AS_WIDE[best[0].dtype.itemsize]
     bound, least = bind(context, load_all(best, scalar.index(best[0].shape[0] - 1)))
     lane = context.axis("lane", block)
     answer, found = Local("any", width), Local("found", width)

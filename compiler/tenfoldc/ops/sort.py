@@ -177,11 +177,10 @@ def comes_before(x: Var, y: Var, descending: bool = False) -> Var:
     """Whether `x` sorts before `y`; a NaN is greater than every number."""
     if descending:
         x, y = y, x
-    less = ops.compare(x, y, Direction.LT)
     if not x.dtype.is_float:
-        return less
-    only_y_is_nan = ops.and_(ops.compare(y, y, Direction.NE), ops.compare(x, x, Direction.EQ))
-    return ops.or_(less, only_y_is_nan)
+        return ops.compare(x, y, Direction.LT)
+    # Two comparisons: the first also holds where `y` is NaN.
+    return ops.and_(ops.not_(ops.compare(x, y, Direction.GE)), ops.compare(x, x, Direction.EQ))
 
 
 def sort_values(x: Var, dimension: int, descending: bool = False) -> Var:
