@@ -29,8 +29,8 @@ RUN = 16
 LONGEST_RUN = 32
 """Lines up to this length are one run."""
 
-LANES = 8
-"""Elements that are compared at once at least: a line has room for as many times `RUN`, whatever its length."""
+LANE_BYTES = 32
+"""What is compared at once: a vector of AVX2's."""
 
 AS_WIDE = {dtype.itemsize: dtype for dtype in (dtypes.i8, dtypes.i16, dtypes.i32, dtypes.i64)}
 """Integers by the bytes that they take."""
@@ -76,8 +76,9 @@ class LineMemory:
     @staticmethod
     def of(context: LoweringContext, size: int, element_types: Sequence[DType]) -> LineMemory:
         """Memory for lines of `size` elements of these types."""
-        lanes = _lanes(_run(size))
-        elements = tuple(context.scratch("line", dtype, (2, -(-size // lanes) * lanes)) for dtype in element_types)
+        numbers = AS_WIDE[element_types[0].itemsize]
+        lanes, room = _padded(_run(size), numbers), _padded(size, numbers)
+        elements = tuple(context.scratch("line", dtype, (2, room)) for dtype in element_types)
         # As wide as the elements, so that vectors of all have the same lanes.
         ranks, places = (
             context.scratch(name, AS_WIDE[element_types[0].itemsize], (lanes,)) for name in ("ranks", "places")
@@ -147,28 +148,36 @@ def _sort_run(
 
     What lies beyond the run does not count, as it has no place after any.
     """
-    ranks, places, lanes = line.ranks, line.places, line.ranks.shape[0]
-    begun, turn, other = context.axis("begun", lanes), context.axis("turn", length), context.axis("other", lanes)
-    zero, one, none = scalar.index(0), scalar.index(1), scalar.constant(0, ranks.dtype)
+    ranks, places = line.ranks, line.places
+    turn, zero, one = context.axis("turn", length), scalar.index(0), scalar.index(1)
     keys = load_all(line.elements, zero, scalar.add(first, turn))
     bound, (place, *key) = bind(context, [Load(places, (turn,)), *keys])
-    is_after = scalar.greater(Load(places, (other,)), place)
-    compared = load_all(line.elements, zero, scalar.add(first, other))
-    precedes = scalar.convert(scalar.logical_and(is_after, before(compared, key)), ranks.dtype)
-    follows = scalar.sub(scalar.convert(is_after, ranks.dtype), precedes)
-    noted = Store(ranks, (other,), scalar.add(Load(ranks, (other,)), follows))
-    count, later = Local("count", ranks.dtype), Local("later", ranks.dtype)
-    counted = Carry(count, none, Apply(Primitive.ADD, (count, precedes), ranks.dtype), later)
+    clears: list[Statement] = []
+    compares: list[Statement] = []
+    later: Expr = scalar.constant(0, ranks.dtype)
+    for begin in range(0, _padded(length, ranks.dtype), LANE_BYTES // ranks.dtype.itemsize):
+        lanes = LANE_BYTES // ranks.dtype.itemsize
+        begun, lane = context.axis("begun", lanes), context.axis("other", lanes)
+        cleared = Store(ranks, (scalar.add(scalar.index(begin), begun),), scalar.constant(0, ranks.dtype))
+        clears.append(For(begun, scalar.index(lanes), (cleared,), mode=Mode.LANES))
+        other = scalar.add(scalar.index(begin), lane)
+        is_after = scalar.greater(Load(places, (other,)), place)
+        compared = load_all(line.elements, zero, scalar.add(first, other))
+        precedes = scalar.convert(scalar.logical_and(is_after, before(compared, key)), ranks.dtype)
+        follows = scalar.sub(scalar.convert(is_after, ranks.dtype), precedes)
+        noted = Store(ranks, (other,), scalar.add(Load(ranks, (other,)), follows))
+        count, counted = Local("count", ranks.dtype), Local("later", ranks.dtype)
+        carry = Carry(count, later, Apply(Primitive.ADD, (count, precedes), ranks.dtype), counted)
+        compares.append(For(lane, scalar.index(lanes), (noted,), (carry,), Mode.LANES))
+        later = counted
     rank = scalar.convert(scalar.add(Load(ranks, (turn,)), later), dtypes.i64)
-    cleared = For(begun, scalar.index(lanes), (Store(ranks, (begun,), none),), mode=Mode.LANES)
-    compares = For(other, scalar.index(lanes), (noted,), (counted,), Mode.LANES)
-    body = [*bound, compares, *store_all(line.elements, (one, scalar.add(first, rank)), key)]
-    return [cleared, *loop(turn, scalar.index(length), body)]
+    body = [*bound, *compares, *store_all(line.elements, (one, scalar.add(first, rank)), key)]
+    return [*clears, *loop(turn, scalar.index(length), body)]
 
 
-def _lanes(length: int) -> int:
-    """How many elements those of a run are compared with at once."""
-    return LANES if length <= LANES else -(-length // RUN) * RUN
+def _padded(length: int, dtype: DType) -> int:
+    lanes = LANE_BYTES // dtype.itemsize
+    return -(-length // lanes) * lanes
 
 
 def _run(size: int) -> int:
