@@ -36,10 +36,13 @@ from tenfoldc.loops.ir import (
     WriteTape,
 )
 from tenfoldc.loops.matrix_unit import TILE_DEPTH, part_products
-from tenfoldc.loops.traversal import operands_of, roots_of
+from tenfoldc.loops.traversal import expressions, operands_of, roots_of
 
 _OPERATION = 0.05
 _DIVISION = 0.4
+_BYTE_COMPUTED = 0.003
+_BYTE_DIVIDED = 0.015
+"""Of operations in vectors and of those of scalar functions: measured on one core with AVX2."""
 _ACCESS = 0.1
 _BYTE_READ = 0.02
 _BYTE_WRITTEN = 0.04
@@ -53,7 +56,9 @@ SLOW = frozenset({Primitive.DIV, Primitive.REM, Primitive.SQRT})
 class Costs:
     """Costs of statements; those of scalar functions are computed once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_vectors: bool = False) -> None:
+        """`in_vectors`: of statements that become vectors for certain, whose operations then cost little."""
+        self._in_vectors = in_vectors
         self._functions: dict[Function, float] = {}
 
     def of(self, statements: Sequence[Statement], known: Iterable[Expr] = ()) -> float:
@@ -111,7 +116,7 @@ class Costs:
                 case Load():
                     cost += _ACCESS + _BYTE_READ * expression.dtype.itemsize
                 case Apply():
-                    cost += _DIVISION if expression.primitive in SLOW else _OPERATION
+                    cost += self._operation(expression)
                     pending.extend(operands_of(expression))
                 case Call():
                     cost += self._function(expression.function)
@@ -120,10 +125,27 @@ class Costs:
                     pass
         return cost
 
+    def _operation(self, node: Apply) -> float:
+        if self._in_vectors:
+            return _in_vectors(node)
+        return _DIVISION if node.primitive in SLOW else _OPERATION
+
     def _function(self, function: Function) -> float:
         if function not in self._functions:
-            self._functions[function] = self._values((function.body,), [set()])
+            cost = 0.0
+            for expression in expressions((function.body,)):
+                if isinstance(expression, Apply):
+                    cost += _in_vectors(expression)
+                elif isinstance(expression, Call):
+                    cost += self._function(expression.function)
+            self._functions[function] = cost
         return self._functions[function]
+
+
+def _in_vectors(node: Apply) -> float:
+    """What an operation costs of which a vector's are done at a time, and which hardly wait for each other."""
+    each = _BYTE_DIVIDED if node.primitive in SLOW else _BYTE_COMPUTED
+    return each * max(operand.dtype.itemsize for operand in (node, *node.operands))
 
 
 def turns_taken(loop: While) -> int:

@@ -66,7 +66,7 @@ def _with_prefetches(rows: For) -> For:
     prefetches = [_prefetches(rows.axis, *streamed) for streamed in _streams(rows)]
     if not prefetches:
         return rows
-    costs = Costs()
+    costs = Costs(in_vectors=True)
     longest = max(passes[1:], key=lambda place: costs.of(rows.body[place : place + 1]))
     return replace(rows, body=(*rows.body[:longest], *prefetches, *rows.body[longest:]))
 

@@ -53,7 +53,7 @@ _BLOCK_BYTES = 1 << 10
 """The size of blocks.  While one is written, what is to be read next waits."""
 _MOST_BYTES = 1 << 11
 """Rows up to which they are blocks."""
-_MOST_COST = 0.3
+_MOST_COST = 0.215
 """Nanoseconds for each byte that is stored up to which a loop waits for memory."""
 _LINE = 64
 
@@ -94,7 +94,7 @@ class _Rewriting:
     def __init__(self, targets: set[Buffer]) -> None:
         self._targets = targets
         self._algebra = IndexAlgebra()
-        self._costs = Costs()
+        self._costs = Costs(in_vectors=True)
         self.scratch: list[Buffer] = []
 
     def block(self, statements: Sequence[Statement], around: tuple[For, ...]) -> tuple[Statement, ...]:

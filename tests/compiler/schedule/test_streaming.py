@@ -83,6 +83,11 @@ def test_long_rows_are_cut_and_short_ones_are_blocks() -> None:
     assert lengths(scheduled(function([f32(4096, 1001), f32(1001)], with_row))) == []
 
 
+def test_an_exponential_waits_for_memory_and_a_sine_does_not() -> None:
+    assert lengths(scheduled(function([f32(LARGE)], ops.exponential))) == [256]
+    assert lengths(scheduled(function([f32(LARGE)], ops.sine))) == []
+
+
 def test_two_results_of_one_loop_are_both_streamed() -> None:
     program = scheduled(function([f32(LARGE)], doubled_and_negated))
     assert {copy.target.base for copy in copies(program)} == set(program.results)
