@@ -3,7 +3,8 @@
 The best few of a line are kept in order while it is read.  A block of the line is first compared, in vectors, with the
 least of those that are kept: hardly any block of a long line has an element that beats it, and only the elements of one
 that has are looked at one by one and inserted.  Where there is only a line or two, parts of it are read at one time,
-and the best of all parts are a short line of their own.  Where k is large, the line is sorted.
+and the best of all parts are a short line of their own.  Where k is large, the largest are selected
+(`tenfoldc.lower.largest`) and sorted.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import TypeAlias, cast
 
 from tenfold_rt import dtypes
 from tenfoldc.ir.core import Operation
+from tenfoldc.ir.types import TensorType
 from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Carry, Expr, If, Local, Primitive, Statement
 from tenfoldc.lower.context import LoweringContext
+from tenfoldc.lower.largest import LargestMemory, keep_largest
 from tenfoldc.lower.loop_nest import bind, loop, nest
 from tenfoldc.lower.sort import AS_WIDE, LONG, LineMemory, insert, load_all, sort_line, store_all
 from tenfoldc.ops.sort import TopKAttributes
@@ -30,6 +33,9 @@ Write: TypeAlias = Callable[[tuple[Expr, ...], Sequence[Expr]], Sequence[Stateme
 INSERTED = {False: 3, True: 6}
 """Up to so many of the largest for each bit of a line's length are found by insertion, of a `LONG` line more: then it
 costs no more than sorting, not even in an ascending line, each element of which is inserted before all others."""
+
+MOST_SELECTED = 2
+"""The largest are selected before they are sorted where a line has at least so many times more elements."""
 
 BLOCK_BYTES = 256
 """What is compared at once with the least of the best: some vectors, as straight code."""
@@ -59,8 +65,7 @@ def lower_top_k(operation: Operation, context: LoweringContext) -> Sequence[Stat
         return [*context.write(index, values[0], 0), *context.write(index, values[1], 1)]
 
     if taken > INSERTED[size > LONG] * size.bit_length():
-        memory = LineMemory.of(context, size, [operand.dtype, dtypes.i32])
-        return _sort_lines(context, memory, lines, taken, read, write)
+        return _sort_lines(context, operand, taken, read, write)
     best, parts = scratch("best", taken), _parts(math.prod(lines), size)
     if parts == 1:
         return _best_of_lines(context, best, lines, lambda _: scalar.index(size), read, write)
@@ -91,17 +96,24 @@ def _parts(lines: int, size: int) -> int:
 
 
 def _sort_lines(
-    context: LoweringContext, memory: LineMemory, lines: Sequence[int], taken: int, read: Read, write: Write
+    context: LoweringContext, operand: TensorType, taken: int, read: Read, write: Write
 ) -> Sequence[Statement]:
-    """Sort each line and write the first `taken`."""
+    """Sort each line, or the largest of its elements where most are not taken, and write the first `taken`."""
+    *lines, size = operand.sizes
+    largest = LargestMemory.of(context, size, taken, operand.dtype) if taken * MOST_SELECTED <= size else None
+    memory = LineMemory.of(context, taken if largest else size, [operand.dtype, dtypes.i32])
 
     def line(index: tuple[Expr, ...]) -> Sequence[Statement]:
+        def read_element(place: Expr) -> Sequence[Expr]:
+            return load_all(largest.kept, place) if largest else read(index, place)
+
         def write_sorted(place: Expr, values: Sequence[Expr]) -> Sequence[Statement]:
             return write((*index, place), values)
 
-        return sort_line(context, memory, lambda place: read(index, place), is_greater, write_sorted, taken)
+        kept = keep_largest(context, largest, lambda place: read(index, place)) if largest else ()
+        return [*kept, *sort_line(context, memory, read_element, is_greater, write_sorted, taken)]
 
-    return nest(context, lines, line, private=memory.all)
+    return nest(context, lines, line, private=[*memory.all, *(largest.all if largest else ())])
 
 
 def _best_of_lines(

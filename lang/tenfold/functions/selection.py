@@ -62,7 +62,7 @@ def _key_at_rank(keys: Var, rank: Var, axis: int) -> Var:
         all_keys, least = lift(sequence), lift(found)
         place = convert(ops.subtract(ops.full_like(lift(turn), bits - 1), lift(turn)), keys.dtype)
         unit = ops.shift_left(ops.ones_like(place), place)
-        candidate = ops.add(least, expand_to(unit, least.sizes))
+        candidate = ops.xor(least, expand_to(unit, least.sizes))
         less = ops.compare(all_keys, expand_to(candidate, all_keys.sizes), Direction.LT)
         fits = ops.compare(_count(less, axis), lift(wanted), Direction.LE)
         return wrap(ops.select(fits, candidate, least))

@@ -1,4 +1,4 @@
-"""The lowering of top_k, executed on loop IR, against its reference: by insertion, in parts, and by sorting."""
+"""The lowering of top_k, executed on loop IR, against its reference: by insertion, in parts, by selection, sorted."""
 
 from __future__ import annotations
 
@@ -45,6 +45,26 @@ def test_lines_of_any_order(order: str, load_program: LoadProgram):
     x = _ORDERS[order](2 * 150).reshape(2, 150)
     assert_lowered(lambda x: ops.top_k(x, 7), [x], lower_top_k, load_program)
     assert_lowered(lambda x: ops.top_k(x, 7), [x.astype(np.float32)], lower_top_k, load_program)
+
+
+@pytest.mark.parametrize("order", _ORDERS)
+def test_the_largest_are_selected_before_they_are_sorted(order: str, load_program: LoadProgram):
+    """More than are inserted, but less than half."""
+    x = _ORDERS[order](2 * 70).reshape(2, 70)
+    assert_lowered(lambda x: ops.top_k(x, 30), [x.astype(np.float32)], lower_top_k, load_program)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint16, np.int32, np.float64, np.uint64])
+def test_elements_of_any_type_are_selected(dtype: type, load_program: LoadProgram):
+    x = np.random.default_rng(88).integers(0, 40, (2, 64)).astype(dtype)
+    if dtype is np.uint64:
+        x[0, ::3] += np.uint64(2**63)
+    assert_lowered(lambda x: ops.top_k(x, 27), [x], lower_top_k, load_program)
+
+
+def test_selection_copies_without_branches():
+    operation = Lowering(lambda x: ops.top_k(x, 30), [np.zeros((2, 70), np.float32)], lower_top_k)
+    assert not any(isinstance(statement, If) for statement in walk_statements(operation.statements))
 
 
 @pytest.mark.parametrize("order", _ORDERS)
