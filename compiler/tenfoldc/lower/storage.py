@@ -168,10 +168,15 @@ class Storage:
         if len(buffer.shape) == 1:
             return buffer
         if buffer not in self._flat:
-            self._flat[buffer] = reshaped(buffer, (math.prod(buffer.shape),))
+            self._flat[buffer] = flat(buffer)
         return self._flat[buffer]
 
 
 def reshaped(buffer: Buffer, shape: Sequence[int]) -> Buffer:
     """The memory of `buffer` in another shape."""
     return Buffer(buffer.name, buffer.dtype, tuple(shape), base=buffer)
+
+
+def flat(buffer: Buffer) -> Buffer:
+    """The memory of `buffer` along one axis."""
+    return reshaped(buffer, (math.prod(buffer.shape),))

@@ -8,7 +8,19 @@ import pytest
 from plain_context import Lowering
 
 from tenfoldc import ops
-from tenfoldc.loops.ir import Apply, Constant, For, If, Load, Mode, MultiplyPanels, Prefetch, Primitive, Store
+from tenfoldc.loops.ir import (
+    Apply,
+    Constant,
+    For,
+    If,
+    Load,
+    Mode,
+    MultiplyPanels,
+    Prefetch,
+    Primitive,
+    Store,
+    TransposeTile,
+)
 from tenfoldc.loops.traversal import expressions, walk_statements
 from tenfoldc.lower.convolutions.convolution import lower_convolution
 from tenfoldc.ops.convolution import ConvDimensionNumbers
@@ -217,14 +229,33 @@ def test_dot_products_are_as_exact_as_panels(load_program):
     assert np.abs(result - exact).max() < 5e-7 * np.abs(exact).max()
 
 
-def test_threads_share_the_images_of_a_gradient_for_the_kernel():
+SUMS_OF_PARTS = {
+    "default": ({"staged", "staged_taps", "factors", "lhs_panels", "rhs_panels"}, (8 * 16 * 32, 16)),
+    "highest": ({"staged", "lhs_panels", "rhs_panels"}, (8 * 32, 16 * 9)),
+}
+
+
+@pytest.mark.parametrize("precision", SUMS_OF_PARTS)
+def test_threads_share_the_images_of_a_gradient_for_the_kernel(precision):
+    private, shape = SUMS_OF_PARTS[precision]
     arrays = whole_numbers((64, 16, 14, 14), (64, 32, 14, 14))
-    lowering = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1))), arrays, V3)
+    lowering = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1)), precision=precision), arrays, V3)
     parts = lowering.statements[0]
     assert (parts.mode, parts.extent.value) == (Mode.PARALLEL, 8)
-    assert {buffer.name for buffer in parts.private} == {"staged", "lhs_panels", "rhs_panels"}
+    assert {buffer.name for buffer in parts.private} == private
     (sums,) = [buffer for buffer in lowering.context.scratches if buffer.name == "sums"]
-    assert sums.shape == (8 * 32, 16 * 9)
+    assert sums.shape == shape
+
+
+def test_images_come_innermost_by_transposition():
+    """A row of the input, of all images, is staged in registers; in loops it would be read element by element."""
+    arrays = whole_numbers((8, 16, 14, 14), (8, 32, 14, 14))
+    statements = lowered(convolution(by_kernel(2), padding=((1, 1), (1, 1))), arrays, V3).statements
+    turned = [statement for statement in walk_statements(statements) if isinstance(statement, TransposeTile)]
+    assert {(t.target.name, t.rows.value, t.columns.value) for t in turned} == {
+        ("staged", 14, 16),
+        ("staged_taps", 14, 32),
+    }
 
 
 def values_of(statements):
@@ -351,6 +382,53 @@ def test_outputs_of_minimal_filtering_are_written_in_one_place(size):
     assert len(written) == 1
 
 
+KERNEL_SUMS = {
+    "one tile row a band": ((2, 16, 6, 66), (2, 17, 4, 64), {}),
+    "padding": ((3, 20, 14, 14), (3, 33, 14, 14), {"padding": ((1, 1), (1, 1))}),
+    "odd taps": ((5, 16, 13, 11), (5, 16, 13, 11), {"padding": ((1, 1), (1, 1))}),
+    "padding on one side": ((2, 18, 15, 22), (2, 16, 15, 23), {"padding": ((2, 0), (0, 3))}),
+    "part of the input": ((4, 16, 17, 16), (4, 16, 11, 13), {"padding": ((0, -4), (-1, 0))}),
+    "far outside": ((2, 16, 4, 12), (2, 16, 12, 12), {"padding": ((9, 1), (1, 1))}),
+    "many images": ((19, 24, 8, 7), (19, 40, 6, 5), {}),
+    "many bands": ((1, 65, 42, 33), (1, 48, 40, 31), {}),
+    "mirrored": ((3, 16, 12, 14), (3, 16, 10, 12), {"window_reversal": (True, False)}),
+}
+
+
+@pytest.mark.parametrize("name", KERNEL_SUMS)
+@pytest.mark.parametrize(("dtype", "epilogue"), [(np.float32, True), (np.float64, False)])
+def test_gradients_for_kernels_by_minimal_filtering(load_program, name, dtype, epilogue):
+    x, cotangent, attributes = KERNEL_SUMS[name]
+    build, arrays = convolution(by_kernel(2), **attributes), whole_numbers(x, cotangent, dtype=dtype)
+    assert "factors" in scratches_of(lowered(build, arrays, V3))
+    check(load_program, build, arrays, epilogue=epilogue)
+
+
+@pytest.mark.parametrize(
+    ("x", "cotangent", "attributes"),
+    [
+        ((8, 16, 14, 14), (8, 15, 12, 12), {}),  # few features
+        ((8, 15, 14, 14), (8, 16, 12, 12), {}),  # few channels
+        ((1, 16, 14, 14), (1, 16, 12, 12), {}),  # few tiles
+        ((8, 16, 14, 14), (8, 16, 11, 12), {}),  # four outputs along an axis
+        ((8, 16, 25, 14), (8, 16, 12, 12), {"rhs_dilation": (2, 1)}),
+        ((8, 16, 16, 16), (8, 16, 12, 12), {"window_strides": (2, 2)}),
+        ((8, 16, 14, 14), (8, 16, 12, 12), {"precision": "highest"}),
+        ((8, 32, 14, 14), (8, 32, 12, 12), {"batch_group_count": 2}),
+    ],
+)
+def test_minimal_filtering_is_not_for_other_gradients(load_program, x, cotangent, attributes):
+    build, arrays = convolution(by_kernel(2), **attributes), whole_numbers(x, cotangent)
+    assert "factors" not in scratches_of(lowered(build, arrays, V3))
+
+
+def test_inputs_under_no_tap_do_not_count(load_program):
+    """A thirteenth tap, which tiles of two have, is taken to be zero and to meet zeros."""
+    x, cotangent = whole_numbers((4, 16, 17, 16), (4, 16, 11, 13))
+    x[:, :, 13:], x[:, :, :, :1] = np.nan, np.inf
+    check(load_program, convolution(by_kernel(2), padding=((0, -4), (-1, 0))), [x, cotangent])
+
+
 def multiplications(statements, times=1):
     """Multiplications in tiles, where all loops around them have constant extents or are counted once."""
     total = 0
@@ -361,6 +439,8 @@ def multiplications(statements, times=1):
             case For():
                 extent = int(statement.extent.value) if isinstance(statement.extent, Constant) else 1
                 total += multiplications(statement.body, times * extent)
+            case If():  # both branches, if there are two, multiply the same
+                total += multiplications(statement.then, times)
             case _:
                 pass
     return total
@@ -374,13 +454,27 @@ def test_small_windows_take_fewer_multiplications():
     assert multiplications(lowered(plain, arrays, V3).statements) == 9 * 256 * 24 * 24
 
 
-def test_fewer_multiplications_are_not_less_exact(load_program):
+def test_gradients_for_kernels_take_fewer_multiplications():
+    arrays = whole_numbers((2, 32, 16, 16), (2, 32, 16, 16))
+    sizes = {"padding": ((1, 1), (1, 1))}
+    few = multiplications(lowered(convolution(by_kernel(2), **sizes), arrays, V3).statements)
+    plain = multiplications(lowered(convolution(by_kernel(2), precision="highest", **sizes), arrays, V3).statements)
+    assert plain >= 2 * 9 * 256 * 32 * 32
+    assert few <= 2 * 16 * 64 * 32 * 32
+
+
+@pytest.mark.parametrize(
+    ("axes", "shapes"),
+    [(numbers(2), [(1, 64, 16, 16), (32, 64, 3, 3)]), (by_kernel(2), [(6, 32, 30, 30), (6, 16, 28, 28)])],
+    ids=["forward", "gradient for the kernel"],
+)
+def test_fewer_multiplications_are_not_less_exact(load_program, axes, shapes):
     rng = np.random.default_rng(1)
-    arrays = [rng.standard_normal(shape, np.float32) for shape in [(1, 64, 16, 16), (32, 64, 3, 3)]]
+    arrays = [rng.standard_normal(shape, np.float32) for shape in shapes]
     errors: list[float] = []
     for precision in ("default", "highest"):
-        lowering = lowered(convolution(numbers(2), precision=precision), arrays)
-        exact = lowered(convolution(numbers(2)), [array.astype(np.float64) for array in arrays]).expected[0]
+        lowering = lowered(convolution(axes, precision=precision), arrays)
+        exact = lowered(convolution(axes), [array.astype(np.float64) for array in arrays]).expected[0]
         (result,) = load_program(lowering.program())(*arrays)
         errors.append(float(np.abs(result - exact).max() / np.abs(exact).max()))
     assert errors[0] < 3 * errors[1]

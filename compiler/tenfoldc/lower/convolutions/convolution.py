@@ -1,7 +1,8 @@
 """Lowering of convolutions to loops: a product of matrices (implicit GEMM) whose one factor is the input's windows.
 
-The windows are never written to memory: packing reads the input where a panel of them is needed.  Few outputs of many
-taps each, as in gradients for kernels, are dot products of rows instead; depthwise and other thinly grouped
+The windows are never written to memory: packing reads the input where a panel of them is needed.  Windows of 3 by 3,
+and outputs of 3 by 3 under many taps, take fewer multiplications by minimal filtering.  Few outputs of many taps each,
+as in gradients for kernels of few channels, are dot products of rows instead; depthwise and other thinly grouped
 convolutions are plain loops, as are integers' where features do not come last.
 """
 
@@ -20,6 +21,7 @@ from tenfoldc.lower.convolutions.grouped import lower_feature_rows, lower_spatia
 from tenfoldc.lower.convolutions.implicit_gemm import lower_implicit_gemm
 from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.convolutions.winograd import lower_winograd, saves_multiplications
+from tenfoldc.lower.convolutions.winograd_sums import lower_winograd_sums, sums_few_products
 from tenfoldc.lower.loop_nest import nest
 from tenfoldc.lower.products.contraction import lower_product
 from tenfoldc.lower.products.product import Operand, Place, Product, delinearise
@@ -50,6 +52,9 @@ def lower_convolution(
         elif is_float and len(parts) == 1 and (dots := dot_products(windows, axes, target)) is not None:
             statements += lower_dot_products(ctx, windows, axes, dots)
         elif is_float and not (windows.groups > 1 and is_thin):
+            if sums_few_products(windows, axes):
+                statements += lower_winograd_sums(ctx, windows, axes, target, decisions)
+                continue
             if saves_multiplications(windows, axes):
                 statements += lower_winograd(ctx, windows, axes, target, decisions)
                 continue

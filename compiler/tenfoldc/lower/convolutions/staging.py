@@ -12,11 +12,16 @@ from collections.abc import Callable, Sequence
 
 from tenfold_rt.frozen import frozen
 from tenfoldc.loops import scalar
-from tenfoldc.loops.ir import Buffer, Expr, For, Mode, Statement, Store
+from tenfoldc.loops.ir import Axis, Buffer, Expr, For, Load, Mode, Statement, Store, TransposeTile
+from tenfoldc.loops.rewriting import BufferReplacer
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.convolutions.axes import SpatialAxis
 from tenfoldc.lower.loop_nest import turns
-from tenfoldc.lower.products.product import delinearise
+from tenfoldc.lower.products.product import delinearise, steps_in_memory
+from tenfoldc.lower.storage import flat
+
+_FEWEST_TRANSPOSED = 4
+"""Places along each of two axes from which a block of them is transposed in registers."""
 
 
 @frozen
@@ -109,14 +114,41 @@ def stage(
                     scalar.mul(turn, scalar.index(axis.stride)),
                     scalar.index(begin * axis.stride + axis.offset(part)),
                 )
-                at = scalar.add(
-                    scalar.add(origin, scalar.index(begin * stride)), scalar.mul(turn, scalar.index(stride))
-                )
+                start = scalar.add(origin, scalar.index(begin * stride))
+                at = scalar.add(start, scalar.mul(turn, scalar.index(stride)))
                 statements.append(
-                    For(turn, scalar.index(end - begin), tuple(fill(channel, number + 1, at, (*places, place))))
+                    transposed(channel, number, start, (*places, place), turn, end - begin)
+                    or For(turn, scalar.index(end - begin), tuple(fill(channel, number + 1, at, (*places, place))))
                 )
             statements += clear(scalar.add(origin, scalar.index(end * stride)), (axis.length - end) * stride)
         return statements
+
+    def transposed(
+        channel: Expr, number: int, start: Expr, places: tuple[Expr, ...], turn: Axis, turns: int
+    ) -> Statement | None:
+        """All of the last two axes where the first of them, `number`, is the one whose places adjoin in memory."""
+        if number != len(layout.axes) - 2 or turns < _FEWEST_TRANSPOSED:
+            return None
+        last = layout.axes[-1]
+        if last.parts != 1 or last.inside(0) != (0, last.length) or last.length < _FEWEST_TRANSPOSED:
+            return None
+        lane = ctx.axis("place", last.length)
+        element = read(channel, (*places, scalar.add(lane, scalar.index(last.offset(0)))))
+        steps = steps_in_memory(element, [turn, lane])
+        if steps is None or steps[0] != 1 or steps[1] < 1 or last.stride != 1 or element.dtype != memory.dtype:
+            return None
+        assert isinstance(element, Load)
+        corner = BufferReplacer({}, {turn: scalar.index(0), lane: scalar.index(0)})
+        return TransposeTile(
+            target=memory,
+            target_first=start,
+            target_stride=last.length,
+            source=flat(element.buffer),
+            source_first=corner.expression(scalar.row_major(element.index, element.buffer.shape)),
+            source_stride=steps[1],
+            rows=scalar.index(turns),
+            columns=scalar.index(last.length),
+        )
 
     channel = ctx.axis("channel", channels)
     first = scalar.add(scalar.mul(channel, scalar.index(layout.plane)), scalar.index(origin))

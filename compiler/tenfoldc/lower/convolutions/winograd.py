@@ -32,6 +32,7 @@ from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.convolutions.axes import SpatialAxis, images_axis
 from tenfoldc.lower.convolutions.columns import Columns
 from tenfoldc.lower.convolutions.depth import Depth
+from tenfoldc.lower.convolutions.minimal_filtering import INPUT, KERNEL, RESULT, along_axes
 from tenfoldc.lower.convolutions.staging import Layout, stage, staged_size
 from tenfoldc.lower.convolutions.windows import Windows
 from tenfoldc.lower.loop_nest import nest, turns
@@ -41,11 +42,7 @@ from tenfoldc.lower.products.product import delinearise
 from tenfoldc.target import Target
 from tenfoldc.tuning import Decisions
 
-_OUTPUTS, _TAPS, _TILE = 2, 3, 4
-_INPUT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-_KERNEL = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
-_RESULT = ((1, 1, 1, 0), (0, 1, -1, -1))
-
+_OUTPUTS, _TAPS, _TILE = len(RESULT), len(KERNEL[0]), len(INPUT)
 _FEWEST_CHANNELS = 8
 """Channels and features from which the transforms cost less than the multiplications they save."""
 _FEWEST_TILES = 16
@@ -159,7 +156,7 @@ class _Winograd:
             inputs = [Load(self.tile, (_ZERO, scalar.index(place), lane)) for place in range(self.products)]
             stored = [
                 Store(self.rhs, (self._panel(product, self.block_panels, t, number), turn, lane), value)
-                for product, value in enumerate(_along_axes(_INPUT, inputs, len(self.axes)))
+                for product, value in enumerate(along_axes(INPUT, inputs, len(self.axes)))
             ]
             transformed = For(lane, scalar.index(self.nr), tuple(stored), mode=Mode.VECTOR)
             return [turns(channel, scalar.index(self.channels), [*copied, transformed], [self.tile])]
@@ -215,7 +212,7 @@ class _Winograd:
         along = scalar.mul(j, scalar.index(_OUTPUTS))
         stored = [
             Store(self.outputs, (scalar.index(line), scalar.add(along, scalar.index(offset))), value)
-            for (line, offset), value in zip(places, _along_axes(_RESULT, sums, len(self.axes)), strict=True)
+            for (line, offset), value in zip(places, along_axes(RESULT, sums, len(self.axes)), strict=True)
         ]
         width = scalar.mul(tiles.in_full_panels.full, scalar.index(self.nr))
         transformed = For(j, width, tuple(stored), mode=Mode.VECTOR)
@@ -297,7 +294,7 @@ class _Winograd:
                     Store(flat, (scalar.add(scalar.mul(panel, scalar.index(self.kc * self.mr)), start),), value)
                     for panel, value in (
                         (self._panel(scalar.add(own, scalar.index(product)), self.row_panels, t, number), value)
-                        for product, value in enumerate(_along_axes(_KERNEL, values, len(self.axes)))
+                        for product, value in enumerate(along_axes(KERNEL, values, len(self.axes)))
                     )
                 ]
                 lines = For(lane, scalar.index(self.mr), (For(c, count, tuple(sorted_)),))
@@ -327,33 +324,3 @@ def _images_together(batch: int, tiles: int) -> int:
         if batch % images == 0 and columns >= 0.9 * (-(-columns // 16) * 16):
             return images
     return batch if batch * tiles <= 1024 else 1
-
-
-def _along_axes(matrix: Sequence[Sequence[float]], values: Sequence[Expr], axes: int) -> list[Expr]:
-    """`matrix` times an array of `axes` axes, row-major, along each of them."""
-    columns = len(matrix[0])
-    found = list(values)
-    for _ in range(axes):
-        # The first axis is transformed and becomes the last, so that all come first in turn.
-        lines = len(found) // columns
-        parts = [[found[place * lines + line] for place in range(columns)] for line in range(lines)]
-        found = [_sum(row, part) for part in parts for row in matrix]
-    return found
-
-
-def _sum(coefficients: Sequence[float], values: Sequence[Expr]) -> Expr:
-    """The sum of multiples; those with one factor are added before they are multiplied."""
-    total: Expr | None = None
-    for size in sorted({abs(c) for c in coefficients if c}, reverse=True):
-        part: Expr | None = None
-        for coefficient, value in sorted(zip(coefficients, values, strict=True), key=lambda pair: pair[0] < 0):
-            if abs(coefficient) == size:
-                if part is None:
-                    part = value if coefficient > 0 else scalar.neg(value)
-                else:
-                    part = scalar.add(part, value) if coefficient > 0 else scalar.sub(part, value)
-        assert part is not None
-        scaled = part if size == 1 else scalar.mul(part, scalar.constant(size, part.dtype))
-        total = scaled if total is None else scalar.add(total, scaled)
-    assert total is not None
-    return total

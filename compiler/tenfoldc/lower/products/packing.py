@@ -12,6 +12,7 @@ from tenfoldc.loops.ir import Axis, Buffer, Constant, Expr, For, If, Load, Mode,
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import turns
 from tenfoldc.lower.products.product import Operand
+from tenfoldc.lower.storage import flat
 
 
 @frozen
@@ -171,10 +172,10 @@ class _Block:
         for axis, position in enumerate(first.index):
             offset = scalar.add(offset, scalar.mul(position, scalar.index(math.prod(sizes[axis + 1 :]))))
         return TransposeTile(
-            target=_flat(self.panels),
+            target=flat(self.panels),
             target_first=scalar.mul(scalar.add(self.first, panel), scalar.index(math.prod(self.panels.shape[1:]))),
             target_stride=width,
-            source=_flat(first.buffer),
+            source=flat(first.buffer),
             source_first=offset,
             source_stride=operand.line_stride,
             rows=depth.channels,
@@ -189,7 +190,3 @@ class _Block:
         index = (scalar.add(self.first, panel), k, scalar.add(scalar.index(count), lane))
         cleared = Store(self.panels, index, scalar.constant(0, self.panels.dtype))
         return [For(k, self.depth.depth, (For(lane, scalar.index(self.lines.width - count), (cleared,)),))]
-
-
-def _flat(buffer: Buffer) -> Buffer:
-    return Buffer(buffer.name, buffer.dtype, (math.prod(buffer.shape),), base=buffer)

@@ -118,6 +118,23 @@ def strides_in_memory(element: Expr, axes: Sequence[Axis], *, from_start: bool =
 
     None where `element` is computed rather than read, or not read at an affine index.
     """
+    total = _place_in_memory(element)
+    if total is None:
+        return None
+    offset = total.pop(None, 0)
+    if (offset and from_start) or not set(total) <= set(axes):
+        return None
+    return tuple(total.get(axis, 0) for axis in axes)
+
+
+def steps_in_memory(element: Expr, axes: Sequence[Axis]) -> tuple[int, ...] | None:
+    """The same of an element that may depend on other axes too."""
+    total = _place_in_memory(element)
+    return None if total is None else tuple(total.get(axis, 0) for axis in axes)
+
+
+def _place_in_memory(element: Expr) -> dict[Axis | None, int] | None:
+    """The coefficient of each axis, and of None for the constant, in the offset of an element that is read."""
     if not isinstance(element, Load):
         return None
     total: dict[Axis | None, int] = {}
@@ -128,10 +145,7 @@ def strides_in_memory(element: Expr, axes: Sequence[Axis], *, from_start: bool =
         weight = math.prod(element.buffer.shape[axis + 1 :])
         for atom, coefficient in form.items():
             total[atom] = total.get(atom, 0) + coefficient * weight
-    offset = total.pop(None, 0)
-    if (offset and from_start) or not set(total) <= set(axes):
-        return None
-    return tuple(total.get(axis, 0) for axis in axes)
+    return total
 
 
 def _affine(expression: Expr) -> Mapping[Axis | None, int] | None:

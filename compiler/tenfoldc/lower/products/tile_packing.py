@@ -7,7 +7,6 @@ as they are read, and transposed from there.  The magnitudes of what is packed a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from tenfold_rt import dtypes
@@ -30,6 +29,7 @@ from tenfoldc.lower.products.magnitudes import note
 from tenfoldc.lower.products.packing import Span, for_each_panel
 from tenfoldc.lower.products.parts import split, word
 from tenfoldc.lower.products.product import Operand, Product
+from tenfoldc.lower.storage import flat
 
 _PART = TILE_LINES * TILE_WORDS
 """Words of a part of a panel's step."""
@@ -197,10 +197,10 @@ class _Step:
         lines = TILE_LINES if packing.is_lhs else TILE_WORDS
         return [
             TransposeTile(
-                target=_flat(panels),
+                target=flat(panels),
                 target_first=scalar.add(base, scalar.index(part * _PART + first)),
                 target_stride=TILE_WORDS,
-                source=_flat(turned),
+                source=flat(turned),
                 source_first=scalar.index(part * _PART + first),
                 source_stride=source_stride,
                 rows=scalar.index(lines),
@@ -221,7 +221,3 @@ def _vector(lane: Axis, length: int, stored: Sequence[Statement]) -> For:
     """A loop over lanes, which are those of one vector where there are as many as a row of a tile has words."""
     mode = Mode.LANES if length == TILE_WORDS else Mode.VECTOR
     return For(lane, scalar.index(length), tuple(stored), mode=mode)
-
-
-def _flat(buffer: Buffer) -> Buffer:
-    return Buffer(buffer.name, buffer.dtype, (math.prod(buffer.shape),), base=buffer)
