@@ -40,6 +40,13 @@ for positive ones. Where a number that is not zero is below 2^-98 or above 2^126
 2^-98 or one whose sum might overflow, and where one is infinite or NaN, the block of the product is computed by fused
 multiply-adds, with their bits. Numbers that are bf16 already are multiplied as they are: subnormal ones, and sums
 that are subnormal, then count as zero. `precision="highest"` never uses parts.
+
+## Convolutions
+
+Windows of 3 by 3 over many channels, and the gradients for such kernels, take 16 multiplications instead of 36 by
+minimal filtering (S. Winograd; A. Lavin and S. Gray, 2015, for two outputs along each axis), whose transforms add,
+subtract and halve. In tests the errors against f64 are no more than twice those of plain sums, and below PyTorch's. An
+infinite input is subtracted from others on its way: outputs that it meets may be NaN where plain sums give an infinity.
 """
 
 HEAD = """\
