@@ -14,7 +14,7 @@ from loop_programs import f32, function, lowered, scratch_of
 from tenfoldc import ops
 from tenfoldc.ir.builder import Var
 from tenfoldc.loops.index_algebra import IndexAlgebra
-from tenfoldc.loops.ir import For, Load, Mode, MultiplyPanels, Program
+from tenfoldc.loops.ir import Constant, For, Load, Mode, MultiplyPanels, Program
 from tenfoldc.loops.traversal import all_expressions, walk_statements
 
 SIZES = [
@@ -123,3 +123,20 @@ def test_the_error_of_a_great_depth_is_that_of_a_few_additions(tmp_path: Path) -
     for number, one in enumerate(cases):
         (result,) = call(library, one.module, one.arrays, f"main{number}")
         np.testing.assert_allclose(result, depth * float(np.float32(0.1)), rtol=2e-5, err_msg=one.label)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "depths"),
+    [
+        (4, 1024, {8}),
+        (4, 512, {8}),
+        (3, 1000, {8}),
+        (4, 256, {256}),  # rows that do not lie far apart
+        (64, 1024, {256}),  # packed, as each is read again
+    ],
+)
+def test_few_rows_of_a_large_factor_are_read_side_by_side(m: int, n: int, depths: set[int]) -> None:
+    """More of them would be in one another's way in the nearest cache, and too many to be foreseen."""
+    program = lowered(function([f32(m, 1024), f32(1024, n)], product(1, 0)))
+    tiles = [s for kernel in program.kernels for s in walk_statements(kernel.body) if isinstance(s, MultiplyPanels)]
+    assert {int(tile.depth.value) for tile in tiles if isinstance(tile.depth, Constant)} == depths

@@ -23,6 +23,10 @@ _PACK_RHS_PANELS = 2
 _SMALL_RHS_BYTES = 16 * 1024
 _NEAR_BYTES = 1024 * 1024
 """All of an rhs up to which it is likely to lie in a cache from which no more need be asked for ahead."""
+_FAR_BYTES = 2048
+_WAYS = 8
+"""Rows of an rhs that are read side by side: so many lines of the nearest cache may lie a power of two apart, and the
+processor foresees the way of about as many rows through memory.  More are at a quarter of the speed, or less."""
 _ZERO = scalar.index(0)
 
 
@@ -111,6 +115,7 @@ class BlockedProduct:
         self.ctx = ctx
         self.product = product
         self.blocks = blocks
+        self.deepest = self._deepest(in_place.rhs)
         self.kc, self.depth_blocks = self._cut_depth()
         row_blocks = -(-product.rows // blocks.mc)
         self.packs_while_multiplying = in_place.packable is not None and in_place.rhs is None and row_blocks == 1
@@ -286,9 +291,16 @@ class BlockedProduct:
         width = min(self.blocks.nc, self.product.columns)
         return self.ctx.scratch("sums", self.product.dtype, (height, width))
 
+    def _deepest(self, rhs: Buffer | None) -> int:
+        """The depth that a block may have: few rows of an rhs in place, where these lie far apart and are read once."""
+        if rhs is None or self.product.rows > self.blocks.mr:
+            return self.blocks.kc
+        is_far = rhs.shape[-1] * rhs.dtype.itemsize >= _FAR_BYTES
+        return min(self.blocks.kc, _WAYS) if is_far else self.blocks.kc
+
     def _cut_depth(self) -> tuple[int, int]:
         """Depth of a block, and how many there are.  A block never holds parts of two positions."""
-        positions, channels, kc = self.product.positions, self.product.channels, self.blocks.kc
+        positions, channels, kc = self.product.positions, self.product.channels, self.deepest
         if positions == 1 or channels >= kc:
             chunks = -(-channels // kc)
             chunk = min(channels, -(-channels // (4 * chunks)) * 4)
