@@ -437,3 +437,8 @@ def test_help_describes_every_option() -> None:
 def test_the_command_runs_in_a_process_of_its_own() -> None:
     done = subprocess.run([*TENFOLD, "compile", "gone.py"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "tenfold: there is no file gone.py\n")
+
+
+def test_the_package_is_the_command_too():
+    done = subprocess.run([sys.executable, "-m", "tenfold", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"tenfold, version {tn.__version__}\n"
