@@ -10,7 +10,7 @@ from tenfoldc.loops import scalar
 from tenfoldc.loops.ir import Buffer, Expr, For, If, Load, Mode, MultiplyPanels, Prefetch, Statement
 from tenfoldc.lower.context import LoweringContext
 from tenfoldc.lower.loop_nest import turns
-from tenfoldc.lower.products.blocking import Blocking
+from tenfoldc.lower.products.blocking import Blocking, balanced
 from tenfoldc.lower.products.packing import DepthSpan, Span, block_size, for_each_panel, pack, span
 from tenfoldc.lower.products.product import Operand, Product
 from tenfoldc.target import Target
@@ -25,8 +25,10 @@ _NEAR_BYTES = 1024 * 1024
 """All of an rhs up to which it is likely to lie in a cache from which no more need be asked for ahead."""
 _FAR_BYTES = 2048
 _WAYS = 8
-"""Rows of an rhs that are read side by side: so many lines of the nearest cache may lie a power of two apart, and the
-processor foresees the way of about as many rows through memory.  More are at a quarter of the speed, or less."""
+"""Rows of an rhs that are streamed side by side: so many lines of the nearest cache may lie a power of two apart, and
+the processor foresees the way of about as many rows through memory.  More come at a quarter of the speed, or less."""
+_RUN_BYTES = 8192
+"""Of each such row, before the next rows: the longer, the faster, but threads share what is beside each other."""
 _ZERO = scalar.index(0)
 
 
@@ -115,12 +117,15 @@ class BlockedProduct:
         self.ctx = ctx
         self.product = product
         self.blocks = blocks
-        self.deepest = self._deepest(in_place.rhs)
+        is_streamed = self._is_streamed(in_place.rhs)
+        self.deepest = min(blocks.kc, _WAYS) if is_streamed else blocks.kc
         self.kc, self.depth_blocks = self._cut_depth()
         row_blocks = -(-product.rows // blocks.mc)
         self.packs_while_multiplying = in_place.packable is not None and in_place.rhs is None and row_blocks == 1
         self.lhs = self._side("lhs_panels", product.lhs, product.rows, blocks.mc, blocks.mr, in_place.lhs)
-        self.rhs = self._side("rhs_panels", product.rhs, product.columns, blocks.nc, blocks.nr, in_place.rhs)
+        run = balanced(product.columns, _RUN_BYTES // product.dtype.itemsize, blocks.nr)
+        nc = run if is_streamed else blocks.nc
+        self.rhs = self._side("rhs_panels", product.rhs, product.columns, nc, blocks.nr, in_place.rhs)
         self.scratch = self._scratch()
 
     @property
@@ -288,15 +293,14 @@ class BlockedProduct:
         if self.product.place is not None:
             return None
         height = self.product.rows if self.depth_blocks > 1 else min(self.blocks.mc, self.product.rows)
-        width = min(self.blocks.nc, self.product.columns)
+        width = min(self.rhs.block, self.product.columns)
         return self.ctx.scratch("sums", self.product.dtype, (height, width))
 
-    def _deepest(self, rhs: Buffer | None) -> int:
-        """The depth that a block may have: few rows of an rhs in place, where these lie far apart and are read once."""
+    def _is_streamed(self, rhs: Buffer | None) -> bool:
+        """Whether an rhs in place is read once, from rows that lie far apart: then a few of them side by side."""
         if rhs is None or self.product.rows > self.blocks.mr:
-            return self.blocks.kc
-        is_far = rhs.shape[-1] * rhs.dtype.itemsize >= _FAR_BYTES
-        return min(self.blocks.kc, _WAYS) if is_far else self.blocks.kc
+            return False
+        return rhs.shape[-1] * rhs.dtype.itemsize >= _FAR_BYTES
 
     def _cut_depth(self) -> tuple[int, int]:
         """Depth of a block, and how many there are.  A block never holds parts of two positions."""
