@@ -310,3 +310,22 @@ def test_generators_have_devices() -> None:
     x = tn.rand(3, device="cuda", generator=generator)
     assert (x.device, generator.device) == (CUDA, CUDA)
     assert x.tolist() == tn.rand(3, generator=tn.Generator().manual_seed(5)).tolist()
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: tn.median(x, dim=-1),
+        lambda x: tn.kthvalue(x, 3, dim=0),
+        lambda x: tn.topk(x, 6, dim=-1),
+        lambda x: tn.cummax(x, dim=1),
+        lambda x: (tn.searchsorted(tn.sort(x, dim=-1)[0], x + 0.1),),
+        lambda x: (tn.linalg.solve(x[:, :4] @ x[:, :4].T + tn.eye(4, device=x.device), x),),
+    ],
+    ids=["median", "kthvalue", "topk", "cummax", "searchsorted", "solve"],
+)
+def test_order_and_factors_are_those_of_the_cpu(compute) -> None:
+    x = tn.tensor(np.random.default_rng(3).standard_normal((4, 7)), dtype=tn.float32)
+    for here, there in zip(compute(x), compute(x.cuda()), strict=True):
+        assert there.device == CUDA
+        np.testing.assert_allclose(there.cpu().numpy(), here.numpy(), rtol=2e-5, atol=1e-6)
