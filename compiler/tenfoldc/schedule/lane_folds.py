@@ -44,6 +44,8 @@ from tenfoldc.target import Target
 _MOST_ROWS = 64
 _LEAST_ROWS = 16
 """Rows of a block."""
+_VECTORS_AT_HAND = 8
+"""Vectors of a row up to which passing over it again at once costs less than coming back to it after the block."""
 
 
 class LaneFolds:
@@ -95,7 +97,11 @@ class _Rewriting:
             return None
         if not self._memory.owners(loaded((first,))).isdisjoint(self._memory.owners(stored(rest))):
             return None
-        return lane_terms(first, self._vector_bytes // first.carries[0].value.dtype.itemsize)
+        lanes = self._vector_bytes // first.carries[0].value.dtype.itemsize
+        is_again = any(isinstance(statement, For) for statement in rest)
+        if is_again and turns_of(first.extent) <= _VECTORS_AT_HAND * lanes:
+            return None
+        return lane_terms(first, lanes)
 
     def _in_blocks(self, rows: For, first: For, rest: list[Statement], terms: LaneTerms) -> Statement:
         """`rows` as a loop over blocks of rows."""
