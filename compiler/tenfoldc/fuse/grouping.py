@@ -276,9 +276,9 @@ class _Fusion:
         """A nest of elementwise operations that follows a contraction or a cumulative reduction, made part of it."""
         if operation.op.kind is not Kind.CONTRACTION and not _is_cumulative(operation):
             return None
-        if len(operation.results) > 1:
+        value, *others = operation.results
+        if others:
             return None
-        (value,) = operation.results
         for cluster in clusters:
             axes = cluster.only_map(value)
             if cluster.kind is not GroupKind.NEST or axes is None or cluster.reduced or cluster.sealed:
